@@ -1,0 +1,28 @@
+//! What a kubelet may ask for, and how to read it: bytes become a typed request or a refusal.
+//!
+//! Both sides use this crate. node-agent builds its request from it and the approver checks requests against it, so
+//! that the two can never disagree about a name, a usage or a subject. It does no I/O, reads no clock and knows no
+//! Kubernetes client.
+//!
+//! The approver must see what the signer (Go's `crypto/x509` in kube-controller-manager) sees, or refuse. So parsing
+//! is strict: whatever is not understood is an error, never skipped.
+
+mod error;
+mod extensions;
+mod key;
+mod names;
+mod node_name;
+mod pem;
+mod request;
+mod request_name;
+mod signer;
+mod subject;
+
+pub use error::ParseError;
+pub use key::{KeyHash, PublicKey};
+pub use names::RequestedNames;
+pub use node_name::{NodeName, NodeNameError};
+pub use request::CertificationRequest;
+pub use request_name::request_name;
+pub use signer::{Signer, UnknownSigner};
+pub use subject::{NODES_GROUP, Subject};
