@@ -1,1 +1,39 @@
-//! skeleton
+//! The decision: may this node certificate request be approved, and if not, why?
+//!
+//! [`decide()`] takes a request, the facts that the cluster knows, a policy and a time, and returns a [`Decision`] with
+//! reasons. It is pure and total: no I/O, no clock, no Kubernetes client. Around it, [`Cluster`] keeps in memory what the
+//! watches brought and says which requests must be judged again when something changes.
+//!
+//! | a request | verdict |
+//! | --- | --- |
+//! | of another requestor or signer, or already decided | ignore |
+//! | that no kubelet would make, for ever | deny (or hold, where the policy says so) |
+//! | for which a fact is missing, late, stale, ambiguous or contested | hold until that fact changes |
+//! | that passes every rule of its path | approve |
+
+mod claims;
+mod cluster;
+mod decide;
+mod decision;
+mod facts;
+mod first_certificate;
+mod freshness;
+mod machine;
+mod policy;
+mod profile;
+mod reason;
+mod request;
+mod roll;
+mod timers;
+
+pub use claims::{Claim, Claims};
+pub use cluster::{Change, Cluster, Settlement};
+pub use decide::decide;
+pub use decision::{Decision, Finding, Verdict, Wait};
+pub use facts::{Facts, Node};
+pub use freshness::{Feed, Freshness, Stale};
+pub use machine::{Address, Machine, MachineReference, MachineUid, Source};
+pub use policy::{Contested, DenyClass, NameStrategy, Policy, RequestorRule};
+pub use reason::Reason;
+pub use request::{Request, RequestUid, Requestor, Standing};
+pub use roll::Roll;

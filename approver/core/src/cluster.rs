@@ -1,0 +1,393 @@
+//! What the watches brought, kept in memory, and which requests a change wakes.
+//!
+//! Everything that bears on a request of the first path is known under one node name: the Machines that own it, the
+//! Node, the other requests. So the wake-up index is a map from node name to requests, and a change names the requests
+//! to judge again without a look at any other.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+
+use jiff::Timestamp;
+use rollcall_csr::{NodeName, Signer};
+
+use crate::timers::Timers;
+use crate::{
+    Claim, Claims, Decision, Facts, Feed, Freshness, Machine, MachineUid, Node, Policy, Request,
+    RequestUid, Roll, Standing, Verdict, Wait, decide,
+};
+
+/// One piece of news from a watch.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A claim that was recorded earlier.
+    Claimed(Claim),
+    /// A feed broke.
+    Lost(Feed),
+    /// A Machine appeared or changed.
+    Machine(Machine),
+    /// A Machine is gone.
+    MachineGone(MachineUid),
+    /// A full list of the Machines ended: these are all.
+    MachineList(HashSet<MachineUid>),
+    /// A Node appeared or changed.
+    Node(NodeName, Node),
+    /// A Node is gone.
+    NodeGone(NodeName),
+    /// A full list of the Nodes ended: these are all.
+    NodeList(HashSet<NodeName>),
+    /// A request appeared or changed.
+    Request(Box<Request>),
+    /// A request is gone.
+    RequestGone(RequestUid),
+    /// A full list of the requests ended: these are all.
+    RequestList(HashSet<RequestUid>),
+    /// A feed is complete and up to date.
+    Synced(Feed),
+}
+
+/// How the write of an approval or denial ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// It may have been written: the Machine stays spent until the request is seen again.
+    Unknown,
+    /// It was certainly not written.
+    Undone,
+    /// It was written.
+    Written,
+}
+
+/// All that is known of the cluster.
+#[derive(Debug)]
+pub struct Cluster {
+    policy: Policy,
+    freshness: Freshness,
+    roll: Roll,
+    nodes: HashMap<NodeName, Node>,
+    requests: HashMap<RequestUid, Request>,
+    by_name: HashMap<NodeName, BTreeSet<RequestUid>>,
+    claims: Claims,
+    timers: Timers,
+    in_flight: BTreeMap<RequestUid, Option<Claim>>,
+}
+
+impl Cluster {
+    /// Nothing known yet; decisions rest on these feeds.
+    pub fn new(policy: Policy, feeds: impl IntoIterator<Item = Feed>) -> Self {
+        Self {
+            roll: Roll::new(policy.name_strategies.clone()),
+            policy,
+            freshness: Freshness::new(feeds),
+            nodes: HashMap::new(),
+            requests: HashMap::new(),
+            by_name: HashMap::new(),
+            claims: Claims::default(),
+            timers: Timers::default(),
+            in_flight: BTreeMap::new(),
+        }
+    }
+
+    /// Takes in one piece of news. Returns the pending requests to judge again.
+    pub fn apply(&mut self, change: Change, now: Timestamp) -> BTreeSet<RequestUid> {
+        match change {
+            Change::Claimed(claim) => {
+                self.claims.insert(claim);
+                BTreeSet::new()
+            }
+            Change::Lost(feed) => {
+                self.freshness.lost(feed, now);
+                BTreeSet::new()
+            }
+            Change::Synced(feed) if self.freshness.live(feed) => self.pending().collect(),
+            Change::Synced(_) => BTreeSet::new(),
+            Change::Machine(machine) => self.wake(|known| known.roll.insert(machine)),
+            Change::MachineGone(uid) => self.wake(|known| known.roll.remove(&uid)),
+            Change::MachineList(present) => self.wake(|known| known.roll.retain(&present)),
+            Change::Node(name, node) => self.wake(|known| known.put_node(name, node)),
+            Change::NodeGone(name) => self.wake(|known| {
+                known
+                    .nodes
+                    .remove(&name)
+                    .map(|_| name)
+                    .into_iter()
+                    .collect()
+            }),
+            Change::NodeList(present) => self.wake(|known| known.retain_nodes(&present)),
+            Change::Request(request) => self.put_request(*request),
+            Change::RequestGone(uid) => self.remove_request(&uid),
+            Change::RequestList(present) => {
+                let gone: Vec<RequestUid> = self
+                    .requests
+                    .keys()
+                    .filter(|uid| !present.contains(uid))
+                    .cloned()
+                    .collect();
+                gone.iter()
+                    .flat_map(|uid| self.remove_request(uid))
+                    .collect()
+            }
+        }
+    }
+
+    /// Judges a request that is pending and not being written just now. An approval or denial marks it as being
+    /// written: [`Cluster::settle`] has to follow.
+    pub fn judge(&mut self, uid: &RequestUid, now: Timestamp) -> Option<Decision> {
+        if self.in_flight.contains_key(uid) || !self.requests.get(uid)?.is_pending() {
+            return None;
+        }
+        let decision = self.preview(uid, now)?;
+        let until = match decision.verdict() {
+            Verdict::Approve(claim) => {
+                self.claims.insert(claim.clone());
+                self.in_flight.insert(uid.clone(), Some(claim.clone()));
+                None
+            }
+            Verdict::Deny => {
+                self.in_flight.insert(uid.clone(), None);
+                None
+            }
+            Verdict::Hold(waits) => waits.iter().filter_map(Wait::until).min(),
+            Verdict::Ignore => None,
+        };
+        self.timers.set(uid, until);
+        Some(decision)
+    }
+
+    /// What would be decided of a request, without marking anything.
+    pub fn preview(&self, uid: &RequestUid, now: Timestamp) -> Option<Decision> {
+        let request = self.requests.get(uid)?;
+        Some(decide(
+            request,
+            &self.facts(request, now),
+            &self.policy,
+            now,
+        ))
+    }
+
+    /// A write ended. Returns the requests to judge again.
+    pub fn settle(&mut self, uid: &RequestUid, settlement: Settlement) -> BTreeSet<RequestUid> {
+        let Some(claim) = self.in_flight.remove(uid) else {
+            return BTreeSet::new();
+        };
+        match settlement {
+            Settlement::Written | Settlement::Unknown => BTreeSet::new(),
+            Settlement::Undone => {
+                if let Some(claim) = claim {
+                    self.claims.remove(&claim.machine, uid);
+                }
+                let name = self.requests.get(uid).and_then(Request::node_name);
+                self.pending_under(&name.into_iter().collect())
+            }
+        }
+    }
+
+    /// Takes out the requests whose time has come.
+    pub fn due(&mut self, now: Timestamp) -> BTreeSet<RequestUid> {
+        self.timers.due(now)
+    }
+
+    /// When [`Cluster::due`] has to be asked next.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.timers.next()
+    }
+
+    /// A request by its uid.
+    pub fn request(&self, uid: &RequestUid) -> Option<&Request> {
+        self.requests.get(uid)
+    }
+
+    /// Every pending request.
+    pub fn pending(&self) -> impl Iterator<Item = RequestUid> {
+        self.requests
+            .values()
+            .filter(|request| request.is_pending())
+            .map(|request| request.uid.clone())
+    }
+
+    /// The state of the feeds.
+    pub fn freshness(&self) -> &Freshness {
+        &self.freshness
+    }
+
+    /// The Machine records.
+    pub fn roll(&self) -> &Roll {
+        &self.roll
+    }
+
+    /// The claims that must be recorded to outlive their requests: approved before `before` or their request is gone,
+    /// on a Machine that has not become a Node.
+    pub fn claims_to_record(&self, before: Timestamp) -> Vec<Claim> {
+        self.roll
+            .iter()
+            .filter(|machine| machine.node_reference.is_none())
+            .flat_map(|machine| self.claims_on(machine))
+            .filter(|claim| {
+                claim.approved_at < before || !self.requests.contains_key(&claim.request)
+            })
+            .filter(|claim| !self.in_flight.contains_key(&claim.request))
+            .collect()
+    }
+
+    /// Forgets claims on Machines that are no longer on the roll. To be called only while Machines are live: an empty
+    /// roll after a restart is no proof that a Machine is gone.
+    pub fn forget_claims_of_gone_machines(&mut self) {
+        let roll = &self.roll;
+        self.claims
+            .retain(|machine| roll.machine(machine).is_some());
+    }
+
+    /// Changes facts, and names the pending requests for the node names that the change touched.
+    fn wake(
+        &mut self,
+        change: impl FnOnce(&mut Self) -> BTreeSet<NodeName>,
+    ) -> BTreeSet<RequestUid> {
+        let names = change(self);
+        self.pending_under(&names)
+    }
+
+    fn put_node(&mut self, name: NodeName, node: Node) -> BTreeSet<NodeName> {
+        if self.nodes.get(&name) == Some(&node) {
+            return BTreeSet::new();
+        }
+        self.nodes.insert(name.clone(), node);
+        BTreeSet::from([name])
+    }
+
+    fn retain_nodes(&mut self, present: &HashSet<NodeName>) -> BTreeSet<NodeName> {
+        let gone = self
+            .nodes
+            .keys()
+            .filter(|name| !present.contains(name))
+            .cloned()
+            .collect();
+        self.nodes.retain(|name, _| present.contains(name));
+        gone
+    }
+
+    fn facts(&self, request: &Request, now: Timestamp) -> Facts<'_> {
+        let stale = self.freshness.stale(self.policy.max_staleness, now);
+        let Some(name) = request.node_name() else {
+            return Facts {
+                stale,
+                ..Facts::default()
+            };
+        };
+        let owners = self.roll.owners(&name);
+        let claims = match owners.as_slice() {
+            [machine] => self.claims_on(machine),
+            _ => Vec::new(),
+        };
+        let rivals = self
+            .under(&name)
+            .filter(|other| {
+                other.uid != request.uid && other.signer == request.signer && other.is_pending()
+            })
+            .collect();
+        Facts {
+            stale,
+            owners,
+            node: self.nodes.get(&name),
+            claims,
+            rivals,
+        }
+    }
+
+    /// Everything already approved for a Machine: the claims kept here, and the approved requests for its names that
+    /// were made since it exists.
+    fn claims_on(&self, machine: &Machine) -> Vec<Claim> {
+        let mut claims = self.claims.of(&machine.uid).to_vec();
+        for name in self.roll.names_of(machine) {
+            for claim in self
+                .under(&name)
+                .filter_map(|request| claim_of(request, machine, &self.policy))
+            {
+                if claims.iter().all(|known| known.request != claim.request) {
+                    claims.push(claim);
+                }
+            }
+        }
+        claims
+    }
+
+    fn put_request(&mut self, request: Request) -> BTreeSet<RequestUid> {
+        if self.requests.get(&request.uid) == Some(&request) {
+            return BTreeSet::new();
+        }
+        let name = request.node_name();
+        if let Some(name) = &name {
+            self.by_name
+                .entry(name.clone())
+                .or_default()
+                .insert(request.uid.clone());
+        }
+        let uid = request.uid.clone();
+        let pending = request.is_pending();
+        self.requests.insert(uid.clone(), request);
+        let mut woken = self.pending_under(&name.into_iter().collect());
+        if pending {
+            woken.insert(uid);
+        } else {
+            self.timers.set(&uid, None);
+        }
+        woken
+    }
+
+    /// Drops a request; if it was approved, its claim stays with the Machine.
+    fn remove_request(&mut self, uid: &RequestUid) -> BTreeSet<RequestUid> {
+        self.timers.set(uid, None);
+        let Some(request) = self.requests.remove(uid) else {
+            return BTreeSet::new();
+        };
+        let Some(name) = request.node_name() else {
+            return BTreeSet::new();
+        };
+        if let Some(uids) = self.by_name.get_mut(&name) {
+            uids.remove(uid);
+            if uids.is_empty() {
+                self.by_name.remove(&name);
+            }
+        }
+        for machine in self.roll.owners(&name) {
+            if let Some(claim) = claim_of(&request, machine, &self.policy) {
+                self.claims.insert(claim);
+            }
+        }
+        self.pending_under(&BTreeSet::from([name]))
+    }
+
+    fn under(&self, name: &NodeName) -> impl Iterator<Item = &Request> {
+        self.by_name
+            .get(name)
+            .into_iter()
+            .flatten()
+            .filter_map(|uid| self.requests.get(uid))
+    }
+
+    fn pending_under(&self, names: &BTreeSet<NodeName>) -> BTreeSet<RequestUid> {
+        let requests = names.iter().flat_map(|name| self.under(name));
+        requests
+            .filter(|request| request.is_pending())
+            .map(|request| request.uid.clone())
+            .collect()
+    }
+}
+
+/// The claim that an approved first-certificate request has on a Machine that existed when it was made.
+fn claim_of(request: &Request, machine: &Machine, policy: &Policy) -> Option<Claim> {
+    let Standing::Approved(approved_at) = request.standing else {
+        return None;
+    };
+    // A certificate asked for before the Machine existed was for an earlier machine of the same name.
+    let earliest = machine.created_at.checked_sub(policy.clock_skew).ok()?;
+    let first =
+        request.signer == Signer::KubeApiserverClientKubelet && request.created_at > earliest;
+    let key = request.key().filter(|_| first)?;
+    Some(Claim {
+        approved_at,
+        key,
+        machine: machine.uid.clone(),
+        request: request.uid.clone(),
+    })
+}
+
+#[cfg(test)]
+#[path = "cluster_tests.rs"]
+mod tests;

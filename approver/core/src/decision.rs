@@ -1,0 +1,122 @@
+//! What was decided of a request, and everything that speaks for it.
+
+use jiff::Timestamp;
+use rollcall_csr::NodeName;
+
+use crate::{Claim, MachineReference, Reason};
+
+/// One reason, with what was seen and what was expected, in a sentence.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Finding {
+    /// The stable word.
+    pub reason: Reason,
+    /// What was seen.
+    pub message: String,
+}
+
+impl Finding {
+    /// A reason and what was seen.
+    pub fn new(reason: Reason, message: impl Into<String>) -> Self {
+        Self {
+            reason,
+            message: message.into(),
+        }
+    }
+}
+
+/// A change that could turn a hold into something else.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wait {
+    /// Something known under this node name: a Machine that owns it, the Node, another request.
+    Name(NodeName),
+    /// A feed that has to come back.
+    Feed,
+    /// This time.
+    Until(Timestamp),
+}
+
+impl Wait {
+    /// The time it waits for, if it waits for time.
+    pub fn until(&self) -> Option<Timestamp> {
+        match self {
+            Self::Until(at) => Some(*at),
+            Self::Feed | Self::Name(_) => None,
+        }
+    }
+}
+
+/// What is to be done with a request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// Approve it, and record that this spends the Machine.
+    Approve(Claim),
+    /// Deny it, for ever.
+    Deny,
+    /// Leave it pending, and judge it again when one of these changes. Without any, only a person can decide.
+    Hold(Vec<Wait>),
+    /// Leave it alone: it is not ours.
+    Ignore,
+}
+
+impl Verdict {
+    /// The word for it in logs, metrics and output.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::Approve(_) => "approve",
+            Self::Deny => "deny",
+            Self::Hold(_) => "hold",
+            Self::Ignore => "ignore",
+        }
+    }
+}
+
+/// The decision on one request. Never without a reason: the first of `findings` is the one that counts most.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use]
+pub struct Decision {
+    verdict: Verdict,
+    first: Finding,
+    rest: Vec<Finding>,
+    machine: Option<MachineReference>,
+}
+
+impl Decision {
+    pub(crate) fn new(
+        verdict: Verdict,
+        first: Finding,
+        rest: Vec<Finding>,
+        machine: Option<MachineReference>,
+    ) -> Self {
+        Self {
+            verdict,
+            first,
+            rest,
+            machine,
+        }
+    }
+
+    /// What is to be done.
+    pub fn verdict(&self) -> &Verdict {
+        &self.verdict
+    }
+
+    /// The reason that counts most.
+    pub fn reason(&self) -> Reason {
+        self.first.reason
+    }
+
+    /// What was seen, in a sentence: that of [`Decision::reason`].
+    pub fn message(&self) -> &str {
+        &self.first.message
+    }
+
+    /// Every reason, the one that counts most first.
+    pub fn findings(&self) -> impl Iterator<Item = &Finding> {
+        std::iter::once(&self.first).chain(&self.rest)
+    }
+
+    /// The Machine that owns the node name, when just one does.
+    pub fn machine(&self) -> Option<&MachineReference> {
+        self.machine.as_ref()
+    }
+}

@@ -1,0 +1,29 @@
+//! The facts: what the cluster says that matters to one request.
+
+use jiff::Timestamp;
+
+use crate::{Claim, Machine, Request, Stale};
+
+/// A Node, reduced to what a decision needs.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Node {
+    /// Its `metadata.uid`.
+    pub uid: String,
+    /// When it registered.
+    pub created_at: Timestamp,
+}
+
+/// Everything known that bears on one request.
+#[derive(Clone, Debug, Default)]
+pub struct Facts<'a> {
+    /// The feed that can no longer be trusted, if there is one.
+    pub stale: Option<Stale>,
+    /// The Machines that own the node name asked for.
+    pub owners: Vec<&'a Machine>,
+    /// The Node of that name.
+    pub node: Option<&'a Node>,
+    /// The certificates already approved for the Machine, when one Machine owns the name.
+    pub claims: Vec<Claim>,
+    /// Other pending requests for the same node name and signer.
+    pub rivals: Vec<&'a Request>,
+}

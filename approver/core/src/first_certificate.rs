@@ -1,0 +1,320 @@
+//! Path 1: the first certificate of a machine, asked for through a bootstrapper.
+
+use jiff::Timestamp;
+use rollcall_csr::{KeyHash, NodeName};
+
+use crate::profile::{check_client_profile, denies};
+use crate::{
+    Claim, Contested, Decision, Facts, Finding, Machine, Policy, Reason, Request, Stale, Verdict,
+    Wait,
+};
+
+/// Decides a pending request of a bootstrapper. Every check runs; every finding is kept.
+pub(crate) fn decide(
+    request: &Request,
+    facts: &Facts<'_>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Decision {
+    let weighed = weigh(request, facts, policy, now);
+    let deny = denies(policy, &weighed.against);
+    let machine = sole_owner(facts);
+    let reference = machine.map(|machine| machine.reference.clone());
+    let hold = Verdict::Hold(weighed.waits);
+    let mut against = weighed.against.into_iter();
+    match (against.next(), machine, request.key()) {
+        (None, Some(machine), Some(key)) => approve(request, machine, key, weighed.warnings, now),
+        (Some(first), _, _) => {
+            let verdict = if deny { Verdict::Deny } else { hold };
+            Decision::new(verdict, first, against.collect(), reference)
+        }
+        // Unreadable content and a missing owner are findings above; should a check ever be lost, nothing is approved.
+        (None, _, _) => {
+            let finding = Finding::new(Reason::MachineNotFound, "no Machine owns the node name");
+            Decision::new(hold, finding, Vec::new(), reference)
+        }
+    }
+}
+
+/// What speaks against a request, what could change that, and what a person should see although it is approved.
+struct Weighed {
+    against: Vec<Finding>,
+    waits: Vec<Wait>,
+    warnings: Vec<Finding>,
+}
+
+fn weigh(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Weighed {
+    let mut against = check_client_profile(request);
+    let (mut waits, mut warnings) = (Vec::new(), Vec::new());
+    if let Some(stale) = facts.stale {
+        against.push(check_stale(stale, now));
+        waits.push(Wait::Feed);
+    }
+    if let Some(name) = request.node_name() {
+        against.extend(check_owner(&name, facts));
+        against.extend(check_node(&name, facts));
+        waits.push(Wait::Name(name));
+    }
+    if let Some(machine) = sole_owner(facts) {
+        against.extend(check_machine(machine));
+        against.extend(check_window(request, machine, policy));
+    }
+    match check_claims(request, &facts.claims, policy, now) {
+        Claimed::Free => {}
+        Claimed::Again(warning) => warnings.push(warning),
+        Claimed::Taken(finding, until) => {
+            against.push(finding);
+            waits.extend(until.map(Wait::Until));
+        }
+    }
+    match check_rivals(request, facts, policy, now) {
+        Rivals::None => {}
+        Rivals::Lose(finding) => against.push(finding),
+        Rivals::Win(warning) => warnings.push(warning),
+    }
+    Weighed {
+        against,
+        waits,
+        warnings,
+    }
+}
+
+fn approve(
+    request: &Request,
+    machine: &Machine,
+    key: KeyHash,
+    warnings: Vec<Finding>,
+    now: Timestamp,
+) -> Decision {
+    let claim = Claim {
+        approved_at: now,
+        key,
+        machine: machine.uid.clone(),
+        request: request.uid.clone(),
+    };
+    let finding = Finding::new(
+        Reason::FirstCertificate,
+        format!(
+            "Machine {} is expected and owns the node name; key {key}",
+            machine.reference
+        ),
+    );
+    Decision::new(
+        Verdict::Approve(claim),
+        finding,
+        warnings,
+        Some(machine.reference.clone()),
+    )
+}
+
+/// The Machine that owns the name, when just one does.
+fn sole_owner<'a>(facts: &Facts<'a>) -> Option<&'a Machine> {
+    match facts.owners.as_slice() {
+        [machine] => Some(machine),
+        _ => None,
+    }
+}
+
+fn check_stale(stale: Stale, now: Timestamp) -> Finding {
+    let message = match stale.since {
+        Some(since) => {
+            let seconds = now.duration_since(since).as_secs();
+            format!(
+                "the watch of {} was lost {seconds} s ago; nothing is approved until it is back",
+                stale.feed
+            )
+        }
+        None => format!(
+            "the watch of {} has not been complete yet; nothing is approved before",
+            stale.feed
+        ),
+    };
+    Finding::new(Reason::FactsStale, message)
+}
+
+fn check_owner(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
+    match facts.owners.as_slice() {
+        [] => Some(Finding::new(
+            Reason::MachineNotFound,
+            format!(
+                "no Machine owns the node name {name} (by node reference, InternalDNS or Hostname address)"
+            ),
+        )),
+        [_] => None,
+        several => {
+            let references: Vec<String> = several
+                .iter()
+                .map(|machine| machine.reference.to_string())
+                .collect();
+            Some(Finding::new(
+                Reason::MachineAmbiguous,
+                format!(
+                    "several Machines own the node name {name}: {}",
+                    references.join(", ")
+                ),
+            ))
+        }
+    }
+}
+
+fn check_node(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
+    facts.node.map(|node| {
+        Finding::new(
+            Reason::NodeExists,
+            format!(
+                "Node {name} exists since {} (uid {}); a first certificate is for a new one",
+                node.created_at, node.uid
+            ),
+        )
+    })
+}
+
+/// Whether the Machine is pending: it became no Node, is not going away and has not failed.
+fn check_machine(machine: &Machine) -> impl Iterator<Item = Finding> {
+    let reference = &machine.reference;
+    let bound = machine.node_reference.as_ref().map(|node| {
+        Finding::new(
+            Reason::MachineBound,
+            format!("Machine {reference} has become Node {node} already (status.nodeRef)"),
+        )
+    });
+    let deleting = machine.deleting.then(|| {
+        Finding::new(
+            Reason::MachineDeleting,
+            format!("Machine {reference} is being deleted (metadata.deletionTimestamp)"),
+        )
+    });
+    let failed = machine.failed.then(|| {
+        let phase = machine.phase.as_deref().unwrap_or("unknown");
+        Finding::new(
+            Reason::MachineFailed,
+            format!("Machine {reference} has failed for good (phase {phase})"),
+        )
+    });
+    [bound, deleting, failed].into_iter().flatten()
+}
+
+/// Whether the request was made while the Machine was expected; both ends of the window are outside of it.
+fn check_window(request: &Request, machine: &Machine, policy: &Policy) -> Option<Finding> {
+    let (made, created) = (request.created_at, machine.created_at);
+    if is_inside_window(request, machine, policy) {
+        return None;
+    }
+    let reference = &machine.reference;
+    let message = if made <= created {
+        format!(
+            "the request was made at {made}, before Machine {reference} was created at {created} (clock skew allowed: {:#})",
+            policy.clock_skew
+        )
+    } else {
+        format!(
+            "the request was made at {made}, later than {:#} after Machine {reference} was created at {created}",
+            policy.join_window
+        )
+    };
+    Some(Finding::new(Reason::OutsideJoinWindow, message))
+}
+
+fn is_inside_window(request: &Request, machine: &Machine, policy: &Policy) -> bool {
+    let age = request.created_at.duration_since(machine.created_at);
+    // Durations are seconds in 64 bits and both ends are years away from overflow; if not, nothing is inside.
+    policy
+        .clock_skew
+        .checked_neg()
+        .is_some_and(|earliest| earliest < age)
+        && age < policy.join_window
+}
+
+/// What earlier approvals for the Machine mean for a key.
+enum Claimed {
+    Again(Finding),
+    Free,
+    Taken(Finding, Option<Timestamp>),
+}
+
+fn check_claims(request: &Request, claims: &[Claim], policy: &Policy, now: Timestamp) -> Claimed {
+    let key = request.key();
+    let Some(last) = claims.iter().max_by_key(|claim| claim.approved_at) else {
+        return Claimed::Free;
+    };
+    if claims.iter().any(|claim| Some(claim.key) == key) {
+        return Claimed::Free;
+    }
+    let message = format!(
+        "a certificate was approved at {} for another key ({}), {} of at most {}, and its Node has not appeared",
+        last.approved_at,
+        last.key,
+        claims.len(),
+        policy.max_issues
+    );
+    let free_at = last.approved_at.checked_add(policy.reissue_after).ok();
+    match free_at {
+        Some(at) if claims.len() < policy.max_issues && at <= now => {
+            Claimed::Again(Finding::new(Reason::Reissued, message))
+        }
+        at => {
+            let until = at.filter(|_| claims.len() < policy.max_issues);
+            Claimed::Taken(Finding::new(Reason::AlreadyIssued, message), until)
+        }
+    }
+}
+
+/// How a request stands against others for the same Machine.
+enum Rivals {
+    Lose(Finding),
+    None,
+    Win(Finding),
+}
+
+fn check_rivals(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Rivals {
+    let eligible = |rival: &&&Request| is_eligible(rival, facts, policy, now);
+    let rivals: Vec<&Request> = facts.rivals.iter().filter(eligible).copied().collect();
+    let newer = rivals
+        .iter()
+        .filter(|rival| order(rival) > order(request))
+        .max_by_key(|rival| order(rival));
+    if let Some(newer) = newer {
+        return Rivals::Lose(Finding::new(
+            Reason::Superseded,
+            format!(
+                "request {} of {} is newer and asks for the same node",
+                newer.name, newer.created_at
+            ),
+        ));
+    }
+    let Some(other) = rivals.iter().find(|rival| rival.key() != request.key()) else {
+        return Rivals::None;
+    };
+    let finding = Finding::new(
+        Reason::Contested,
+        format!(
+            "request {} asks for the same node with another key",
+            other.name
+        ),
+    );
+    match policy.contested {
+        Contested::Hold => Rivals::Lose(finding),
+        Contested::Newest => Rivals::Win(finding),
+    }
+}
+
+/// Age first; names tell apart what was made in one second (the API's resolution).
+fn order(request: &Request) -> (Timestamp, &str) {
+    (request.created_at, &request.name)
+}
+
+/// Whether a rival could itself be approved, so that it may stand in another's way.
+fn is_eligible(rival: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> bool {
+    let free = !matches!(
+        check_claims(rival, &facts.claims, policy, now),
+        Claimed::Taken(_, _)
+    );
+    rival.is_pending()
+        && policy
+            .bootstrappers
+            .iter()
+            .any(|rule| rule.matches(&rival.requestor))
+        && check_client_profile(rival).is_empty()
+        && sole_owner(facts).is_some_and(|machine| is_inside_window(rival, machine, policy))
+        && free
+}

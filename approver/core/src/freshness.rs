@@ -1,0 +1,129 @@
+//! How far the facts can be trusted: each watch is a feed that is starting, live or lost.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::Source;
+
+/// A stream of facts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Feed {
+    /// The record of claims whose requests are gone.
+    Claims,
+    /// The Machines of one source.
+    Machines(Source),
+    /// The Nodes.
+    Nodes,
+    /// The requests themselves.
+    Requests,
+}
+
+impl fmt::Display for Feed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Claims => f.write_str("claims"),
+            Self::Machines(source) => write!(f, "machines ({})", source.as_str()),
+            Self::Nodes => f.write_str("nodes"),
+            Self::Requests => f.write_str("requests"),
+        }
+    }
+}
+
+/// Since when a feed's facts are old; `None` while it has never been complete.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stale {
+    /// Which feed.
+    pub feed: Feed,
+    /// When it was lost.
+    pub since: Option<Timestamp>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    Live,
+    Lost(Timestamp),
+    Starting,
+}
+
+/// The state of every feed that decisions rest on.
+#[derive(Clone, Debug, Default)]
+pub struct Freshness(BTreeMap<Feed, State>);
+
+impl Freshness {
+    /// Decisions rest on these feeds, and none of them has been heard yet.
+    pub fn new(feeds: impl IntoIterator<Item = Feed>) -> Self {
+        Self(
+            feeds
+                .into_iter()
+                .map(|feed| (feed, State::Starting))
+                .collect(),
+        )
+    }
+
+    /// The feed is complete and up to date. Returns whether it was not before.
+    pub fn live(&mut self, feed: Feed) -> bool {
+        self.0.insert(feed, State::Live) != Some(State::Live)
+    }
+
+    /// The feed broke at this time; an earlier loss stands.
+    pub fn lost(&mut self, feed: Feed, at: Timestamp) {
+        if let Some(state @ State::Live) = self.0.get_mut(&feed) {
+            *state = State::Lost(at);
+        }
+    }
+
+    /// The first feed whose facts may no longer be used, if there is one.
+    pub fn stale(&self, max_staleness: SignedDuration, now: Timestamp) -> Option<Stale> {
+        self.0.iter().find_map(|(&feed, state)| match *state {
+            State::Live => None,
+            State::Lost(since) if now.duration_since(since) <= max_staleness => None,
+            State::Lost(since) => Some(Stale {
+                feed,
+                since: Some(since),
+            }),
+            State::Starting => Some(Stale { feed, since: None }),
+        })
+    }
+
+    /// Whether every feed has been complete at least once.
+    pub fn all_heard(&self) -> bool {
+        self.0.values().all(|state| *state != State::Starting)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lost_feed_is_trusted_for_a_while_and_again_when_it_is_back() {
+        let start = Timestamp::UNIX_EPOCH;
+        let limit = SignedDuration::from_secs(60);
+        let at = |secs| Timestamp::from_second(secs).unwrap();
+        let mut freshness = Freshness::new([Feed::Nodes]);
+        assert_eq!(
+            freshness.stale(limit, start),
+            Some(Stale {
+                feed: Feed::Nodes,
+                since: None
+            })
+        );
+        assert!(freshness.live(Feed::Nodes));
+        assert!(!freshness.live(Feed::Nodes));
+        assert_eq!(freshness.stale(limit, at(1_000_000)), None);
+        freshness.lost(Feed::Nodes, at(10));
+        freshness.lost(Feed::Nodes, at(20));
+        assert_eq!(freshness.stale(limit, at(70)), None);
+        assert_eq!(
+            freshness.stale(limit, at(71)),
+            Some(Stale {
+                feed: Feed::Nodes,
+                since: Some(at(10))
+            })
+        );
+        assert!(freshness.live(Feed::Nodes));
+        assert_eq!(freshness.stale(limit, at(71)), None);
+    }
+}

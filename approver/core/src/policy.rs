@@ -1,0 +1,154 @@
+//! The settings that change a decision, all validated.
+
+use jiff::SignedDuration;
+
+use crate::Requestor;
+
+/// Whom a first certificate may come through: every given part must match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RequestorRule {
+    /// The exact user name.
+    pub username: Option<String>,
+    /// A group that the requestor must be in.
+    pub group: Option<String>,
+}
+
+impl RequestorRule {
+    /// A rule for one user.
+    pub fn username(username: &str) -> Self {
+        Self {
+            username: Some(username.to_owned()),
+            group: None,
+        }
+    }
+
+    /// A rule for the members of one group.
+    pub fn group(group: &str) -> Self {
+        Self {
+            username: None,
+            group: Some(group.to_owned()),
+        }
+    }
+
+    /// Whether the rule names this requestor. A rule without any part names nobody.
+    pub fn matches(&self, requestor: &Requestor) -> bool {
+        let username = self
+            .username
+            .as_ref()
+            .is_none_or(|username| *username == requestor.username);
+        let group = self
+            .group
+            .as_ref()
+            .is_none_or(|group| requestor.groups.contains(group));
+        (self.username.is_some() || self.group.is_some()) && username && group
+    }
+}
+
+/// Which names of a Machine can be its node's name.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NameStrategy {
+    /// Its Hostname addresses.
+    Hostname,
+    /// Its InternalDNS addresses.
+    InternalDns,
+    /// The Machine's own name.
+    MachineName,
+    /// The Node it is bound to.
+    NodeReference,
+}
+
+/// What happens when two keys ask for one pending Machine.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Contested {
+    /// All of them wait.
+    Hold,
+    /// The newest request wins: a restarting kubelet brings a new key each time.
+    Newest,
+}
+
+/// A class of requests that are wrong for ever, so that they can be denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DenyClass {
+    /// The request cannot be read, or holds what no kubelet puts there.
+    Malformed,
+    /// Subject, usages or names are not those of a kubelet: the signer would refuse it.
+    Profile,
+}
+
+/// The settings of the decision.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Policy {
+    /// Who may bring a first certificate's request.
+    pub bootstrappers: Vec<RequestorRule>,
+    /// How far the clocks of the API server's replicas may differ.
+    pub clock_skew: SignedDuration,
+    /// What happens when two keys ask for one pending Machine.
+    pub contested: Contested,
+    /// What is denied; everything else that is wrong waits.
+    pub deny: Vec<DenyClass>,
+    /// How long after its creation a Machine may ask for the first certificate.
+    pub join_window: SignedDuration,
+    /// To how many keys, in all, one Machine's certificate may be issued while its Node has not appeared.
+    pub max_issues: usize,
+    /// How long facts may be trusted after their watch was lost.
+    pub max_staleness: SignedDuration,
+    /// In which ways a Machine owns node names.
+    pub name_strategies: Vec<NameStrategy>,
+    /// How long after an approval another key may ask for a Machine whose Node has not appeared.
+    pub reissue_after: SignedDuration,
+}
+
+impl Default for Policy {
+    fn default() -> Self {
+        Self {
+            bootstrappers: vec![
+                // OpenShift 4 and 3.11, and whoever holds a bootstrap token (kubeadm, Cluster API).
+                RequestorRule::username(
+                    "system:serviceaccount:openshift-machine-config-operator:node-bootstrapper",
+                ),
+                RequestorRule::username("system:serviceaccount:openshift-infra:node-bootstrapper"),
+                RequestorRule::group("system:bootstrappers"),
+            ],
+            clock_skew: SignedDuration::from_secs(10),
+            contested: Contested::Newest,
+            deny: vec![DenyClass::Malformed, DenyClass::Profile],
+            join_window: SignedDuration::from_hours(2),
+            max_issues: 3,
+            max_staleness: SignedDuration::from_secs(60),
+            name_strategies: vec![
+                NameStrategy::NodeReference,
+                NameStrategy::InternalDns,
+                NameStrategy::Hostname,
+            ],
+            reissue_after: SignedDuration::from_mins(1),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rule_needs_every_part_it_names() {
+        let requestor = Requestor {
+            username: "u".to_owned(),
+            groups: vec!["g".to_owned()],
+        };
+        assert!(RequestorRule::username("u").matches(&requestor));
+        assert!(RequestorRule::group("g").matches(&requestor));
+        assert!(!RequestorRule::group("u").matches(&requestor));
+        let both = RequestorRule {
+            username: Some("u".to_owned()),
+            group: Some("other".to_owned()),
+        };
+        assert!(!both.matches(&requestor));
+        assert!(
+            !RequestorRule {
+                username: None,
+                group: None
+            }
+            .matches(&requestor)
+        );
+    }
+}

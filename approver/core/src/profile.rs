@@ -1,0 +1,122 @@
+//! What every kubelet's request looks like, whoever made it: the rules that the signer has too.
+
+use rollcall_csr::{CertificationRequest, NODES_GROUP, NodeName};
+
+use crate::{DenyClass, Finding, Policy, Reason, Request};
+
+/// Everything about a request that contradicts the profile of a client certificate for a kubelet.
+pub(crate) fn check_client_profile(request: &Request) -> Vec<Finding> {
+    let mut findings: Vec<Finding> = check_usages(request).into_iter().collect();
+    match &request.content {
+        Ok(content) => findings.extend(
+            [
+                check_organization(content),
+                check_common_name(content),
+                check_no_names(content),
+            ]
+            .into_iter()
+            .flatten(),
+        ),
+        Err(error) => {
+            findings.insert(
+                0,
+                Finding::new(
+                    Reason::RequestMalformed,
+                    format!("{error} ({})", error.as_str()),
+                ),
+            );
+        }
+    }
+    findings
+}
+
+/// Whether one of these findings is wrong for ever and the policy says that such requests are denied.
+pub(crate) fn denies(policy: &Policy, findings: &[Finding]) -> bool {
+    findings
+        .iter()
+        .filter_map(|finding| deny_class(finding.reason))
+        .any(|class| policy.deny.contains(&class))
+}
+
+/// The class of a reason that no later fact can take away.
+fn deny_class(reason: Reason) -> Option<DenyClass> {
+    match reason {
+        Reason::RequestMalformed => Some(DenyClass::Malformed),
+        Reason::CommonNameNotANode
+        | Reason::NamesNotAllowed
+        | Reason::OrganizationNotNodes
+        | Reason::UsagesNotAllowed => Some(DenyClass::Profile),
+        Reason::AlreadyDecided
+        | Reason::AlreadyIssued
+        | Reason::Contested
+        | Reason::FactsStale
+        | Reason::FirstCertificate
+        | Reason::MachineAmbiguous
+        | Reason::MachineBound
+        | Reason::MachineDeleting
+        | Reason::MachineFailed
+        | Reason::MachineNotFound
+        | Reason::NodeExists
+        | Reason::OutsideJoinWindow
+        | Reason::Reissued
+        | Reason::RequestorNotAllowed
+        | Reason::SignerNotServed
+        | Reason::Superseded => None,
+    }
+}
+
+fn check_usages(request: &Request) -> Option<Finding> {
+    (!request.signer.allows_usages(&request.usages)).then(|| {
+        Finding::new(
+            Reason::UsagesNotAllowed,
+            format!(
+                "the usages are [{}]; {} takes [{}] with or without key encipherment",
+                request.usages.join(", "),
+                request.signer.name(),
+                request.signer.usages().join(", ")
+            ),
+        )
+    })
+}
+
+fn check_organization(content: &CertificationRequest) -> Option<Finding> {
+    let organization = &content.subject().organization;
+    (organization != NODES_GROUP).then(|| {
+        Finding::new(
+            Reason::OrganizationNotNodes,
+            format!("the organization is {organization:?}; a kubelet's is {NODES_GROUP:?}"),
+        )
+    })
+}
+
+fn check_common_name(content: &CertificationRequest) -> Option<Finding> {
+    let common_name = &content.subject().common_name;
+    NodeName::from_username(common_name).err().map(|error| {
+        Finding::new(
+            Reason::CommonNameNotANode,
+            format!("the common name {common_name:?} is no node's: {error}"),
+        )
+    })
+}
+
+fn check_no_names(content: &CertificationRequest) -> Option<Finding> {
+    let names = content.names();
+    let ips = names.ips.iter().map(ToString::to_string);
+    let asked: Vec<String> = names
+        .dns
+        .iter()
+        .chain(&names.emails)
+        .chain(&names.uris)
+        .cloned()
+        .chain(ips)
+        .collect();
+    (!asked.is_empty()).then(|| {
+        Finding::new(
+            Reason::NamesNotAllowed,
+            format!(
+                "the request asks for the names [{}]; a client certificate may hold none",
+                asked.join(", ")
+            ),
+        )
+    })
+}

@@ -1,0 +1,129 @@
+//! Reasons: one stable word for everything that speaks for or against a request.
+
+use std::fmt;
+
+/// Why a request was decided as it was. The word is the same in conditions, Events, metrics, logs, the command line and
+/// `docs/reasons.md`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Reason {
+    /// It was approved, denied or failed before.
+    AlreadyDecided,
+    /// A certificate was approved for this Machine and another key.
+    AlreadyIssued,
+    /// The common name is not a node's.
+    CommonNameNotANode,
+    /// Several keys ask for one pending Machine.
+    Contested,
+    /// A watch was lost, or was never complete.
+    FactsStale,
+    /// Every rule for a machine's first certificate holds.
+    FirstCertificate,
+    /// Two or more Machines own the node name.
+    MachineAmbiguous,
+    /// The Machine has become a Node already.
+    MachineBound,
+    /// The Machine is being deleted.
+    MachineDeleting,
+    /// The Machine has failed for good.
+    MachineFailed,
+    /// No Machine owns the node name.
+    MachineNotFound,
+    /// A first certificate may hold no subject alternative names.
+    NamesNotAllowed,
+    /// A Node of that name exists.
+    NodeExists,
+    /// The organization is not the kubelets'.
+    OrganizationNotNodes,
+    /// The request was not made while the Machine was expected.
+    OutsideJoinWindow,
+    /// Nobody who may bring a first certificate's request.
+    RequestorNotAllowed,
+    /// The request cannot be read, or holds what no kubelet puts there.
+    RequestMalformed,
+    /// The Machine's Node did not appear, and another key asked for it.
+    Reissued,
+    /// A signer for which nothing is decided here.
+    SignerNotServed,
+    /// A newer request asks for the same Machine.
+    Superseded,
+    /// The usages are not those of the signer.
+    UsagesNotAllowed,
+}
+
+impl Reason {
+    /// Every reason, in the order of their words.
+    pub const ALL: [Self; 21] = [
+        Self::AlreadyDecided,
+        Self::AlreadyIssued,
+        Self::CommonNameNotANode,
+        Self::Contested,
+        Self::FactsStale,
+        Self::FirstCertificate,
+        Self::MachineAmbiguous,
+        Self::MachineBound,
+        Self::MachineDeleting,
+        Self::MachineFailed,
+        Self::MachineNotFound,
+        Self::NamesNotAllowed,
+        Self::NodeExists,
+        Self::OrganizationNotNodes,
+        Self::OutsideJoinWindow,
+        Self::Reissued,
+        Self::RequestMalformed,
+        Self::RequestorNotAllowed,
+        Self::SignerNotServed,
+        Self::Superseded,
+        Self::UsagesNotAllowed,
+    ];
+
+    /// The word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::AlreadyDecided => "AlreadyDecided",
+            Self::AlreadyIssued => "AlreadyIssued",
+            Self::CommonNameNotANode => "CommonNameNotANode",
+            Self::Contested => "Contested",
+            Self::FactsStale => "FactsStale",
+            Self::FirstCertificate => "FirstCertificate",
+            Self::MachineAmbiguous => "MachineAmbiguous",
+            Self::MachineBound => "MachineBound",
+            Self::MachineDeleting => "MachineDeleting",
+            Self::MachineFailed => "MachineFailed",
+            Self::MachineNotFound => "MachineNotFound",
+            Self::NamesNotAllowed => "NamesNotAllowed",
+            Self::NodeExists => "NodeExists",
+            Self::OrganizationNotNodes => "OrganizationNotNodes",
+            Self::OutsideJoinWindow => "OutsideJoinWindow",
+            Self::Reissued => "Reissued",
+            Self::RequestMalformed => "RequestMalformed",
+            Self::RequestorNotAllowed => "RequestorNotAllowed",
+            Self::SignerNotServed => "SignerNotServed",
+            Self::Superseded => "Superseded",
+            Self::UsagesNotAllowed => "UsagesNotAllowed",
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_unique_sorted_and_pascal_case() {
+        let words: Vec<&str> = Reason::ALL.iter().map(|reason| reason.as_str()).collect();
+        let mut sorted = words.clone();
+        sorted.sort_unstable();
+        sorted.dedup();
+        assert_eq!(words, sorted);
+        for word in words {
+            assert!(word.starts_with(|c: char| c.is_ascii_uppercase()), "{word}");
+            assert!(word.chars().all(|c| c.is_ascii_alphanumeric()), "{word}");
+        }
+    }
+}

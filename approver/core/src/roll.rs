@@ -1,0 +1,143 @@
+//! The roll: all Machine records, and which of them owns a node name.
+
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use rollcall_csr::NodeName;
+
+use crate::{Address, Machine, MachineUid, NameStrategy};
+
+/// Every known Machine, indexed by the node names it owns.
+#[derive(Debug)]
+pub struct Roll {
+    strategies: Vec<NameStrategy>,
+    machines: HashMap<MachineUid, Machine>,
+    owners: HashMap<NodeName, BTreeSet<MachineUid>>,
+}
+
+impl Roll {
+    /// An empty roll that reads names out of Machines by these strategies.
+    pub fn new(strategies: Vec<NameStrategy>) -> Self {
+        Self {
+            strategies,
+            machines: HashMap::new(),
+            owners: HashMap::new(),
+        }
+    }
+
+    /// Puts a Machine on the roll or replaces what was known of it. Returns the names whose owner, or whose owner's
+    /// facts, changed: none if nothing did.
+    pub fn insert(&mut self, machine: Machine) -> BTreeSet<NodeName> {
+        if self.machines.get(&machine.uid) == Some(&machine) {
+            return BTreeSet::new();
+        }
+        let mut touched = self.remove(&machine.uid);
+        for name in self.names_of(&machine) {
+            self.owners
+                .entry(name.clone())
+                .or_default()
+                .insert(machine.uid.clone());
+            touched.insert(name);
+        }
+        self.machines.insert(machine.uid.clone(), machine);
+        touched
+    }
+
+    /// Takes a Machine off the roll. Returns the names it owned.
+    pub fn remove(&mut self, uid: &MachineUid) -> BTreeSet<NodeName> {
+        let Some(machine) = self.machines.remove(uid) else {
+            return BTreeSet::new();
+        };
+        let names = self.names_of(&machine);
+        for name in &names {
+            if let Some(owners) = self.owners.get_mut(name) {
+                owners.remove(uid);
+                if owners.is_empty() {
+                    self.owners.remove(name);
+                }
+            }
+        }
+        names
+    }
+
+    /// Takes off every Machine that is not among `present`. Returns the names that those owned.
+    pub fn retain(&mut self, present: &HashSet<MachineUid>) -> BTreeSet<NodeName> {
+        let gone: Vec<MachineUid> = self
+            .machines
+            .keys()
+            .filter(|uid| !present.contains(uid))
+            .cloned()
+            .collect();
+        gone.iter().flat_map(|uid| self.remove(uid)).collect()
+    }
+
+    /// The Machines that own a name: one, when all is well.
+    pub fn owners(&self, name: &NodeName) -> Vec<&Machine> {
+        self.owners
+            .get(name)
+            .into_iter()
+            .flatten()
+            .filter_map(|uid| self.machines.get(uid))
+            .collect()
+    }
+
+    /// A Machine by its uid.
+    pub fn machine(&self, uid: &MachineUid) -> Option<&Machine> {
+        self.machines.get(uid)
+    }
+
+    /// How many Machines are on the roll.
+    pub fn len(&self) -> usize {
+        self.machines.len()
+    }
+
+    /// Whether the roll is empty.
+    pub fn is_empty(&self) -> bool {
+        self.machines.is_empty()
+    }
+
+    /// Every Machine.
+    pub fn iter(&self) -> impl Iterator<Item = &Machine> {
+        self.machines.values()
+    }
+
+    /// The node names that a Machine owns.
+    pub fn names_of(&self, machine: &Machine) -> BTreeSet<NodeName> {
+        self.strategies
+            .iter()
+            .flat_map(|strategy| strategy.names(machine))
+            .collect()
+    }
+}
+
+impl NameStrategy {
+    /// The node names that a Machine owns by this strategy.
+    fn names(self, machine: &Machine) -> Vec<NodeName> {
+        match self {
+            Self::Hostname => names_among(machine, |address| match address {
+                Address::Hostname(name) => Some(name),
+                Address::ExternalDns(_)
+                | Address::ExternalIp(_)
+                | Address::InternalDns(_)
+                | Address::InternalIp(_) => None,
+            }),
+            Self::InternalDns => names_among(machine, |address| match address {
+                Address::InternalDns(name) => Some(name),
+                Address::ExternalDns(_)
+                | Address::ExternalIp(_)
+                | Address::Hostname(_)
+                | Address::InternalIp(_) => None,
+            }),
+            // A Machine whose name cannot be a node's owns no node by its name.
+            Self::MachineName => machine.reference.name.parse().into_iter().collect(),
+            Self::NodeReference => machine.node_reference.clone().into_iter().collect(),
+        }
+    }
+}
+
+fn names_among(machine: &Machine, name: fn(&Address) -> Option<&NodeName>) -> Vec<NodeName> {
+    machine.addresses.iter().filter_map(name).cloned().collect()
+}
+
+#[cfg(test)]
+#[path = "roll_tests.rs"]
+mod tests;
