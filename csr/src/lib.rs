@@ -7,6 +7,7 @@
 //! The approver must see what the signer (Go's `crypto/x509` in kube-controller-manager) sees, or refuse. So parsing
 //! is strict: whatever is not understood is an error, never skipped.
 
+mod der;
 mod error;
 mod extensions;
 mod key;
@@ -15,13 +16,15 @@ mod node_name;
 mod pem;
 mod request;
 mod request_name;
+mod signature;
 mod signer;
 mod subject;
 
 pub use error::ParseError;
-pub use key::{KeyHash, PublicKey};
+pub use key::{KeyAlgorithm, KeyHash, PublicKey};
 pub use names::RequestedNames;
 pub use node_name::{NodeName, NodeNameError};
+pub use pem::MAX_REQUEST_SIZE;
 pub use request::CertificationRequest;
 pub use request_name::request_name;
 pub use signer::{Signer, UnknownSigner};

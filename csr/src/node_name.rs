@@ -31,7 +31,10 @@ impl NodeName {
     /// # Errors
     /// [`NodeNameError::NotANode`] without the `system:node:` prefix; else as [`NodeName::from_str`].
     pub fn from_username(username: &str) -> Result<Self, NodeNameError> {
-        username.strip_prefix(USERNAME_PREFIX).ok_or(NodeNameError::NotANode)?.parse()
+        username
+            .strip_prefix(USERNAME_PREFIX)
+            .ok_or(NodeNameError::NotANode)?
+            .parse()
     }
 
     /// Reads a name as machine records and cloud APIs write it: any case, and a trailing dot is allowed.
@@ -39,7 +42,10 @@ impl NodeName {
     /// # Errors
     /// As [`NodeName::from_str`], after folding the case and trimming one trailing dot.
     pub fn from_dns_name(name: &str) -> Result<Self, NodeNameError> {
-        name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase().parse()
+        name.strip_suffix('.')
+            .unwrap_or(name)
+            .to_ascii_lowercase()
+            .parse()
     }
 }
 
@@ -53,7 +59,11 @@ impl FromStr for NodeName {
         if name.len() > MAX_LENGTH {
             return Err(NodeNameError::TooLong(name.len()));
         }
-        if name.split('.').all(is_label) { Ok(Self(name.to_owned())) } else { Err(NodeNameError::NotASubdomain) }
+        if name.split('.').all(is_label) {
+            Ok(Self(name.to_owned()))
+        } else {
+            Err(NodeNameError::NotASubdomain)
+        }
     }
 }
 
@@ -95,31 +105,58 @@ mod tests {
 
     #[test]
     fn accepts_what_the_api_server_accepts() {
-        for name in ["a", "worker-0", "ip-10-0-0-1.eu-west-1.compute.internal", "0", "1.2.3.4", &"a".repeat(253)] {
+        for name in [
+            "a",
+            "worker-0",
+            "ip-10-0-0-1.eu-west-1.compute.internal",
+            "0",
+            "1.2.3.4",
+            &"a".repeat(253),
+        ] {
             assert_eq!(name.parse::<NodeName>().unwrap().as_str(), name);
         }
     }
 
     #[test]
     fn refuses_everything_else() {
-        for name in ["A", "a_b", "-a", "a-", "a..b", ".a", "a.", "a b", "a\0", "ü", "*.a", "a:b", "a/b"] {
-            assert_eq!(name.parse::<NodeName>(), Err(NodeNameError::NotASubdomain), "{name:?}");
+        for name in [
+            "A", "a_b", "-a", "a-", "a..b", ".a", "a.", "a b", "a\0", "ü", "*.a", "a:b", "a/b",
+        ] {
+            assert_eq!(
+                name.parse::<NodeName>(),
+                Err(NodeNameError::NotASubdomain),
+                "{name:?}"
+            );
         }
         assert_eq!("".parse::<NodeName>(), Err(NodeNameError::Empty));
-        assert_eq!("a".repeat(254).parse::<NodeName>(), Err(NodeNameError::TooLong(254)));
+        assert_eq!(
+            "a".repeat(254).parse::<NodeName>(),
+            Err(NodeNameError::TooLong(254))
+        );
     }
 
     #[test]
     fn reads_and_writes_user_names() {
         let name = NodeName::from_username("system:node:worker-0").unwrap();
         assert_eq!(name.username(), "system:node:worker-0");
-        assert_eq!(NodeName::from_username("worker-0"), Err(NodeNameError::NotANode));
-        assert_eq!(NodeName::from_username("system:node:"), Err(NodeNameError::Empty));
+        assert_eq!(
+            NodeName::from_username("worker-0"),
+            Err(NodeNameError::NotANode)
+        );
+        assert_eq!(
+            NodeName::from_username("system:node:"),
+            Err(NodeNameError::Empty)
+        );
     }
 
     #[test]
     fn folds_dns_names_of_machine_records() {
-        assert_eq!(NodeName::from_dns_name("Worker-0.Example.COM.").unwrap().as_str(), "worker-0.example.com");
+        assert_eq!(
+            NodeName::from_dns_name("Worker-0.Example.COM.")
+                .unwrap()
+                .as_str(),
+            "worker-0.example.com"
+        );
         assert!(NodeName::from_dns_name("worker-0..").is_err());
     }
 }

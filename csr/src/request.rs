@@ -1,6 +1,13 @@
 //! A certification request (PKCS#10, RFC 2986), read strictly.
 
+use crate::der::{ATTRIBUTES, INTEGER, Reader, SEQUENCE};
+use crate::extensions::read_attributes;
+use crate::pem::{self, MAX_REQUEST_SIZE};
+use crate::signature::Signature;
 use crate::{ParseError, PublicKey, RequestedNames, Subject};
+
+/// Version 0 as the contents of an INTEGER (RFC 2986 section 4.1).
+const VERSION_0: &[u8] = &[0];
 
 /// A request whose subject, names and key are all known, and whose signature was verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -15,16 +22,23 @@ impl CertificationRequest {
     ///
     /// # Errors
     /// Whatever is not understood, in the order in which it is met.
-    pub fn from_pem(_text: &[u8]) -> Result<Self, ParseError> {
-        Err(ParseError::Placeholder)
+    pub fn from_pem(text: &[u8]) -> Result<Self, ParseError> {
+        Self::from_der(&pem::request_der(text)?)
     }
 
     /// Reads the DER inside the PEM block.
     ///
     /// # Errors
     /// As [`CertificationRequest::from_pem`].
-    pub fn from_der(_der: &[u8]) -> Result<Self, ParseError> {
-        Err(ParseError::Placeholder)
+    pub fn from_der(der: &[u8]) -> Result<Self, ParseError> {
+        let Unverified {
+            request,
+            signed,
+            key,
+            signature,
+        } = Unverified::read(der)?;
+        signature.verify(request.public_key.algorithm(), key, signed)?;
+        Ok(request)
     }
 
     /// Who the certificate is for.
@@ -41,4 +55,57 @@ impl CertificationRequest {
     pub fn public_key(&self) -> &PublicKey {
         &self.public_key
     }
+}
+
+/// A request that was read but whose signature was not yet verified.
+#[derive(Debug)]
+pub(crate) struct Unverified<'a> {
+    pub(crate) request: CertificationRequest,
+    /// The bytes that the signature covers.
+    signed: &'a [u8],
+    /// The bytes of the public key's BIT STRING.
+    key: &'a [u8],
+    signature: Signature<'a>,
+}
+
+impl<'a> Unverified<'a> {
+    pub(crate) fn read(der: &'a [u8]) -> Result<Self, ParseError> {
+        if der.len() > MAX_REQUEST_SIZE {
+            return Err(ParseError::TooLarge { size: der.len() });
+        }
+        let mut outer = Reader::new(der, "request");
+        let mut parts = outer.inside(SEQUENCE, "request")?;
+        outer.end()?;
+        let info = parts.tagged(SEQUENCE)?;
+        let algorithm = parts.tagged(SEQUENCE)?.contents;
+        let value = parts.whole_bytes()?;
+        parts.end()?;
+
+        let (request, key) = read_info(Reader::new(info.contents, "request information"))?;
+        Ok(Self {
+            request,
+            signed: info.der,
+            key,
+            signature: Signature { algorithm, value },
+        })
+    }
+}
+
+/// The CertificationRequestInfo, and the bytes of the public key in it.
+fn read_info(mut info: Reader<'_>) -> Result<(CertificationRequest, &[u8]), ParseError> {
+    if info.tagged(INTEGER)?.contents != VERSION_0 {
+        return Err(ParseError::UnsupportedVersion);
+    }
+    let subject = Subject::read(info.inside(SEQUENCE, "subject")?)?;
+    let (public_key, key) = PublicKey::read(info.tagged(SEQUENCE)?.der)?;
+    let names = read_attributes(info.inside(ATTRIBUTES, "attributes")?)?;
+    info.end()?;
+    Ok((
+        CertificationRequest {
+            subject,
+            names,
+            public_key,
+        },
+        key,
+    ))
 }

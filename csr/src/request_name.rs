@@ -14,7 +14,10 @@ pub fn request_name(spki_der: &[u8], node: &NodeName) -> String {
     let username = node.username();
     let usages = Signer::KubeApiserverClientKubelet.usages();
     let fields = [spki_der, username.as_bytes(), NODES_GROUP.as_bytes()];
-    for field in fields.into_iter().chain(usages.iter().map(|usage| usage.as_bytes())) {
+    for field in fields
+        .into_iter()
+        .chain(usages.iter().map(|usage| usage.as_bytes()))
+    {
         digest.update(URL_SAFE_NO_PAD.encode(field).as_bytes());
         digest.update(b"|");
     }

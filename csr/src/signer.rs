@@ -34,7 +34,12 @@ impl Signer {
     /// Whether the signer takes exactly these usages: the two of [`Signer::usages`], each once, with or without
     /// `key encipherment` (Kubernetes: `pkg/apis/certificates/helpers.go`).
     pub fn allows_usages<T: AsRef<str>>(self, usages: &[T]) -> bool {
-        let count = |wanted: &str| usages.iter().filter(|usage| usage.as_ref() == wanted).count();
+        let count = |wanted: &str| {
+            usages
+                .iter()
+                .filter(|usage| usage.as_ref() == wanted)
+                .count()
+        };
         let optional = count("key encipherment");
         self.usages().into_iter().all(|usage| count(usage) == 1)
             && optional <= 1
@@ -46,7 +51,10 @@ impl FromStr for Signer {
     type Err = UnknownSigner;
 
     fn from_str(name: &str) -> Result<Self, Self::Err> {
-        Self::ALL.into_iter().find(|signer| signer.name() == name).ok_or_else(|| UnknownSigner(name.to_owned()))
+        Self::ALL
+            .into_iter()
+            .find(|signer| signer.name() == name)
+            .ok_or_else(|| UnknownSigner(name.to_owned()))
     }
 }
 
@@ -71,8 +79,18 @@ mod tests {
             &["digital signature", "server auth"],
             &["digital signature", "client auth", "server auth"],
             &["digital signature", "client auth", "client auth"],
-            &["digital signature", "client auth", "key encipherment", "key encipherment"],
-            &["digital signature", "client auth", "key encipherment", "cert sign"],
+            &[
+                "digital signature",
+                "client auth",
+                "key encipherment",
+                "key encipherment",
+            ],
+            &[
+                "digital signature",
+                "client auth",
+                "key encipherment",
+                "cert sign",
+            ],
         ] {
             assert!(!client.allows_usages(refused), "{refused:?}");
         }
@@ -85,6 +103,10 @@ mod tests {
         for signer in Signer::ALL {
             assert_eq!(signer.name().parse(), Ok(signer));
         }
-        assert!("kubernetes.io/kube-apiserver-client".parse::<Signer>().is_err());
+        assert!(
+            "kubernetes.io/kube-apiserver-client"
+                .parse::<Signer>()
+                .is_err()
+        );
     }
 }

@@ -1,0 +1,167 @@
+//! The signature by which a request proves that its maker holds the private key.
+
+use ring::signature::{
+    ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1,
+    ED25519, RSA_PKCS1_2048_8192_SHA256, RSA_PKCS1_2048_8192_SHA384, RSA_PKCS1_2048_8192_SHA512,
+    UnparsedPublicKey, VerificationAlgorithm,
+};
+
+use crate::der::{OBJECT_IDENTIFIER, Reader, dotted};
+use crate::{KeyAlgorithm, ParseError};
+
+// AlgorithmIdentifiers, with their parameters, as DER without the enclosing SEQUENCE. Go does not look at the
+// parameters of most of them; here they must be what the RFC says. RSASSA-PSS is left out: its parameters leave room
+// for two readings, and no kubelet uses it.
+/// ecdsa-with-SHA256 (RFC 5758 section 3.2).
+const ECDSA_WITH_SHA256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
+/// ecdsa-with-SHA384 (RFC 5758 section 3.2).
+const ECDSA_WITH_SHA384: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x03];
+/// id-Ed25519 (RFC 8410 section 3).
+const PURE_ED25519: &[u8] = &[0x06, 0x03, 0x2b, 0x65, 0x70];
+/// sha256WithRSAEncryption (RFC 8017 appendix A.2.4).
+const RSA_WITH_SHA256: &[u8] = &[
+    0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0b, 0x05, 0x00,
+];
+/// sha384WithRSAEncryption (RFC 8017 appendix A.2.4).
+const RSA_WITH_SHA384: &[u8] = &[
+    0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0c, 0x05, 0x00,
+];
+/// sha512WithRSAEncryption (RFC 8017 appendix A.2.4).
+const RSA_WITH_SHA512: &[u8] = &[
+    0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d, 0x05, 0x00,
+];
+
+/// A signature with its algorithm, both still to be believed.
+#[derive(Debug)]
+pub(crate) struct Signature<'a> {
+    /// AlgorithmIdentifier without the enclosing SEQUENCE.
+    pub(crate) algorithm: &'a [u8],
+    pub(crate) value: &'a [u8],
+}
+
+impl Signature<'_> {
+    /// Verifies that `message` was signed by the holder of this key; `key` are the bytes of its BIT STRING.
+    pub(crate) fn verify(
+        &self,
+        algorithm: KeyAlgorithm,
+        key: &[u8],
+        message: &[u8],
+    ) -> Result<(), ParseError> {
+        let verification = self.verification(algorithm)?;
+        UnparsedPublicKey::new(verification, key)
+            .verify(message, self.value)
+            .map_err(|_| ParseError::BadSignature)
+    }
+
+    /// How to verify it, if the algorithm is one that goes with the key and is taken.
+    fn verification(
+        &self,
+        key: KeyAlgorithm,
+    ) -> Result<&'static dyn VerificationAlgorithm, ParseError> {
+        let known: [(KeyAlgorithm, &[u8], &'static dyn VerificationAlgorithm); 8] = [
+            (
+                KeyAlgorithm::EcdsaP256,
+                ECDSA_WITH_SHA256,
+                &ECDSA_P256_SHA256_ASN1,
+            ),
+            (
+                KeyAlgorithm::EcdsaP256,
+                ECDSA_WITH_SHA384,
+                &ECDSA_P256_SHA384_ASN1,
+            ),
+            (
+                KeyAlgorithm::EcdsaP384,
+                ECDSA_WITH_SHA256,
+                &ECDSA_P384_SHA256_ASN1,
+            ),
+            (
+                KeyAlgorithm::EcdsaP384,
+                ECDSA_WITH_SHA384,
+                &ECDSA_P384_SHA384_ASN1,
+            ),
+            (KeyAlgorithm::Ed25519, PURE_ED25519, &ED25519),
+            (
+                KeyAlgorithm::Rsa,
+                RSA_WITH_SHA256,
+                &RSA_PKCS1_2048_8192_SHA256,
+            ),
+            (
+                KeyAlgorithm::Rsa,
+                RSA_WITH_SHA384,
+                &RSA_PKCS1_2048_8192_SHA384,
+            ),
+            (
+                KeyAlgorithm::Rsa,
+                RSA_WITH_SHA512,
+                &RSA_PKCS1_2048_8192_SHA512,
+            ),
+        ];
+        let fitting = known
+            .into_iter()
+            .find(|(for_key, oid, _)| *for_key == key && *oid == self.algorithm);
+        match fitting {
+            Some((_, _, verification)) => Ok(verification),
+            None => {
+                let oid =
+                    Reader::new(self.algorithm, "signature algorithm").tagged(OBJECT_IDENTIFIER)?;
+                Err(ParseError::UnsupportedSignatureAlgorithm {
+                    oid: dotted(oid.contents),
+                })
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn verification(algorithm: &[u8], key: KeyAlgorithm) -> Result<(), ParseError> {
+        Signature {
+            algorithm,
+            value: &[],
+        }
+        .verification(key)
+        .map(|_| ())
+    }
+
+    #[test]
+    fn an_algorithm_must_go_with_its_key() {
+        assert_eq!(
+            verification(ECDSA_WITH_SHA256, KeyAlgorithm::EcdsaP256),
+            Ok(())
+        );
+        assert_eq!(verification(RSA_WITH_SHA512, KeyAlgorithm::Rsa), Ok(()));
+        for (algorithm, key) in [
+            (RSA_WITH_SHA256, KeyAlgorithm::EcdsaP256),
+            (ECDSA_WITH_SHA256, KeyAlgorithm::Rsa),
+            (PURE_ED25519, KeyAlgorithm::EcdsaP384),
+        ] {
+            assert_eq!(
+                verification(algorithm, key).unwrap_err().as_str(),
+                "UnsupportedSignatureAlgorithm"
+            );
+        }
+    }
+
+    #[test]
+    fn parameters_are_what_the_rfc_says() {
+        let without_null = &RSA_WITH_SHA256[..11];
+        let oid = "1.2.840.113549.1.1.11".to_owned();
+        let error = ParseError::UnsupportedSignatureAlgorithm { oid };
+        assert_eq!(verification(without_null, KeyAlgorithm::Rsa), Err(error));
+        assert!(
+            verification(
+                &[ECDSA_WITH_SHA256, &[5, 0]].concat(),
+                KeyAlgorithm::EcdsaP256
+            )
+            .is_err()
+        );
+        assert_eq!(
+            verification(&[5, 0], KeyAlgorithm::Rsa)
+                .unwrap_err()
+                .as_str(),
+            "MalformedDer"
+        );
+    }
+}
