@@ -56,19 +56,22 @@ fn read_subject_alt_name(mut extension: Reader<'_>) -> Result<&[u8], ParseError>
     if oid != SUBJECT_ALT_NAME {
         return Err(ParseError::ForeignExtension { oid: dotted(oid) });
     }
+    let malformed = ParseError::MalformedDer {
+        what: "requested extension",
+    };
     let mut value = extension.element()?;
     // `critical`: DER leaves out the default, FALSE (X.690 section 11.5). The signer decides about it by itself.
-    if value.tag == BOOLEAN && value.contents == TRUE {
+    if value.tag == BOOLEAN {
+        if value.contents != TRUE {
+            return Err(malformed);
+        }
         value = extension.element()?;
     }
-    extension.end()?;
-    if value.tag == OCTET_STRING {
-        Ok(value.contents)
-    } else {
-        Err(ParseError::MalformedDer {
-            what: "requested extension",
-        })
+    if value.tag != OCTET_STRING {
+        return Err(malformed);
     }
+    extension.end()?;
+    Ok(value.contents)
 }
 
 #[cfg(test)]

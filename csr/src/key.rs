@@ -219,7 +219,7 @@ mod tests {
     /// An RSA key of this many bits with this exponent; its modulus is no product of primes, which no parser checks.
     fn rsa(bits: usize, exponent: &[u8]) -> Result<KeyAlgorithm, ParseError> {
         let mut modulus = vec![0xff; bits.div_ceil(8)];
-        modulus[0] >>= (8 - bits % 8) % 8;
+        modulus[0] >>= bits.next_multiple_of(8).abs_diff(bits);
         let sign = if modulus[0] & 0x80 == 0 {
             vec![]
         } else {

@@ -10,6 +10,8 @@
 mod der;
 mod error;
 mod extensions;
+#[cfg(any(test, fuzzing))]
+pub mod fuzz_logic;
 mod key;
 mod names;
 mod node_name;

@@ -31,6 +31,62 @@ const RSA_WITH_SHA512: &[u8] = &[
     0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x0d, 0x05, 0x00,
 ];
 
+type Verification = &'static dyn VerificationAlgorithm;
+
+/// A signature algorithm that is taken with one kind of key.
+struct Known {
+    key: KeyAlgorithm,
+    algorithm: &'static [u8],
+    verification: Verification,
+}
+
+const fn known(key: KeyAlgorithm, algorithm: &'static [u8], verification: Verification) -> Known {
+    Known {
+        key,
+        algorithm,
+        verification,
+    }
+}
+
+static KNOWN: [Known; 8] = [
+    known(
+        KeyAlgorithm::EcdsaP256,
+        ECDSA_WITH_SHA256,
+        &ECDSA_P256_SHA256_ASN1,
+    ),
+    known(
+        KeyAlgorithm::EcdsaP256,
+        ECDSA_WITH_SHA384,
+        &ECDSA_P256_SHA384_ASN1,
+    ),
+    known(
+        KeyAlgorithm::EcdsaP384,
+        ECDSA_WITH_SHA256,
+        &ECDSA_P384_SHA256_ASN1,
+    ),
+    known(
+        KeyAlgorithm::EcdsaP384,
+        ECDSA_WITH_SHA384,
+        &ECDSA_P384_SHA384_ASN1,
+    ),
+    known(KeyAlgorithm::Ed25519, PURE_ED25519, &ED25519),
+    known(
+        KeyAlgorithm::Rsa,
+        RSA_WITH_SHA256,
+        &RSA_PKCS1_2048_8192_SHA256,
+    ),
+    known(
+        KeyAlgorithm::Rsa,
+        RSA_WITH_SHA384,
+        &RSA_PKCS1_2048_8192_SHA384,
+    ),
+    known(
+        KeyAlgorithm::Rsa,
+        RSA_WITH_SHA512,
+        &RSA_PKCS1_2048_8192_SHA512,
+    ),
+];
+
 /// A signature with its algorithm, both still to be believed.
 #[derive(Debug)]
 pub(crate) struct Signature<'a> {
@@ -54,59 +110,14 @@ impl Signature<'_> {
     }
 
     /// How to verify it, if the algorithm is one that goes with the key and is taken.
-    fn verification(
-        &self,
-        key: KeyAlgorithm,
-    ) -> Result<&'static dyn VerificationAlgorithm, ParseError> {
-        let known: [(KeyAlgorithm, &[u8], &'static dyn VerificationAlgorithm); 8] = [
-            (
-                KeyAlgorithm::EcdsaP256,
-                ECDSA_WITH_SHA256,
-                &ECDSA_P256_SHA256_ASN1,
-            ),
-            (
-                KeyAlgorithm::EcdsaP256,
-                ECDSA_WITH_SHA384,
-                &ECDSA_P256_SHA384_ASN1,
-            ),
-            (
-                KeyAlgorithm::EcdsaP384,
-                ECDSA_WITH_SHA256,
-                &ECDSA_P384_SHA256_ASN1,
-            ),
-            (
-                KeyAlgorithm::EcdsaP384,
-                ECDSA_WITH_SHA384,
-                &ECDSA_P384_SHA384_ASN1,
-            ),
-            (KeyAlgorithm::Ed25519, PURE_ED25519, &ED25519),
-            (
-                KeyAlgorithm::Rsa,
-                RSA_WITH_SHA256,
-                &RSA_PKCS1_2048_8192_SHA256,
-            ),
-            (
-                KeyAlgorithm::Rsa,
-                RSA_WITH_SHA384,
-                &RSA_PKCS1_2048_8192_SHA384,
-            ),
-            (
-                KeyAlgorithm::Rsa,
-                RSA_WITH_SHA512,
-                &RSA_PKCS1_2048_8192_SHA512,
-            ),
-        ];
-        let fitting = known
-            .into_iter()
-            .find(|(for_key, oid, _)| *for_key == key && *oid == self.algorithm);
-        match fitting {
-            Some((_, _, verification)) => Ok(verification),
+    fn verification(&self, key: KeyAlgorithm) -> Result<Verification, ParseError> {
+        let fits = |known: &&Known| known.key == key && known.algorithm == self.algorithm;
+        match KNOWN.iter().find(fits) {
+            Some(known) => Ok(known.verification),
             None => {
-                let oid =
-                    Reader::new(self.algorithm, "signature algorithm").tagged(OBJECT_IDENTIFIER)?;
-                Err(ParseError::UnsupportedSignatureAlgorithm {
-                    oid: dotted(oid.contents),
-                })
+                let mut reader = Reader::new(self.algorithm, "signature algorithm");
+                let oid = dotted(reader.tagged(OBJECT_IDENTIFIER)?.contents);
+                Err(ParseError::UnsupportedSignatureAlgorithm { oid })
             }
         }
     }

@@ -103,7 +103,7 @@ mod tests {
     use super::*;
 
     fn attribute(oid: &[u8], tag: u8, value: &[u8]) -> Vec<u8> {
-        let length = |more: usize| u8::try_from(value.len() + more).unwrap();
+        let length = |more: usize| u8::try_from(value.len().strict_add(more)).unwrap();
         let header = [SET, length(9), SEQUENCE, length(7), OBJECT_IDENTIFIER, 3];
         [&header, oid, &[tag, length(0)], value].concat()
     }

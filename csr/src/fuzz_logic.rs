@@ -1,0 +1,183 @@
+//! What must hold of every input; the fuzz targets and a test that replays the vectors call it.
+//!
+//! x509-parser, which this crate does not use otherwise, gives a second opinion: whatever is read here, it must read
+//! too, with the same subject, names and key. The signature is left aside, because no mutation would get past it.
+
+use std::net::IpAddr;
+
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::cri_attributes::ParsedCriAttribute;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::prelude::FromDer;
+
+use crate::request::Unverified;
+use crate::{CertificationRequest, ParseError, pem};
+
+/// Reads any bytes as PEM.
+///
+/// # Panics
+/// If something that must hold of every input does not.
+pub fn csr_pem(text: &[u8]) {
+    match pem::request_der(text) {
+        Ok(der) => {
+            assert_eq!(
+                CertificationRequest::from_pem(text),
+                CertificationRequest::from_der(&der)
+            );
+            csr_der(&der);
+        }
+        Err(error) => check_refusal(&error),
+    }
+}
+
+/// Reads any bytes as DER.
+///
+/// # Panics
+/// If something that must hold of every input does not.
+pub fn csr_der(der: &[u8]) {
+    let verified = CertificationRequest::from_der(der);
+    match Unverified::read(der).map(|unverified| unverified.request) {
+        Ok(request) => {
+            assert!(
+                !request.subject().common_name.is_empty()
+                    && !request.subject().organization.is_empty()
+            );
+            assert_eq!(second_opinion(der).as_ref(), Some(&Seen::from(&request)));
+            assert!(verified.is_err() || verified == Ok(request));
+            let longer = [der, &[0]].concat();
+            assert!(CertificationRequest::from_der(&longer).is_err());
+        }
+        Err(error) => {
+            check_refusal(&error);
+            assert_eq!(verified, Err(error));
+        }
+    }
+}
+
+/// A refusal has a known word and a message of one line, whatever is in the input.
+fn check_refusal(error: &ParseError) {
+    assert!(ParseError::ALL_WORDS.contains(&error.as_str()));
+    assert!(
+        error
+            .to_string()
+            .chars()
+            .all(|c| c == ' ' || c.is_ascii_graphic())
+    );
+}
+
+/// What a parser sees in a request.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Seen {
+    organizations: Vec<String>,
+    common_names: Vec<String>,
+    dns: Vec<String>,
+    emails: Vec<String>,
+    ips: Vec<IpAddr>,
+    uris: Vec<String>,
+    spki_der: Vec<u8>,
+}
+
+impl From<&CertificationRequest> for Seen {
+    fn from(request: &CertificationRequest) -> Self {
+        let names = request.names().clone();
+        Self {
+            organizations: vec![request.subject().organization.clone()],
+            common_names: vec![request.subject().common_name.clone()],
+            dns: names.dns,
+            emails: names.emails,
+            ips: names.ips,
+            uris: names.uris,
+            spki_der: request.public_key().spki_der().to_vec(),
+        }
+    }
+}
+
+/// What x509-parser sees; nothing if it cannot read the request or sees what has no place in it.
+fn second_opinion(der: &[u8]) -> Option<Seen> {
+    let (rest, request) = X509CertificationRequest::from_der(der).ok()?;
+    let info = &request.certification_request_info;
+    let text = |value: &x509_parser::x509::AttributeTypeAndValue<'_>| {
+        value.as_str().ok().map(str::to_owned)
+    };
+    let mut seen = Seen {
+        organizations: info
+            .subject
+            .iter_organization()
+            .map(text)
+            .collect::<Option<_>>()?,
+        common_names: info
+            .subject
+            .iter_common_name()
+            .map(text)
+            .collect::<Option<_>>()?,
+        spki_der: info.subject_pki.raw.to_vec(),
+        ..Seen::default()
+    };
+    for attribute in info.attributes() {
+        let ParsedCriAttribute::ExtensionRequest(requested) = attribute.parsed_attribute() else {
+            return None;
+        };
+        for extension in &requested.extensions {
+            let ParsedExtension::SubjectAlternativeName(names) = extension.parsed_extension()
+            else {
+                return None;
+            };
+            names
+                .general_names
+                .iter()
+                .try_for_each(|name| see_name(&mut seen, name))?;
+        }
+    }
+    (rest.is_empty() && info.subject.iter_attributes().count() == 2).then_some(seen)
+}
+
+fn see_name(seen: &mut Seen, name: &GeneralName<'_>) -> Option<()> {
+    if let GeneralName::DNSName(dns) = name {
+        seen.dns.push((*dns).to_owned());
+    } else if let GeneralName::RFC822Name(email) = name {
+        seen.emails.push((*email).to_owned());
+    } else if let GeneralName::URI(uri) = name {
+        seen.uris.push((*uri).to_owned());
+    } else if let GeneralName::IPAddress(octets) = name {
+        let v4 = <[u8; 4]>::try_from(*octets).map(IpAddr::from);
+        seen.ips.push(
+            v4.or_else(|_| <[u8; 16]>::try_from(*octets).map(IpAddr::from))
+                .ok()?,
+        );
+    } else {
+        return None;
+    }
+    Some(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the vectors are files")]
+    fn holds_of_every_vector() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/csr");
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let data = std::fs::read(entry.unwrap().path()).unwrap();
+            csr_pem(&data);
+            csr_der(&data);
+        }
+    }
+
+    /// Why this crate has a reader of its own: the usual way to use x509-parser does not show the name that Go signs.
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the vectors are files")]
+    fn x509_parser_alone_does_not_show_the_names_of_a_second_extension_request() {
+        let file = "../tests/cases/csr/two-extension-requests.der";
+        let der = std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join(file)).unwrap();
+        let (_, request) = X509CertificationRequest::from_der(&der).unwrap();
+        assert_eq!(request.requested_extensions().map(Iterator::count), Some(0));
+        assert_eq!(
+            CertificationRequest::from_der(&der),
+            Err(ParseError::SeveralExtensionRequests)
+        );
+    }
+}
