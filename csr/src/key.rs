@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 use crate::ParseError;
 use crate::der::{OBJECT_IDENTIFIER, Reader, SEQUENCE, dotted};
@@ -49,6 +50,29 @@ impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("sha256:")?;
         self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+/// A text that is no key hash as [`KeyHash`] writes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it is not sha256: and 64 hexadecimal digits")]
+pub struct NotAKeyHash;
+
+impl FromStr for KeyHash {
+    type Err = NotAKeyHash;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let digits = text.strip_prefix("sha256:").ok_or(NotAKeyHash)?.as_bytes();
+        let (pairs, rest) = digits.as_chunks::<2>();
+        let mut hash = [0; 32];
+        if pairs.len() != hash.len() || !rest.is_empty() {
+            return Err(NotAKeyHash);
+        }
+        for (byte, pair) in hash.iter_mut().zip(pairs) {
+            let pair = std::str::from_utf8(pair).map_err(|_| NotAKeyHash)?;
+            *byte = u8::from_str_radix(pair, 16).map_err(|_| NotAKeyHash)?;
+        }
+        Ok(Self(hash))
     }
 }
 

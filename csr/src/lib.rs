@@ -23,7 +23,7 @@ mod signer;
 mod subject;
 
 pub use error::ParseError;
-pub use key::{KeyAlgorithm, KeyHash, PublicKey};
+pub use key::{KeyAlgorithm, KeyHash, NotAKeyHash, PublicKey};
 pub use names::RequestedNames;
 pub use node_name::{NodeName, NodeNameError};
 pub use pem::MAX_REQUEST_SIZE;
