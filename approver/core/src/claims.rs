@@ -48,6 +48,14 @@ impl Claims {
         }
     }
 
+    /// Takes back whatever a request claims.
+    pub fn remove_request(&mut self, request: &RequestUid) {
+        for claims in self.0.values_mut() {
+            claims.retain(|claim| claim.request != *request);
+        }
+        self.0.retain(|_, claims| !claims.is_empty());
+    }
+
     /// Forgets Machines of which `keep` says that nothing can be claimed any more. Returns whether any was forgotten.
     pub fn retain(&mut self, keep: impl Fn(&MachineUid) -> bool) -> bool {
         let before = self.0.len();

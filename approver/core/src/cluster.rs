@@ -12,7 +12,7 @@ use rollcall_csr::{NodeName, Signer};
 use crate::timers::Timers;
 use crate::{
     Claim, Claims, Decision, Facts, Feed, Freshness, Machine, MachineUid, Node, Policy, Request,
-    RequestUid, Roll, Standing, Verdict, Wait, decide,
+    RequestUid, Roll, Source, Standing, Verdict, Wait, decide,
 };
 
 /// One piece of news from a watch.
@@ -23,11 +23,11 @@ pub enum Change {
     /// A feed broke.
     Lost(Feed),
     /// A Machine appeared or changed.
-    Machine(Machine),
+    Machine(Box<Machine>),
     /// A Machine is gone.
     MachineGone(MachineUid),
-    /// A full list of the Machines ended: these are all.
-    MachineList(HashSet<MachineUid>),
+    /// A full list of the Machines of one source in one namespace ended: these are all.
+    MachineList(Source, String, HashSet<MachineUid>),
     /// A Node appeared or changed.
     Node(NodeName, Node),
     /// A Node is gone.
@@ -38,8 +38,8 @@ pub enum Change {
     Request(Box<Request>),
     /// A request is gone.
     RequestGone(RequestUid),
-    /// A full list of the requests ended: these are all.
-    RequestList(HashSet<RequestUid>),
+    /// A full list of the requests to one signer ended: these are all.
+    RequestList(Signer, HashSet<RequestUid>),
     /// A feed is complete and up to date.
     Synced(Feed),
 }
@@ -67,6 +67,7 @@ pub struct Cluster {
     claims: Claims,
     timers: Timers,
     in_flight: BTreeMap<RequestUid, Option<Claim>>,
+    uncertain: HashSet<RequestUid>,
 }
 
 impl Cluster {
@@ -82,6 +83,7 @@ impl Cluster {
             claims: Claims::default(),
             timers: Timers::default(),
             in_flight: BTreeMap::new(),
+            uncertain: HashSet::new(),
         }
     }
 
@@ -93,14 +95,18 @@ impl Cluster {
                 BTreeSet::new()
             }
             Change::Lost(feed) => {
-                self.freshness.lost(feed, now);
+                self.freshness.lost(&feed, now);
                 BTreeSet::new()
             }
-            Change::Synced(feed) if self.freshness.live(feed) => self.pending().collect(),
-            Change::Synced(_) => BTreeSet::new(),
-            Change::Machine(machine) => self.wake(|known| known.roll.insert(machine)),
+            Change::Synced(feed) => {
+                let news = self.freshness.live(feed);
+                self.pending().filter(|_| news).collect()
+            }
+            Change::Machine(machine) => self.wake(|known| known.roll.insert(*machine)),
             Change::MachineGone(uid) => self.wake(|known| known.roll.remove(&uid)),
-            Change::MachineList(present) => self.wake(|known| known.roll.retain(&present)),
+            Change::MachineList(source, namespace, present) => {
+                self.wake(|known| known.retain_machines(source, &namespace, &present))
+            }
             Change::Node(name, node) => self.wake(|known| known.put_node(name, node)),
             Change::NodeGone(name) => self.wake(|known| {
                 known
@@ -113,17 +119,7 @@ impl Cluster {
             Change::NodeList(present) => self.wake(|known| known.retain_nodes(&present)),
             Change::Request(request) => self.put_request(*request),
             Change::RequestGone(uid) => self.remove_request(&uid),
-            Change::RequestList(present) => {
-                let gone: Vec<RequestUid> = self
-                    .requests
-                    .keys()
-                    .filter(|uid| !present.contains(uid))
-                    .cloned()
-                    .collect();
-                gone.iter()
-                    .flat_map(|uid| self.remove_request(uid))
-                    .collect()
-            }
+            Change::RequestList(signer, present) => self.retain_requests(signer, &present),
         }
     }
 
@@ -164,18 +160,19 @@ impl Cluster {
 
     /// A write ended. Returns the requests to judge again.
     pub fn settle(&mut self, uid: &RequestUid, settlement: Settlement) -> BTreeSet<RequestUid> {
-        let Some(claim) = self.in_flight.remove(uid) else {
-            return BTreeSet::new();
-        };
-        match settlement {
-            Settlement::Written | Settlement::Unknown => BTreeSet::new(),
-            Settlement::Undone => {
-                if let Some(claim) = claim {
-                    self.claims.remove(&claim.machine, uid);
-                }
+        let claim = self.in_flight.remove(uid).flatten();
+        match (settlement, claim) {
+            (Settlement::Unknown, Some(_)) => {
+                self.uncertain.insert(uid.clone());
+                BTreeSet::new()
+            }
+            // An earlier write whose end nobody knows may still have spent the Machine.
+            (Settlement::Undone, Some(claim)) if !self.uncertain.contains(uid) => {
+                self.claims.remove(&claim.machine, uid);
                 let name = self.requests.get(uid).and_then(Request::node_name);
                 self.pending_under(&name.into_iter().collect())
             }
+            (Settlement::Undone | Settlement::Unknown | Settlement::Written, _) => BTreeSet::new(),
         }
     }
 
@@ -241,6 +238,18 @@ impl Cluster {
     ) -> BTreeSet<RequestUid> {
         let names = change(self);
         self.pending_under(&names)
+    }
+
+    fn retain_machines(
+        &mut self,
+        source: Source,
+        namespace: &str,
+        present: &HashSet<MachineUid>,
+    ) -> BTreeSet<NodeName> {
+        self.roll.retain(|machine| {
+            let listed = machine.source == source && machine.reference.namespace == namespace;
+            !listed || present.contains(&machine.uid)
+        })
     }
 
     fn put_node(&mut self, name: NodeName, node: Node) -> BTreeSet<NodeName> {
@@ -311,21 +320,24 @@ impl Cluster {
         if self.requests.get(&request.uid) == Some(&request) {
             return BTreeSet::new();
         }
-        let name = request.node_name();
+        let (uid, name, standing) = (request.uid.clone(), request.node_name(), request.standing);
         if let Some(name) = &name {
             self.by_name
                 .entry(name.clone())
                 .or_default()
-                .insert(request.uid.clone());
+                .insert(uid.clone());
         }
-        let uid = request.uid.clone();
-        let pending = request.is_pending();
         self.requests.insert(uid.clone(), request);
-        let mut woken = self.pending_under(&name.into_iter().collect());
-        if pending {
-            woken.insert(uid);
-        } else {
+        if standing != Standing::Pending {
             self.timers.set(&uid, None);
+            self.uncertain.remove(&uid);
+        }
+        if standing == Standing::Closed {
+            self.claims.remove_request(&uid);
+        }
+        let mut woken = self.pending_under(&name.into_iter().collect());
+        if standing == Standing::Pending {
+            woken.insert(uid);
         }
         woken
     }
@@ -333,6 +345,7 @@ impl Cluster {
     /// Drops a request; if it was approved, its claim stays with the Machine.
     fn remove_request(&mut self, uid: &RequestUid) -> BTreeSet<RequestUid> {
         self.timers.set(uid, None);
+        self.uncertain.remove(uid);
         let Some(request) = self.requests.remove(uid) else {
             return BTreeSet::new();
         };
@@ -351,6 +364,23 @@ impl Cluster {
             }
         }
         self.pending_under(&BTreeSet::from([name]))
+    }
+
+    fn retain_requests(
+        &mut self,
+        signer: Signer,
+        present: &HashSet<RequestUid>,
+    ) -> BTreeSet<RequestUid> {
+        let gone = |request: &&Request| request.signer == signer && !present.contains(&request.uid);
+        let gone: Vec<RequestUid> = self
+            .requests
+            .values()
+            .filter(gone)
+            .map(|request| request.uid.clone())
+            .collect();
+        gone.iter()
+            .flat_map(|uid| self.remove_request(uid))
+            .collect()
     }
 
     fn under(&self, name: &NodeName) -> impl Iterator<Item = &Request> {

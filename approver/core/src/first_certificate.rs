@@ -46,7 +46,7 @@ struct Weighed {
 fn weigh(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Weighed {
     let mut against = check_client_profile(request);
     let (mut waits, mut warnings) = (Vec::new(), Vec::new());
-    if let Some(stale) = facts.stale {
+    if let Some(stale) = &facts.stale {
         against.push(check_stale(stale, now));
         waits.push(Wait::Feed);
     }
@@ -115,7 +115,7 @@ fn sole_owner<'a>(facts: &Facts<'a>) -> Option<&'a Machine> {
     }
 }
 
-fn check_stale(stale: Stale, now: Timestamp) -> Finding {
+fn check_stale(stale: &Stale, now: Timestamp) -> Finding {
     let message = match stale.since {
         Some(since) => {
             let seconds = now.duration_since(since).as_secs();

@@ -4,35 +4,38 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
+use rollcall_csr::Signer;
 
 use crate::Source;
 
 /// A stream of facts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Feed {
     /// The record of claims whose requests are gone.
     Claims,
-    /// The Machines of one source.
-    Machines(Source),
+    /// The Machines of one source, in one namespace.
+    Machines(Source, String),
     /// The Nodes.
     Nodes,
-    /// The requests themselves.
-    Requests,
+    /// The requests to one signer.
+    Requests(Signer),
 }
 
 impl fmt::Display for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Claims => f.write_str("claims"),
-            Self::Machines(source) => write!(f, "machines ({})", source.as_str()),
+            Self::Machines(source, namespace) => {
+                write!(f, "machines ({} in {namespace})", source.as_str())
+            }
             Self::Nodes => f.write_str("nodes"),
-            Self::Requests => f.write_str("requests"),
+            Self::Requests(signer) => write!(f, "requests to {}", signer.name()),
         }
     }
 }
 
 /// Since when a feed's facts are old; `None` while it has never been complete.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stale {
     /// Which feed.
     pub feed: Feed,
@@ -68,22 +71,25 @@ impl Freshness {
     }
 
     /// The feed broke at this time; an earlier loss stands.
-    pub fn lost(&mut self, feed: Feed, at: Timestamp) {
-        if let Some(state @ State::Live) = self.0.get_mut(&feed) {
+    pub fn lost(&mut self, feed: &Feed, at: Timestamp) {
+        if let Some(state @ State::Live) = self.0.get_mut(feed) {
             *state = State::Lost(at);
         }
     }
 
     /// The first feed whose facts may no longer be used, if there is one.
     pub fn stale(&self, max_staleness: SignedDuration, now: Timestamp) -> Option<Stale> {
-        self.0.iter().find_map(|(&feed, state)| match *state {
+        self.0.iter().find_map(|(feed, state)| match *state {
             State::Live => None,
             State::Lost(since) if now.duration_since(since) <= max_staleness => None,
             State::Lost(since) => Some(Stale {
-                feed,
+                feed: feed.clone(),
                 since: Some(since),
             }),
-            State::Starting => Some(Stale { feed, since: None }),
+            State::Starting => Some(Stale {
+                feed: feed.clone(),
+                since: None,
+            }),
         })
     }
 
@@ -113,8 +119,8 @@ mod tests {
         assert!(freshness.live(Feed::Nodes));
         assert!(!freshness.live(Feed::Nodes));
         assert_eq!(freshness.stale(limit, at(1_000_000)), None);
-        freshness.lost(Feed::Nodes, at(10));
-        freshness.lost(Feed::Nodes, at(20));
+        freshness.lost(&Feed::Nodes, at(10));
+        freshness.lost(&Feed::Nodes, at(20));
         assert_eq!(freshness.stale(limit, at(70)), None);
         assert_eq!(
             freshness.stale(limit, at(71)),

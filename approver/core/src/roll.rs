@@ -1,6 +1,6 @@
 //! The roll: all Machine records, and which of them owns a node name.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap};
 
 use rollcall_csr::NodeName;
 
@@ -59,13 +59,13 @@ impl Roll {
         names
     }
 
-    /// Takes off every Machine that is not among `present`. Returns the names that those owned.
-    pub fn retain(&mut self, present: &HashSet<MachineUid>) -> BTreeSet<NodeName> {
+    /// Takes off every Machine that is not to be kept. Returns the names that those owned.
+    pub fn retain(&mut self, keep: impl Fn(&Machine) -> bool) -> BTreeSet<NodeName> {
         let gone: Vec<MachineUid> = self
             .machines
-            .keys()
-            .filter(|uid| !present.contains(uid))
-            .cloned()
+            .values()
+            .filter(|machine| !keep(machine))
+            .map(|machine| machine.uid.clone())
             .collect();
         gone.iter().flat_map(|uid| self.remove(uid)).collect()
     }
