@@ -1,0 +1,288 @@
+//! The configuration file: strict, so that a typing error stops the start instead of opening a door.
+
+use std::path::{Path, PathBuf};
+
+use clap::ValueEnum;
+use jiff::SignedDuration;
+use rollcall_approver_core::{Contested, DenyClass, Policy, RequestorRule};
+use serde::Deserialize;
+
+/// What happens with a verdict.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
+#[serde(rename_all = "camelCase")]
+pub enum Mode {
+    /// Approvals and denials are written.
+    #[default]
+    Enforce,
+    /// Nothing is approved or denied by itself; verdicts are shown and a person decides.
+    Manual,
+    /// Nothing is written at all.
+    Audit,
+}
+
+/// What is wrong with the configuration or the way the program was called.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The file's content is not a configuration.
+    #[error("{}: {message}", path.display())]
+    Invalid {
+        /// Which file.
+        path: PathBuf,
+        /// Line, field and what was expected.
+        message: String,
+    },
+    /// The kubeconfig cannot be used.
+    #[error("kubeconfig {name}: {message}")]
+    Kubeconfig {
+        /// Which kubeconfig.
+        name: String,
+        /// What is wrong with it.
+        message: String,
+    },
+    /// The file cannot be read.
+    #[error("cannot read {}: {source}", path.display())]
+    Unreadable {
+        /// Which file.
+        path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+}
+
+/// A configuration that was read and understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Config {
+    pub(crate) mode: Mode,
+    pub(crate) policy: Policy,
+    pub(crate) openshift_namespaces: Vec<String>,
+}
+
+/// Where OpenShift keeps its Machines.
+const OPENSHIFT_NAMESPACE: &str = "openshift-machine-api";
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            mode: Mode::default(),
+            policy: Policy::default(),
+            openshift_namespaces: vec![OPENSHIFT_NAMESPACE.to_owned()],
+        }
+    }
+}
+
+impl Config {
+    /// Reads and checks a file.
+    pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(&text).map_err(|message| ConfigError::Invalid {
+            path: path.to_owned(),
+            message,
+        })
+    }
+
+    fn parse(text: &str) -> Result<Self, String> {
+        let file: File = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
+        let mut policy = Policy::default();
+        let File {
+            api_version: _,
+            kind: _,
+            mode,
+            bootstrap,
+            deny,
+            machines,
+            max_staleness,
+        } = file;
+        if let Some(bootstrap) = bootstrap {
+            bootstrap.apply(&mut policy)?;
+        }
+        if let Some(classes) = deny {
+            policy.deny = classes.into_iter().map(DenyClass::from).collect();
+        }
+        if let Some(Duration(limit)) = max_staleness {
+            policy.max_staleness = limit;
+        }
+        let openshift_namespaces = match machines {
+            Some(sources) if sources.is_empty() => {
+                return Err("machines: names no source, so no machine could join".to_owned());
+            }
+            Some(sources) => sources
+                .into_iter()
+                .map(|Source { openshift }| openshift.namespace)
+                .collect(),
+            None => Self::default().openshift_namespaces,
+        };
+        Ok(Self {
+            mode: mode.unwrap_or_default(),
+            policy,
+            openshift_namespaces,
+        })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct File {
+    #[expect(dead_code, reason = "its type allows one value only")]
+    api_version: ApiVersion,
+    #[expect(dead_code, reason = "its type allows one value only")]
+    kind: Kind,
+    mode: Option<Mode>,
+    bootstrap: Option<Bootstrap>,
+    deny: Option<Vec<Deny>>,
+    machines: Option<Vec<Source>>,
+    max_staleness: Option<Duration>,
+}
+
+#[derive(Deserialize)]
+enum ApiVersion {
+    #[serde(rename = "rollcall.dev/v1alpha1")]
+    V1Alpha1,
+}
+
+#[derive(Deserialize)]
+enum Kind {
+    ApproverConfig,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Bootstrap {
+    requestors: Option<Vec<Requestor>>,
+    join_window: Option<Duration>,
+    clock_skew: Option<Duration>,
+    contested: Option<ContestedWord>,
+    reissue_after: Option<Duration>,
+    max_issues: Option<usize>,
+}
+
+impl Bootstrap {
+    fn apply(self, policy: &mut Policy) -> Result<(), String> {
+        let Self {
+            requestors,
+            join_window,
+            clock_skew,
+            contested,
+            reissue_after,
+            max_issues,
+        } = self;
+        if let Some(requestors) = requestors {
+            policy.bootstrappers = requestors
+                .into_iter()
+                .map(Requestor::into_rule)
+                .collect::<Result<_, _>>()?;
+        }
+        if let Some(Duration(window)) = join_window {
+            policy.join_window = window;
+        }
+        if let Some(Duration(skew)) = clock_skew {
+            policy.clock_skew = skew;
+        }
+        if let Some(word) = contested {
+            policy.contested = match word {
+                ContestedWord::Hold => Contested::Hold,
+                ContestedWord::Newest => Contested::Newest,
+            };
+        }
+        if let Some(Duration(after)) = reissue_after {
+            policy.reissue_after = after;
+        }
+        match max_issues {
+            Some(0) => {
+                return Err(
+                    "bootstrap.maxIssues: 0 would never issue a certificate; use 1 or more"
+                        .to_owned(),
+                );
+            }
+            Some(max) => policy.max_issues = max,
+            None => {}
+        }
+        Ok(())
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Requestor {
+    username: Option<String>,
+    group: Option<String>,
+}
+
+impl Requestor {
+    fn into_rule(self) -> Result<RequestorRule, String> {
+        let Self { username, group } = self;
+        let empty = |part: &Option<String>| part.as_deref() == Some("");
+        if (username.is_none() && group.is_none()) || empty(&username) || empty(&group) {
+            return Err(
+                "bootstrap.requestors: each entry names a username, a group or both".to_owned(),
+            );
+        }
+        Ok(RequestorRule { username, group })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum ContestedWord {
+    Hold,
+    Newest,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Deny {
+    Malformed,
+    Profile,
+}
+
+impl From<Deny> for DenyClass {
+    fn from(class: Deny) -> Self {
+        match class {
+            Deny::Malformed => Self::Malformed,
+            Deny::Profile => Self::Profile,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Source {
+    openshift: OpenShift,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct OpenShift {
+    #[serde(default = "openshift_namespace")]
+    namespace: String,
+}
+
+fn openshift_namespace() -> String {
+    OPENSHIFT_NAMESPACE.to_owned()
+}
+
+/// A length of time as Kubernetes writes it: `2h`, `1h30m`, `10s`. Never negative.
+#[derive(Clone, Copy)]
+struct Duration(SignedDuration);
+
+impl<'de> Deserialize<'de> for Duration {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let duration: SignedDuration = text.parse().map_err(|_| {
+            serde::de::Error::custom(format!(
+                "{text:?} is no duration; write it like 2h, 1h30m or 10s"
+            ))
+        })?;
+        if duration.is_negative() {
+            return Err(serde::de::Error::custom(format!("{text:?} is negative")));
+        }
+        Ok(Self(duration))
+    }
+}
+
+#[cfg(test)]
+#[path = "config_tests.rs"]
+mod tests;

@@ -1,0 +1,107 @@
+//! What the configuration file takes, and what it says of everything else.
+
+use super::*;
+
+const HEAD: &str = "apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\n";
+
+fn parse(body: &str) -> Result<Config, String> {
+    Config::parse(&format!("{HEAD}{body}"))
+}
+
+#[test]
+fn the_empty_configuration_is_the_default() {
+    assert_eq!(parse(""), Ok(Config::default()));
+}
+
+#[test]
+fn every_field_is_read() {
+    let config = parse(
+        "mode: manual
+bootstrap:
+  requestors:
+  - username: u
+  - group: g
+  joinWindow: 1h30m
+  clockSkew: 5s
+  contested: hold
+  reissueAfter: 2m
+  maxIssues: 1
+deny: [malformed]
+maxStaleness: 30s
+machines:
+- openshift: {namespace: elsewhere}
+- openshift: {}
+",
+    )
+    .unwrap();
+    assert_eq!(config.mode, Mode::Manual);
+    assert_eq!(
+        config.openshift_namespaces,
+        ["elsewhere", "openshift-machine-api"]
+    );
+    let policy = config.policy;
+    assert_eq!(
+        policy.bootstrappers,
+        [RequestorRule::username("u"), RequestorRule::group("g")]
+    );
+    assert_eq!(policy.join_window, SignedDuration::from_mins(90));
+    assert_eq!(policy.clock_skew, SignedDuration::from_secs(5));
+    assert_eq!(policy.contested, Contested::Hold);
+    assert_eq!(policy.reissue_after, SignedDuration::from_mins(2));
+    assert_eq!(policy.max_issues, 1);
+    assert_eq!(policy.deny, [DenyClass::Malformed]);
+    assert_eq!(policy.max_staleness, SignedDuration::from_secs(30));
+}
+
+#[test]
+fn what_is_wrong_is_named_with_its_line() {
+    for (body, words) in [
+        ("mod: enforce", &["mod", "line 3"][..]),
+        ("mode: enforced", &["enforced", "line 3"]),
+        ("bootstrap:\n  joinWindow: soon", &["soon", "line 4"]),
+        ("bootstrap:\n  joinWindow: -1h", &["negative"]),
+        ("bootstrap:\n  joinwindow: 1h", &["joinwindow"]),
+        ("bootstrap:\n  maxIssues: 0", &["maxIssues"]),
+        ("bootstrap:\n  maxIssues: -1", &["line 4"]),
+        (
+            "bootstrap:\n  requestors:\n  - {}",
+            &["bootstrap.requestors"],
+        ),
+        (
+            "bootstrap:\n  requestors:\n  - username: ''",
+            &["bootstrap.requestors"],
+        ),
+        ("machines: []", &["machines"]),
+        ("machines:\n- openshift: {namespaces: [a]}", &["namespaces"]),
+        ("machines:\n- vmware: {}", &["vmware"]),
+        ("deny: [everything]", &["everything"]),
+        ("mode: manual\nmode: enforce", &["mode"]),
+        ("mode: [", &["line"]),
+    ] {
+        let error = parse(body).unwrap_err();
+        for word in words {
+            assert!(error.contains(word), "{body:?}: {error}");
+        }
+    }
+}
+
+#[test]
+fn another_kind_of_file_is_refused() {
+    for text in [
+        "",
+        "{}",
+        "apiVersion: v1\nkind: ConfigMap\n",
+        "apiVersion: rollcall.dev/v1\nkind: ApproverConfig\n",
+    ] {
+        assert!(Config::parse(text).is_err(), "{text:?}");
+    }
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Config::load(Path::new("/nonexistent/approver.yaml")).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "cannot read /nonexistent/approver.yaml: No such file or directory (os error 2)"
+    );
+}

@@ -1,0 +1,60 @@
+//! The connection to the API server: whose credentials, and how long to wait.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Client, Config};
+use tracing::info;
+
+use crate::ConfigError;
+
+/// How long the start of a connection may take.
+const CONNECT: Duration = Duration::from_secs(5);
+
+/// A client, and the namespace that its credentials belong to.
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    pub(crate) namespace: String,
+}
+
+impl Connection {
+    /// Connects with a named kubeconfig, else as the pod, else as kubectl would.
+    pub(crate) async fn open(kubeconfig: Option<&Path>) -> anyhow::Result<Self> {
+        let loaded = match kubeconfig {
+            Some(path) => match Kubeconfig::read_from(path) {
+                Ok(file) => Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+                    .await
+                    .map_err(|error| error.to_string()),
+                Err(error) => Err(error.to_string()),
+            },
+            None => Config::infer().await.map_err(|error| error.to_string()),
+        };
+        let name = match kubeconfig {
+            Some(path) => path.display().to_string(),
+            None => "of the pod or of $KUBECONFIG".to_owned(),
+        };
+        let mut config = loaded.map_err(|message| ConfigError::Kubeconfig { name, message })?;
+        config.connect_timeout = Some(CONNECT);
+        info!(cluster = %config.cluster_url, "connecting");
+        let namespace = config.default_namespace.clone();
+        Ok(Self {
+            client: Client::try_from(config).context("cannot make a client")?,
+            namespace,
+        })
+    }
+}
+
+/// A name that no other process has, but that a restarted container of the same pod has again: then the Lease is its
+/// own already, and nobody waits.
+pub(crate) fn identity() -> String {
+    match std::env::var("POD_UID") {
+        Ok(pod) if !pod.is_empty() => pod,
+        _ => {
+            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+            let now = jiff::Timestamp::now().as_microsecond();
+            format!("{}-{}-{now}", host.trim(), std::process::id())
+        }
+    }
+}

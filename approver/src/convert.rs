@@ -1,0 +1,188 @@
+//! Kubernetes types to the core's, and back: the only place that knows both.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use k8s_openapi::api::certificates::v1::{
+    CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestSpec,
+    CertificateSigningRequestStatus,
+};
+use k8s_openapi::api::core::v1::{Node, ObjectReference};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use kube::core::PartialObjectMeta;
+use rollcall_approver_core as core;
+use rollcall_approver_core::{Request, RequestUid, Requestor, Standing};
+use rollcall_csr::{CertificationRequest, NodeName, Signer};
+
+/// The longest message of a condition or note of an Event that is written, in bytes (Kubernetes limits an Event's note
+/// to 1 kB: `pkg/apis/core/validation/events.go`).
+pub(crate) const MAX_MESSAGE: usize = 1000;
+
+/// Why an object cannot be judged.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Unusable {
+    #[error("metadata.{0} is missing")]
+    Missing(&'static str),
+    #[error("the node name is not one: {0}")]
+    NodeName(rollcall_csr::NodeNameError),
+    #[error(transparent)]
+    Signer(#[from] rollcall_csr::UnknownSigner),
+}
+
+/// What a write to a request needs to know of the object, and the core does not.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Target {
+    pub(crate) name: String,
+    pub(crate) uid: String,
+    pub(crate) resource_version: String,
+    signer_name: String,
+    // The approval sub-resource takes metadata as it is sent, so what is there has to be sent back.
+    annotations: Option<BTreeMap<String, String>>,
+    finalizers: Option<Vec<String>>,
+    labels: Option<BTreeMap<String, String>>,
+    owner_references: Option<Vec<OwnerReference>>,
+    conditions: Vec<CertificateSigningRequestCondition>,
+}
+
+/// Reads a request object: what the core judges, and what a write needs.
+pub(crate) fn to_request(object: CertificateSigningRequest) -> Result<(Request, Target), Unusable> {
+    let CertificateSigningRequest {
+        metadata,
+        spec,
+        status,
+    } = object;
+    let uid = metadata.uid.ok_or(Unusable::Missing("uid"))?;
+    let name = metadata.name.ok_or(Unusable::Missing("name"))?;
+    let signer: Signer = spec.signer_name.parse()?;
+    let conditions = status
+        .and_then(|status| status.conditions)
+        .unwrap_or_default();
+    let request = Request {
+        uid: RequestUid(uid.clone()),
+        name: name.clone(),
+        signer,
+        requestor: Requestor {
+            username: spec.username.unwrap_or_default(),
+            groups: spec.groups.unwrap_or_default(),
+        },
+        usages: spec.usages.unwrap_or_default(),
+        created_at: metadata
+            .creation_timestamp
+            .ok_or(Unusable::Missing("creationTimestamp"))?
+            .0,
+        standing: standing(&conditions),
+        content: CertificationRequest::from_pem(&spec.request.0),
+    };
+    let target = Target {
+        name,
+        uid,
+        resource_version: metadata
+            .resource_version
+            .ok_or(Unusable::Missing("resourceVersion"))?,
+        signer_name: spec.signer_name,
+        annotations: metadata.annotations,
+        finalizers: metadata.finalizers,
+        labels: metadata.labels,
+        owner_references: metadata.owner_references,
+        conditions,
+    };
+    Ok((request, target))
+}
+
+/// Denied and Failed outweigh Approved: such a request never gets a certificate.
+fn standing(conditions: &[CertificateSigningRequestCondition]) -> Standing {
+    let find = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_);
+    if find("Denied").or_else(|| find("Failed")).is_some() {
+        return Standing::Closed;
+    }
+    find("Approved").map_or(Standing::Pending, |condition| {
+        // The API server fills the time in; without it the claim counts as the oldest there can be, and still counts.
+        Standing::Approved(
+            condition
+                .last_update_time
+                .as_ref()
+                .map_or(Timestamp::UNIX_EPOCH, |time| time.0),
+        )
+    })
+}
+
+/// The body of a write to the approval sub-resource: one more condition, everything else as it was. The API server
+/// keeps its own spec (Kubernetes: `pkg/registry/certificates/certificates/strategy.go`), so the request itself is not
+/// sent back.
+pub(crate) fn to_approval(
+    target: &Target,
+    type_: &str,
+    finding: &core::Finding,
+    now: Timestamp,
+) -> CertificateSigningRequest {
+    let mut conditions = target.conditions.clone();
+    conditions.push(CertificateSigningRequestCondition {
+        last_transition_time: Some(Time(now)),
+        last_update_time: Some(Time(now)),
+        message: Some(shorten(&finding.message)),
+        reason: Some(finding.reason.as_str().to_owned()),
+        status: "True".to_owned(),
+        type_: type_.to_owned(),
+    });
+    CertificateSigningRequest {
+        metadata: ObjectMeta {
+            name: Some(target.name.clone()),
+            uid: Some(target.uid.clone()),
+            resource_version: Some(target.resource_version.clone()),
+            annotations: target.annotations.clone(),
+            finalizers: target.finalizers.clone(),
+            labels: target.labels.clone(),
+            owner_references: target.owner_references.clone(),
+            ..ObjectMeta::default()
+        },
+        spec: CertificateSigningRequestSpec {
+            signer_name: target.signer_name.clone(),
+            ..CertificateSigningRequestSpec::default()
+        },
+        status: Some(CertificateSigningRequestStatus {
+            conditions: Some(conditions),
+            certificate: None,
+        }),
+    }
+}
+
+/// What an Event about a request points at.
+pub(crate) fn to_reference(target: &Target) -> ObjectReference {
+    ObjectReference {
+        api_version: Some("certificates.k8s.io/v1".to_owned()),
+        kind: Some("CertificateSigningRequest".to_owned()),
+        name: Some(target.name.clone()),
+        uid: Some(target.uid.clone()),
+        ..ObjectReference::default()
+    }
+}
+
+/// Reads a Node's metadata.
+pub(crate) fn to_node(object: PartialObjectMeta<Node>) -> Result<(NodeName, core::Node), Unusable> {
+    let metadata = object.metadata;
+    let name = metadata
+        .name
+        .ok_or(Unusable::Missing("name"))?
+        .parse()
+        .map_err(Unusable::NodeName)?;
+    let node = core::Node {
+        uid: metadata.uid.ok_or(Unusable::Missing("uid"))?,
+        created_at: metadata
+            .creation_timestamp
+            .ok_or(Unusable::Missing("creationTimestamp"))?
+            .0,
+    };
+    Ok((name, node))
+}
+
+/// Cuts a message to [`MAX_MESSAGE`] bytes, between characters.
+pub(crate) fn shorten(message: &str) -> String {
+    message
+        .get(..message.floor_char_boundary(MAX_MESSAGE))
+        .unwrap_or_default()
+        .to_owned()
+}
+
+#[cfg(test)]
+#[path = "convert_tests.rs"]
+mod tests;

@@ -1,0 +1,42 @@
+//! Exit codes, and how a failure is told: one table for code, `--help` and docs.
+
+use std::process::ExitCode;
+
+use crate::ConfigError;
+
+/// Bad usage or configuration (`EX_USAGE` of `sysexits.h`): starting again without a change is useless.
+pub const USAGE: u8 = 64;
+/// Any other failure.
+pub const FAILURE: u8 = 1;
+
+/// Tells how a run ended: nothing on success, else every cause on one line each.
+pub fn report(outcome: anyhow::Result<()>) -> ExitCode {
+    let Err(error) = outcome else {
+        return ExitCode::SUCCESS;
+    };
+    for (depth, cause) in error.chain().enumerate() {
+        let prefix = if depth == 0 { "error: " } else { "  because: " };
+        print(&format!("{prefix}{cause}"));
+    }
+    let bad_configuration = error.chain().any(|cause| cause.is::<ConfigError>());
+    ExitCode::from(if bad_configuration { USAGE } else { FAILURE })
+}
+
+/// Tells what is wrong with a command line; `--help` and `--version` come here too and are no failure.
+pub fn usage(error: &clap::Error) -> ExitCode {
+    // Nothing is left to be done when the terminal is gone.
+    error.print().ok();
+    if error.use_stderr() {
+        ExitCode::from(USAGE)
+    } else {
+        ExitCode::SUCCESS
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the last words of a command belong on standard error"
+)]
+fn print(line: &str) {
+    eprintln!("{line}");
+}

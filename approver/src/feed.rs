@@ -1,0 +1,277 @@
+//! A feed: lists one resource, then watches it, for ever, and says whether its facts can be trusted.
+//!
+//! `kube::runtime::watcher` does not tell a quiet watch from a broken one that has come back, and that difference
+//! decides whether facts may be used. So each watch lasts a short while only: its regular end proves the connection,
+//! and one that neither speaks nor ends is lost.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::hash::Hash;
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use futures::stream::BoxStream;
+use futures::{StreamExt as _, TryStreamExt as _};
+use kube::api::{ListParams, WatchEvent, WatchParams};
+use kube::core::{ObjectList, Status};
+use kube::{Api, ResourceExt};
+use rollcall_approver_core::{Change, Feed};
+use serde::de::DeserializeOwned;
+use tokio::sync::mpsc;
+use tokio::time::timeout;
+use tracing::{debug, error, info};
+
+use crate::engine::Input;
+use crate::errors::describe;
+
+/// How long one watch lasts, in seconds, before it is started again where it ended.
+const WATCH_SECONDS: u32 = 25;
+/// How long a watch may be silent before it counts as lost: a little longer than it lasts.
+const SILENCE: Duration = Duration::from_secs(30);
+/// How long a list, or the start of a watch, may take.
+const CALL_LIMIT: Duration = Duration::from_secs(30);
+/// Objects per page of a list: the page size of client-go (`tools/pager`).
+const PAGE: u32 = 500;
+/// The first pause before a broken feed is tried again; each next one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_millis(200);
+/// The longest pause before a broken feed is tried again.
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// The code of a resource version that is too old: a full list is due (Kubernetes: API concepts, efficient detection of
+/// changes).
+const GONE: u16 = 410;
+
+/// A watch's stream of events.
+pub(crate) type Events<T> = BoxStream<'static, kube::Result<WatchEvent<T>>>;
+
+/// What differs from one feed to the next.
+pub(crate) trait Watched: Send + Sync + 'static {
+    /// What the API is typed by.
+    type Resource: Clone + Debug + DeserializeOwned + Send + Sync + 'static;
+    /// What comes over the wire.
+    type Object: ResourceExt + Clone + Debug + DeserializeOwned + Send + 'static;
+    /// What tells one object from another.
+    type Key: Eq + Hash + Send;
+
+    /// Its name in logs and reasons.
+    fn feed(&self) -> Feed;
+    /// Which objects, as a field selector.
+    fn fields(&self) -> Option<String> {
+        None
+    }
+    /// One page of a list.
+    fn list(
+        api: &Api<Self::Resource>,
+        params: &ListParams,
+    ) -> impl Future<Output = kube::Result<ObjectList<Self::Object>>> + Send;
+    /// A watch from a resource version on.
+    fn watch(
+        api: &Api<Self::Resource>,
+        params: &WatchParams,
+        version: &str,
+    ) -> impl Future<Output = kube::Result<Events<Self::Object>>> + Send;
+    /// An object appeared or changed: its key, and what is told of it.
+    fn put(&self, object: Self::Object) -> Option<(Self::Key, Input)>;
+    /// An object is gone.
+    fn gone(&self, object: &Self::Object) -> Option<Change>;
+    /// A full list ended, and these are all.
+    fn all(&self, present: HashSet<Self::Key>) -> Change;
+}
+
+/// Why a feed broke.
+#[derive(Debug, thiserror::Error)]
+enum Broken {
+    #[error("{}", describe(.0))]
+    Api(#[from] kube::Error),
+    #[error("{} ({})", .0.message, .0.code)]
+    Watch(Box<Status>),
+    #[error("no answer for {} s", .0.as_secs())]
+    Silent(Duration),
+    #[error("the list holds no resource version")]
+    NoVersion,
+    #[error("the receiver is gone")]
+    Stopped,
+}
+
+/// Runs a feed until nobody listens any more. It never gives up: whatever breaks is told once and tried again.
+pub(crate) async fn run<W: Watched>(watched: W, api: Api<W::Resource>, sink: mpsc::Sender<Input>) {
+    let feed = watched.feed();
+    let runner = Runner {
+        watched,
+        api,
+        sink,
+        feed,
+    };
+    let mut version = None;
+    let mut pauses = pauses();
+    let mut told = None;
+    loop {
+        let Err(broken) = runner
+            .follow(&mut version, &mut || {
+                pauses = self::pauses();
+                if told.take().is_some() {
+                    info!(feed = %runner.feed, "the watch is back");
+                }
+            })
+            .await
+        else {
+            continue;
+        };
+        if matches!(broken, Broken::Stopped)
+            || runner
+                .tell(Change::Lost(runner.feed.clone()))
+                .await
+                .is_err()
+        {
+            return;
+        }
+        let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
+        let text = broken.to_string();
+        if told.as_ref() == Some(&text) {
+            debug!(feed = %runner.feed, error = text, "the watch is still broken");
+        } else {
+            error!(feed = %runner.feed, error = text, "the watch broke; it is tried again until it works");
+            told = Some(text);
+        }
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn pauses() -> backon::ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+struct Runner<W: Watched> {
+    watched: W,
+    api: Api<W::Resource>,
+    sink: mpsc::Sender<Input>,
+    feed: Feed,
+}
+
+impl<W: Watched> Runner<W> {
+    /// Lists if there is no version to go on from, then runs one watch to its end.
+    async fn follow(
+        &self,
+        version: &mut Option<String>,
+        healthy: &mut (dyn FnMut() + Send),
+    ) -> Result<(), Broken> {
+        let from = match version.take() {
+            Some(from) => from,
+            None => self.list().await?,
+        };
+        let mut params = WatchParams::default().timeout(WATCH_SECONDS);
+        params.field_selector = self.watched.fields();
+        let start = timeout(CALL_LIMIT, W::watch(&self.api, &params, &from));
+        // A version is kept through a broken connection, so that what happened meanwhile is not missed.
+        let version = version.insert(from.clone());
+        let mut events = start.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
+        self.tell(Change::Synced(self.feed.clone())).await?;
+        healthy();
+        loop {
+            let next = timeout(SILENCE, events.try_next())
+                .await
+                .map_err(|_| Broken::Silent(SILENCE))?;
+            match next? {
+                None => return Ok(()),
+                Some(event) => {
+                    if let Err(broken) = self.pass_on(event, version).await {
+                        let relist =
+                            matches!(&broken, Broken::Watch(status) if status.code == GONE);
+                        if relist {
+                            version.clear();
+                        }
+                        return Err(broken);
+                    }
+                }
+            }
+        }
+    }
+
+    async fn pass_on(
+        &self,
+        event: WatchEvent<W::Object>,
+        version: &mut String,
+    ) -> Result<(), Broken> {
+        match event {
+            WatchEvent::Added(object) | WatchEvent::Modified(object) => {
+                remember(version, &object);
+                match self.watched.put(object) {
+                    Some((_, input)) => self.send(input).await,
+                    None => Ok(()),
+                }
+            }
+            WatchEvent::Deleted(object) => {
+                remember(version, &object);
+                match self.watched.gone(&object) {
+                    Some(change) => self.tell(change).await,
+                    None => Ok(()),
+                }
+            }
+            WatchEvent::Bookmark(bookmark) => {
+                version.clone_from(&bookmark.metadata.resource_version);
+                Ok(())
+            }
+            WatchEvent::Error(status) => Err(Broken::Watch(status)),
+        }
+    }
+
+    /// Lists everything. Returns the version from which to watch.
+    async fn list(&self) -> Result<String, Broken> {
+        let mut params = ListParams::default().limit(PAGE);
+        params.field_selector = self.watched.fields();
+        let mut present = HashSet::new();
+        loop {
+            let page = timeout(CALL_LIMIT, W::list(&self.api, &params));
+            let page = page.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
+            for object in page.items {
+                if let Some((key, input)) = self.watched.put(object) {
+                    present.insert(key);
+                    self.send(input).await?;
+                }
+            }
+            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
+            if params.continue_token.is_none() {
+                self.tell(self.watched.all(present)).await?;
+                return page.metadata.resource_version.ok_or(Broken::NoVersion);
+            }
+        }
+    }
+
+    async fn tell(&self, change: Change) -> Result<(), Broken> {
+        self.send(Input::Change(change)).await
+    }
+
+    async fn send(&self, input: Input) -> Result<(), Broken> {
+        self.sink.send(input).await.map_err(|_| Broken::Stopped)
+    }
+}
+
+fn remember(version: &mut String, object: &impl ResourceExt) {
+    if let Some(current) = object.resource_version() {
+        *version = current;
+    }
+}
+
+/// A list of whole objects as a feed takes it.
+pub(crate) async fn list_whole<K>(api: &Api<K>, params: &ListParams) -> kube::Result<ObjectList<K>>
+where
+    K: Clone + DeserializeOwned + Debug,
+{
+    api.list(params).await
+}
+
+/// A watch of whole objects as a feed takes it.
+pub(crate) async fn watch_whole<K>(
+    api: &Api<K>,
+    params: &WatchParams,
+    version: &str,
+) -> kube::Result<Events<K>>
+where
+    K: Clone + DeserializeOwned + Debug + Send + 'static,
+{
+    Ok(api.watch(params, version).await?.boxed())
+}

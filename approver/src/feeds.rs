@@ -1,0 +1,181 @@
+//! What is watched: the requests to the kubelet signers, the Nodes, the Machines.
+
+use std::collections::HashSet;
+
+use futures::StreamExt as _;
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::api::core::v1::Node;
+use kube::api::{ListParams, WatchParams};
+use kube::core::{DeserializeGuard, ObjectList, PartialObjectMeta};
+use kube::{Api, ResourceExt as _};
+use rollcall_approver_core::{Change, Feed, MachineUid, RequestUid, Source};
+use rollcall_csr::{NodeName, Signer};
+use tracing::warn;
+
+use crate::convert;
+use crate::engine::Input;
+use crate::feed::{Events, Watched, list_whole, watch_whole};
+use crate::sources::openshift;
+
+/// The requests to one signer.
+pub(crate) struct Requests(pub(crate) Signer);
+
+impl Watched for Requests {
+    type Resource = DeserializeGuard<CertificateSigningRequest>;
+    type Object = Self::Resource;
+    type Key = RequestUid;
+
+    fn feed(&self) -> Feed {
+        Feed::Requests(self.0)
+    }
+
+    fn fields(&self) -> Option<String> {
+        Some(format!("spec.signerName={}", self.0.name()))
+    }
+
+    async fn list(
+        api: &Api<Self::Resource>,
+        params: &ListParams,
+    ) -> kube::Result<ObjectList<Self::Object>> {
+        list_whole(api, params).await
+    }
+
+    async fn watch(
+        api: &Api<Self::Resource>,
+        params: &WatchParams,
+        version: &str,
+    ) -> kube::Result<Events<Self::Object>> {
+        watch_whole(api, params, version).await
+    }
+
+    fn put(&self, object: Self::Object) -> Option<(RequestUid, Input)> {
+        let name = object.name_any();
+        let read = object.0.map_err(|error| error.to_string());
+        match read.and_then(|object| convert::to_request(object).map_err(|error| error.to_string()))
+        {
+            Ok((request, target)) => Some((
+                request.uid.clone(),
+                Input::Request(Box::new((request, target))),
+            )),
+            Err(error) => {
+                warn!(
+                    request = name,
+                    error, "this request cannot be judged and is left alone"
+                );
+                None
+            }
+        }
+    }
+
+    fn gone(&self, object: &Self::Object) -> Option<Change> {
+        object.uid().map(|uid| Change::RequestGone(RequestUid(uid)))
+    }
+
+    fn all(&self, present: HashSet<RequestUid>) -> Change {
+        Change::RequestList(self.0, present)
+    }
+}
+
+/// The Nodes, their metadata only.
+pub(crate) struct Nodes;
+
+impl Watched for Nodes {
+    type Resource = Node;
+    type Object = PartialObjectMeta<Node>;
+    type Key = NodeName;
+
+    fn feed(&self) -> Feed {
+        Feed::Nodes
+    }
+
+    async fn list(api: &Api<Node>, params: &ListParams) -> kube::Result<ObjectList<Self::Object>> {
+        api.list_metadata(params).await
+    }
+
+    async fn watch(
+        api: &Api<Node>,
+        params: &WatchParams,
+        version: &str,
+    ) -> kube::Result<Events<Self::Object>> {
+        Ok(api.watch_metadata(params, version).await?.boxed())
+    }
+
+    fn put(&self, object: Self::Object) -> Option<(NodeName, Input)> {
+        let name = object.name_any();
+        match convert::to_node(object) {
+            Ok((name, node)) => Some((name.clone(), Input::Change(Change::Node(name, node)))),
+            Err(error) => {
+                warn!(node = name, %error, "this Node cannot be read and is left out");
+                None
+            }
+        }
+    }
+
+    fn gone(&self, object: &Self::Object) -> Option<Change> {
+        // A name that is not a node's was never told, so its end is none either.
+        object.name_any().parse().ok().map(Change::NodeGone)
+    }
+
+    fn all(&self, present: HashSet<NodeName>) -> Change {
+        Change::NodeList(present)
+    }
+}
+
+/// The OpenShift Machines of one namespace.
+pub(crate) struct OpenShiftMachines {
+    pub(crate) namespace: String,
+}
+
+impl Watched for OpenShiftMachines {
+    type Resource = DeserializeGuard<openshift::Machine>;
+    type Object = Self::Resource;
+    type Key = MachineUid;
+
+    fn feed(&self) -> Feed {
+        Feed::Machines(Source::OpenShift, self.namespace.clone())
+    }
+
+    async fn list(
+        api: &Api<Self::Resource>,
+        params: &ListParams,
+    ) -> kube::Result<ObjectList<Self::Object>> {
+        list_whole(api, params).await
+    }
+
+    async fn watch(
+        api: &Api<Self::Resource>,
+        params: &WatchParams,
+        version: &str,
+    ) -> kube::Result<Events<Self::Object>> {
+        watch_whole(api, params, version).await
+    }
+
+    fn put(&self, object: Self::Object) -> Option<(MachineUid, Input)> {
+        let (name, uid) = (object.name_any(), object.uid().map(MachineUid));
+        let read = object.0.map_err(|error| error.to_string());
+        match read
+            .and_then(|machine| openshift::to_machine(machine).map_err(|error| error.to_string()))
+        {
+            Ok(machine) => Some((
+                machine.uid.clone(),
+                Input::Change(Change::Machine(Box::new(machine))),
+            )),
+            Err(error) => {
+                warn!(
+                    machine = name,
+                    error, "this Machine cannot be read and is taken off the roll"
+                );
+                let uid = uid?;
+                Some((uid.clone(), Input::Change(Change::MachineGone(uid))))
+            }
+        }
+    }
+
+    fn gone(&self, object: &Self::Object) -> Option<Change> {
+        object.uid().map(|uid| Change::MachineGone(MachineUid(uid)))
+    }
+
+    fn all(&self, present: HashSet<MachineUid>) -> Change {
+        Change::MachineList(Source::OpenShift, self.namespace.clone(), present)
+    }
+}

@@ -1,0 +1,194 @@
+//! Every right that the approver uses, in one list: the roles in `deploy/` are compared with it, and at the start the
+//! API server is asked for each, so that a missing one is named before it is missed.
+
+use k8s_openapi::api::authorization::v1::{
+    ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
+};
+use kube::api::PostParams;
+use kube::{Api, Client};
+use tracing::{debug, error};
+
+use crate::errors::describe;
+
+/// Where a right is needed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Scope {
+    /// In the whole cluster.
+    Cluster,
+    /// In the namespace `default`, where Events about cluster-scoped objects go.
+    Default,
+    /// In the namespaces of the Machines.
+    Machines,
+    /// In the approver's own namespace.
+    Own,
+}
+
+/// One right: some verbs on one resource.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Right {
+    /// Where.
+    pub scope: Scope,
+    /// The API group; empty for the core group.
+    pub group: &'static str,
+    /// The resource, with a sub-resource after a slash.
+    pub resource: &'static str,
+    /// The names of the objects; none means all.
+    pub names: &'static [&'static str],
+    /// The verbs.
+    pub verbs: &'static [&'static str],
+    /// Whether the approver works without it.
+    pub optional: bool,
+}
+
+const READ: &[&str] = &["list", "watch"];
+const NAMED: &[&str] = &["get", "update"];
+
+/// Everything the approver ever does.
+pub const RIGHTS: &[Right] = &[
+    required(
+        Scope::Cluster,
+        "certificates.k8s.io",
+        "certificatesigningrequests",
+        READ,
+    ),
+    required(
+        Scope::Cluster,
+        "certificates.k8s.io",
+        "certificatesigningrequests/approval",
+        &["update"],
+    ),
+    Right {
+        names: &[
+            "kubernetes.io/kube-apiserver-client-kubelet",
+            "kubernetes.io/kubelet-serving",
+        ],
+        ..required(
+            Scope::Cluster,
+            "certificates.k8s.io",
+            "signers",
+            &["approve"],
+        )
+    },
+    required(Scope::Cluster, "", "nodes", READ),
+    required(Scope::Machines, "machine.openshift.io", "machines", READ),
+    Right {
+        optional: true,
+        ..required(
+            Scope::Default,
+            "events.k8s.io",
+            "events",
+            &["create", "patch"],
+        )
+    },
+    required(Scope::Own, "", "configmaps", &["create"]),
+    Right {
+        names: &["rollcall-claims"],
+        ..required(Scope::Own, "", "configmaps", NAMED)
+    },
+    required(Scope::Own, "coordination.k8s.io", "leases", &["create"]),
+    Right {
+        names: &["rollcall-approver"],
+        ..required(Scope::Own, "coordination.k8s.io", "leases", NAMED)
+    },
+];
+
+const fn required(
+    scope: Scope,
+    group: &'static str,
+    resource: &'static str,
+    verbs: &'static [&'static str],
+) -> Right {
+    Right {
+        scope,
+        group,
+        resource,
+        names: &[],
+        verbs,
+        optional: false,
+    }
+}
+
+/// Asks for every right and names those that are missing. Nothing stops: roles may come later than the approver.
+pub(crate) async fn check(client: Client, own: String, machines: Vec<String>) {
+    for right in RIGHTS {
+        let namespaces: Vec<Option<&str>> = match right.scope {
+            Scope::Cluster => vec![None],
+            Scope::Default => vec![Some("default")],
+            Scope::Machines => machines
+                .iter()
+                .map(|namespace| Some(namespace.as_str()))
+                .collect(),
+            Scope::Own => vec![Some(own.as_str())],
+        };
+        let names: Vec<Option<&str>> = match right.names {
+            [] => vec![None],
+            names => names.iter().copied().map(Some).collect(),
+        };
+        for namespace in namespaces {
+            for name in &names {
+                for verb in right.verbs {
+                    ask(&client, right, verb, namespace, *name).await;
+                }
+            }
+        }
+    }
+}
+
+async fn ask(
+    client: &Client,
+    right: &Right,
+    verb: &str,
+    namespace: Option<&str>,
+    name: Option<&str>,
+) {
+    let (resource, subresource) = match right.resource.split_once('/') {
+        Some((resource, subresource)) => (resource, Some(subresource.to_owned())),
+        None => (right.resource, None),
+    };
+    let review = SelfSubjectAccessReview {
+        spec: SelfSubjectAccessReviewSpec {
+            resource_attributes: Some(ResourceAttributes {
+                group: Some(right.group.to_owned()),
+                name: name.map(str::to_owned),
+                namespace: namespace.map(str::to_owned),
+                resource: Some(resource.to_owned()),
+                subresource,
+                verb: Some(verb.to_owned()),
+                ..ResourceAttributes::default()
+            }),
+            non_resource_attributes: None,
+        },
+        ..SelfSubjectAccessReview::default()
+    };
+    let api: Api<SelfSubjectAccessReview> = Api::all(client.clone());
+    match api.create(&PostParams::default(), &review).await {
+        Ok(review) if review.status.as_ref().is_some_and(|status| status.allowed) => {}
+        Ok(_) => error!(
+            verb,
+            resource = right.resource,
+            group = right.group,
+            namespace = namespace.unwrap_or("(all)"),
+            name = name.unwrap_or("(all)"),
+            "a right is missing; add it to the role that deploy/ gives the approver"
+        ),
+        // The calls themselves will tell what is wrong with the connection.
+        Err(error) => debug!(error = describe(&error), "rights cannot be checked now"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_csr::Signer;
+
+    use super::*;
+
+    #[test]
+    fn signers_are_the_ones_the_csr_crate_knows() {
+        let signers: Vec<&str> = Signer::ALL.iter().map(|signer| signer.name()).collect();
+        let right = RIGHTS
+            .iter()
+            .find(|right| right.resource == "signers")
+            .unwrap();
+        assert_eq!(right.names, signers);
+    }
+}

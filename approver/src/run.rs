@@ -1,0 +1,136 @@
+//! `run`: connects, starts every task, and stops them in order.
+
+use anyhow::Context as _;
+use kube::{Api, Client};
+use rollcall_approver_core::{Cluster, Feed};
+use rollcall_csr::Signer;
+use tokio::sync::{mpsc, watch};
+use tokio_util::sync::CancellationToken;
+use tracing::info;
+
+use crate::announce::Announcer;
+use crate::claims_record::ClaimsRecord;
+use crate::connect::{Connection, identity};
+use crate::engine::{Engine, Input, Outside};
+use crate::feed::{self, Watched};
+use crate::feeds::{Nodes, OpenShiftMachines, Requests};
+use crate::lease::Candidate;
+use crate::metrics::Metrics;
+use crate::tasks::Tasks;
+use crate::{Mode, Settings, leadership, rights, serve};
+
+/// How much news may wait for the engine before the watches are slowed down.
+const NEWS: usize = 4096;
+
+/// Runs the controller until a signal.
+pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    builder
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(start(settings))
+}
+
+async fn start(settings: Settings) -> anyhow::Result<()> {
+    info!(version = env!("CARGO_PKG_VERSION"), mode = ?settings.mode, "rollcall-approver");
+    let (Connection { client, namespace }, management) = connect(&settings).await?;
+    let elects = settings.leader_elect && settings.mode != Mode::Audit;
+    let identity = identity();
+    let candidate = elects.then(|| Candidate::new(client.clone(), &namespace, identity.clone()));
+
+    let metrics = Metrics::new();
+    let mut tasks = Tasks::default();
+    let ready = serve::start(&mut tasks, settings.metrics_addr, metrics.clone()).await?;
+    let (news, inbox) = mpsc::channel(NEWS);
+    let feeds = watch_all(
+        &mut tasks,
+        &client,
+        &management,
+        &settings.openshift_namespaces,
+        &news,
+    );
+    let (announcer, publishing) = Announcer::new(client.clone(), metrics.clone());
+    tasks.forever("events", publishing);
+    let leadership = leadership::start(
+        &mut tasks,
+        &client,
+        &namespace,
+        candidate,
+        news,
+        metrics.clone(),
+    );
+    let (record, to_record) = watch::channel(Vec::new());
+    let claims = ClaimsRecord::new(client.clone(), &namespace);
+    tasks.forever(
+        "claims record",
+        leadership::record_claims(claims, to_record),
+    );
+    tasks.once(
+        "rights",
+        rights::check(
+            client.clone(),
+            namespace.clone(),
+            settings.openshift_namespaces,
+        ),
+    );
+
+    let requests = Api::all(client.clone());
+    let outside = Outside {
+        requests,
+        announcer,
+        metrics,
+        leadership,
+        ready,
+        record,
+    };
+    let stop = CancellationToken::new();
+    let engine = Engine::new(settings.mode, Cluster::new(settings.policy, feeds), outside);
+    let outcome = tasks.supervise(engine.run(inbox, stop.clone()), stop).await;
+    if elects {
+        Candidate::release(client, &namespace, &identity).await;
+    }
+    outcome
+}
+
+/// The cluster that nodes join, and the one that keeps the Machine records.
+async fn connect(settings: &Settings) -> anyhow::Result<(Connection, Client)> {
+    let workload = Connection::open(settings.kubeconfig.as_deref()).await?;
+    let management = match settings.management_kubeconfig.as_deref() {
+        Some(path) => Connection::open(Some(path)).await?.client,
+        None => workload.client.clone(),
+    };
+    Ok((workload, management))
+}
+
+/// Starts a feed for everything that decisions rest on. Returns their names.
+fn watch_all(
+    tasks: &mut Tasks,
+    client: &Client,
+    management: &Client,
+    openshift_namespaces: &[String],
+    news: &mpsc::Sender<Input>,
+) -> Vec<Feed> {
+    let mut feeds = vec![Feed::Claims, Nodes.feed()];
+    tasks.forever(
+        "nodes",
+        feed::run(Nodes, Api::all(client.clone()), news.clone()),
+    );
+    for signer in Signer::ALL {
+        let watched = Requests(signer);
+        feeds.push(watched.feed());
+        tasks.forever(
+            "requests",
+            feed::run(watched, Api::all(client.clone()), news.clone()),
+        );
+    }
+    for namespace in openshift_namespaces {
+        let watched = OpenShiftMachines {
+            namespace: namespace.clone(),
+        };
+        feeds.push(watched.feed());
+        let api = Api::namespaced(management.clone(), namespace);
+        tasks.forever("machines", feed::run(watched, api, news.clone()));
+    }
+    feeds
+}

@@ -1,0 +1,57 @@
+//! The settings of a run: command line and configuration file, read, merged and checked.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use rollcall_approver_core::Policy;
+
+use crate::RunArgs;
+use crate::config::{Config, ConfigError, Mode};
+
+/// Everything that a run needs to know.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Kubeconfig of the cluster that nodes join, where one was named.
+    pub kubeconfig: Option<PathBuf>,
+    /// Kubeconfig of the cluster that keeps the Machine records, where one was named.
+    pub management_kubeconfig: Option<PathBuf>,
+    /// What happens with a verdict.
+    pub mode: Mode,
+    /// Where to serve metrics and health, if at all.
+    pub metrics_addr: Option<SocketAddr>,
+    /// Whether only the holder of a Lease writes.
+    pub leader_elect: bool,
+    /// The settings of the decision.
+    pub policy: Policy,
+    /// The namespaces of OpenShift Machines.
+    pub openshift_namespaces: Vec<String>,
+}
+
+impl TryFrom<RunArgs> for Settings {
+    type Error = ConfigError;
+
+    fn try_from(args: RunArgs) -> Result<Self, Self::Error> {
+        let RunArgs {
+            config,
+            kubeconfig,
+            management_kubeconfig,
+            mode,
+            metrics_addr,
+            leader_elect,
+        } = args;
+        let config = config
+            .as_deref()
+            .map(Config::load)
+            .transpose()?
+            .unwrap_or_default();
+        Ok(Self {
+            kubeconfig,
+            management_kubeconfig,
+            mode: mode.unwrap_or(config.mode),
+            metrics_addr,
+            leader_elect,
+            policy: config.policy,
+            openshift_namespaces: config.openshift_namespaces,
+        })
+    }
+}
