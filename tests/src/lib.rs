@@ -1,1 +1,29 @@
-//! skeleton
+//! The harness that demo, end-to-end tests and benchmarks share: a real Kubernetes control plane on loopback, and a
+//! real kubelet in namespaces of its own.
+//!
+//! [`ControlPlane`] is the way in. Everything it starts ends with it, also when a test panics or the whole process is
+//! killed. Nothing here is a stand-in: the programs are the ones Kubernetes releases, built from the module in
+//! `tests/control-plane/` or taken from `KUBEBUILDER_ASSETS`.
+
+mod api_server;
+mod apply;
+pub mod assets;
+mod control_plane;
+mod controller_manager;
+mod etcd;
+mod identities;
+mod kubeconfig;
+mod lease;
+pub mod machines;
+pub mod node;
+mod options;
+mod pki;
+mod process;
+pub mod requests;
+mod scratch;
+pub mod wait;
+
+pub use control_plane::ControlPlane;
+pub use kubeconfig::Credentials;
+pub use options::Options;
+pub use pki::{Authority, CertificateProfile, IssuedCertificate, Usage};

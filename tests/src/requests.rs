@@ -1,0 +1,327 @@
+//! Raw certificate requests for nodes, right and wrong ones, and what became of them.
+
+use std::net::IpAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::certificates::v1::{
+    CertificateSigningRequest, CertificateSigningRequestSpec,
+};
+use k8s_openapi::api::core::v1::Event;
+use kube::Api;
+use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
+use kube::runtime::watcher;
+use rcgen::{CertificateParams, KeyPair, SanType};
+use rollcall_csr::{NODES_GROUP, Signer};
+use serde_json::json;
+
+use crate::pki::distinguished_name;
+use crate::wait;
+
+/// A request in the making. [`NodeRequest::client`] gives the one a kubelet would make; each method makes it different.
+#[derive(Clone, Debug)]
+pub struct NodeRequest {
+    name: Option<String>,
+    common_name: String,
+    organizations: Vec<String>,
+    dns_names: Vec<String>,
+    ip_addresses: Vec<IpAddr>,
+    usages: Vec<String>,
+    signer: String,
+    expiration_seconds: Option<i32>,
+    key_pem: String,
+}
+
+impl NodeRequest {
+    /// A node's request for its client certificate, with a new key.
+    ///
+    /// # Errors
+    /// If no key can be made.
+    pub fn client(node_name: &str) -> Result<Self> {
+        let signer = Signer::KubeApiserverClientKubelet;
+        let key = KeyPair::generate().context("cannot generate a key")?;
+        Ok(Self {
+            name: None,
+            common_name: format!("system:node:{node_name}"),
+            organizations: vec![NODES_GROUP.to_owned()],
+            dns_names: Vec::new(),
+            ip_addresses: Vec::new(),
+            usages: signer.usages().map(str::to_owned).to_vec(),
+            signer: signer.name().to_owned(),
+            expiration_seconds: None,
+            key_pem: key.serialize_pem(),
+        })
+    }
+
+    /// A node's request for its serving certificate, with a new key.
+    ///
+    /// # Errors
+    /// If no key can be made.
+    pub fn serving(node_name: &str, dns_names: &[&str], ip_addresses: &[IpAddr]) -> Result<Self> {
+        let signer = Signer::KubeletServing;
+        Ok(Self {
+            usages: signer.usages().map(str::to_owned).to_vec(),
+            signer: signer.name().to_owned(),
+            dns_names: dns_names.iter().map(|&name| name.to_owned()).collect(),
+            ip_addresses: ip_addresses.to_vec(),
+            ..Self::client(node_name)?
+        })
+    }
+
+    /// The name of the request object; otherwise the API server makes one that begins with `csr-`.
+    #[must_use]
+    pub fn named(mut self, name: &str) -> Self {
+        self.name = Some(name.to_owned());
+        self
+    }
+
+    /// Another common name.
+    #[must_use]
+    pub fn common_name(mut self, common_name: &str) -> Self {
+        common_name.clone_into(&mut self.common_name);
+        self
+    }
+
+    /// One more organization. A request can hold two.
+    #[must_use]
+    pub fn organization(mut self, organization: &str) -> Self {
+        self.organizations.push(organization.to_owned());
+        self
+    }
+
+    /// One more usage, as in `spec.usages`.
+    #[must_use]
+    pub fn usage(mut self, usage: &str) -> Self {
+        self.usages.push(usage.to_owned());
+        self
+    }
+
+    /// One more DNS name.
+    #[must_use]
+    pub fn dns_name(mut self, name: &str) -> Self {
+        self.dns_names.push(name.to_owned());
+        self
+    }
+
+    /// One more IP address.
+    #[must_use]
+    pub fn ip_address(mut self, address: IpAddr) -> Self {
+        self.ip_addresses.push(address);
+        self
+    }
+
+    /// Another signer.
+    #[must_use]
+    pub fn signer(mut self, signer: &str) -> Self {
+        signer.clone_into(&mut self.signer);
+        self
+    }
+
+    /// How long the certificate shall be valid (`spec.expirationSeconds`, at least 600).
+    #[must_use]
+    pub fn expiration_seconds(mut self, seconds: i32) -> Self {
+        self.expiration_seconds = Some(seconds);
+        self
+    }
+
+    /// A key that exists already, PEM (PKCS#8).
+    #[must_use]
+    pub fn key(mut self, key_pem: &str) -> Self {
+        key_pem.clone_into(&mut self.key_pem);
+        self
+    }
+
+    /// The key of the request, PEM (PKCS#8).
+    pub fn key_pem(&self) -> &str {
+        &self.key_pem
+    }
+
+    /// The PKCS#10 request, PEM.
+    ///
+    /// # Errors
+    /// If a name does not fit into a request.
+    pub fn pem(&self) -> Result<String> {
+        let key = KeyPair::from_pem(&self.key_pem)
+            .context("the key of the request is not a PKCS#8 key")?;
+        let mut params = CertificateParams::default();
+        params.distinguished_name = distinguished_name(&self.common_name, &self.organizations)?;
+        let names = self.dns_names.iter().map(|name| {
+            Ok(SanType::DnsName(
+                name.as_str()
+                    .try_into()
+                    .with_context(|| format!("{name:?} is not a DNS name"))?,
+            ))
+        });
+        let addresses = self
+            .ip_addresses
+            .iter()
+            .map(|address| Ok(SanType::IpAddress(*address)));
+        params.subject_alt_names = names.chain(addresses).collect::<Result<_>>()?;
+        let request = params
+            .serialize_request(&key)
+            .context("cannot sign the request")?;
+        request.pem().context("cannot write the request as PEM")
+    }
+
+    /// The request object, ready to be created.
+    ///
+    /// # Errors
+    /// If a name does not fit into a request.
+    pub fn object(&self) -> Result<CertificateSigningRequest> {
+        Ok(self.object_with(self.pem()?.into_bytes()))
+    }
+
+    /// The request object with any bytes in `spec.request`.
+    pub fn object_with(&self, request: Vec<u8>) -> CertificateSigningRequest {
+        let generate_name = self.name.is_none().then(|| "csr-".to_owned());
+        CertificateSigningRequest {
+            metadata: ObjectMeta {
+                name: self.name.clone(),
+                generate_name,
+                ..ObjectMeta::default()
+            },
+            spec: CertificateSigningRequestSpec {
+                request: ByteString(request),
+                signer_name: self.signer.clone(),
+                usages: Some(self.usages.clone()),
+                expiration_seconds: self.expiration_seconds,
+                ..CertificateSigningRequestSpec::default()
+            },
+            status: None,
+        }
+    }
+
+    /// Creates the request as whoever `client` is, and returns its name.
+    ///
+    /// # Errors
+    /// If the API server refuses: a [`kube::Error`] that can be found with `downcast_ref`.
+    pub async fn submit(&self, client: &kube::Client) -> Result<String> {
+        let object = self.object()?;
+        let created = api(client)
+            .create(&PostParams::default(), &object)
+            .await
+            .with_context(|| {
+                format!(
+                    "cannot create a request for {} at the signer {}",
+                    self.common_name, self.signer
+                )
+            })?;
+        created
+            .metadata
+            .name
+            .context("the API server gave the request no name")
+    }
+}
+
+/// All certificate requests.
+pub fn api(client: &kube::Client) -> Api<CertificateSigningRequest> {
+    Api::all(client.clone())
+}
+
+/// Reason and message of a condition (`Approved`, `Denied`, `Failed`) of a request, if it has it.
+pub fn condition<'r>(
+    request: &'r CertificateSigningRequest,
+    kind: &str,
+) -> Option<(&'r str, &'r str)> {
+    let conditions = request.status.as_ref()?.conditions.as_ref()?;
+    let condition = conditions
+        .iter()
+        .find(|condition| condition.type_ == kind && condition.status == "True")?;
+    Some((
+        condition.reason.as_deref().unwrap_or_default(),
+        condition.message.as_deref().unwrap_or_default(),
+    ))
+}
+
+/// Whether nobody has decided on a request yet.
+pub fn is_pending(request: &CertificateSigningRequest) -> bool {
+    condition(request, "Approved").is_none() && condition(request, "Denied").is_none()
+}
+
+/// Approves a request as a person would, whatever it asks for.
+///
+/// # Errors
+/// If the API server refuses.
+pub async fn approve(client: &kube::Client, name: &str) -> Result<CertificateSigningRequest> {
+    let condition = json!({
+        "type": "Approved", "status": "True", "reason": "ApprovedByTest", "message": "approved by a test",
+    });
+    let patch = json!({"status": {"conditions": [condition]}});
+    api(client)
+        .patch_approval(name, &PatchParams::default(), &Patch::Merge(&patch))
+        .await
+        .with_context(|| format!("cannot approve {name}"))
+}
+
+/// Waits until a request is approved.
+///
+/// # Errors
+/// If that takes longer than `timeout`, with the request as it was last seen.
+pub async fn wait_approved(
+    client: &kube::Client,
+    name: &str,
+    timeout: Duration,
+) -> Result<CertificateSigningRequest> {
+    let approved = |request: &CertificateSigningRequest| condition(request, "Approved").is_some();
+    wait::object(&api(client), name, "the approval", timeout, approved).await
+}
+
+/// Waits until a request has its certificate, and returns that, PEM.
+///
+/// # Errors
+/// If that takes longer than `timeout`, with the request as it was last seen.
+pub async fn wait_certificate(
+    client: &kube::Client,
+    name: &str,
+    timeout: Duration,
+) -> Result<String> {
+    let issued = wait::object(&api(client), name, "the certificate", timeout, |request| {
+        certificate(request).is_some()
+    })
+    .await?;
+    let bytes = certificate(&issued).unwrap_or_default().to_vec();
+    String::from_utf8(bytes).with_context(|| format!("the certificate in {name} is not PEM"))
+}
+
+fn certificate(request: &CertificateSigningRequest) -> Option<&[u8]> {
+    let certificate = request.status.as_ref()?.certificate.as_ref()?;
+    (!certificate.0.is_empty()).then_some(certificate.0.as_slice())
+}
+
+/// The Events of a request, in no order.
+///
+/// # Errors
+/// If the API server refuses.
+pub async fn events(client: &kube::Client, name: &str) -> Result<Vec<Event>> {
+    let events: Api<Event> = Api::all(client.clone());
+    let list = events
+        .list(&ListParams::default().fields(&event_selector(name)))
+        .await;
+    Ok(list
+        .with_context(|| format!("cannot list the Events of {name}"))?
+        .items)
+}
+
+/// Waits until a request has an Event with this reason.
+///
+/// # Errors
+/// If that takes longer than `timeout`, with the Event that was seen last.
+pub async fn wait_event(
+    client: &kube::Client,
+    name: &str,
+    reason: &str,
+    timeout: Duration,
+) -> Result<Event> {
+    let events: Api<Event> = Api::all(client.clone());
+    let config = watcher::Config::default().fields(&event_selector(name));
+    let what = format!("an Event {reason} of {name}");
+    wait::any(&events, config, &what, timeout, |event| {
+        event.reason.as_deref() == Some(reason)
+    })
+    .await
+}
+
+fn event_selector(name: &str) -> String {
+    format!("involvedObject.kind=CertificateSigningRequest,involvedObject.name={name}")
+}
