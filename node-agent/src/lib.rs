@@ -1,1 +1,113 @@
-//! skeleton
+//! Gets the kubelet's first certificate: from a bootstrap kubeconfig to an installed identity.
+//!
+//! [`agent::join`] is the whole way. What to do about the request is decided by a pure state machine ([`step()`]); the
+//! calls ([`requests`]), the files ([`files`], [`store`], [`pending_key`]) and the lines ([`console`]) are around it.
+//! Every private file is created 0600, written, synced and renamed; the key is on disk before it is used. So the
+//! process can be killed at any moment and started again.
+
+use std::io::IsTerminal as _;
+
+use tokio::signal::unix::{SignalKind, signal};
+
+pub mod agent;
+pub mod args;
+pub mod backoff;
+pub mod bootstrap;
+pub mod certificate;
+pub mod clock;
+pub mod console;
+pub mod credential;
+pub mod error;
+pub mod exit;
+pub mod fault;
+pub mod files;
+pub mod follow;
+pub mod identity;
+pub mod kubeconfig;
+pub mod pending_key;
+mod report;
+pub mod requests;
+pub mod review;
+pub mod settings;
+pub mod step;
+pub mod store;
+pub mod surroundings;
+pub mod words;
+
+pub use args::Args;
+pub use error::AgentError;
+pub use exit::Exit;
+pub use settings::Settings;
+pub use step::step;
+
+use clock::Clock;
+use console::{Console, Topic};
+use surroundings::Surroundings;
+
+/// Does what the command line says, writing to standard error, and returns how it ended.
+pub fn run(args: Args) -> Exit {
+    let format = args.log_format;
+    let clock = Clock::system();
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let stderr = std::io::stderr();
+    let colours = stderr.is_terminal();
+    let console = Console::new(Box::new(stderr), format, colours, clock.clone());
+    let around = Surroundings::real(console, clock);
+    if ["HTTPS_PROXY", "https_proxy"]
+        .iter()
+        .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
+    {
+        around.console.warn(
+            Topic::Bootstrap,
+            "HTTPS_PROXY is set, but the agent connects directly",
+        );
+    }
+    let ended = match runtime {
+        Ok(runtime) => Settings::new(args, &settings::host_name())
+            .map_err(AgentError::from)
+            .and_then(|settings| runtime.block_on(limited(&settings, &around))),
+        Err(error) => Err(AgentError::Rejected(format!(
+            "could not start the runtime: {error}"
+        ))),
+    };
+    match ended {
+        Ok(()) => Exit::Done,
+        Err(error) => {
+            around.console.fail(error.reason(), &error.to_string());
+            error.exit()
+        }
+    }
+}
+
+/// [`agent::join`] within the time limit and until a signal. Both take effect only while it waits: installing is not
+/// interrupted.
+async fn limited(settings: &Settings, around: &Surroundings) -> Result<(), AgentError> {
+    let stopped = async |kind| match signal(kind) {
+        Ok(mut signals) => signals.recv().await,
+        // Without a handler the signal ends the process by itself.
+        Err(_) => std::future::pending().await,
+    };
+    let waiting_for = || around.console.waiting_for();
+    let expired = async {
+        match settings.timeout {
+            Some(after) => {
+                tokio::time::sleep(after).await;
+                after
+            }
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        _ = stopped(SignalKind::interrupt()) => {
+            Err(AgentError::Stopped { signal: "SIGINT", waiting_for: waiting_for(), exit: Exit::Interrupted })
+        }
+        _ = stopped(SignalKind::terminate()) => {
+            Err(AgentError::Stopped { signal: "SIGTERM", waiting_for: waiting_for(), exit: Exit::Terminated })
+        }
+        after = expired => Err(AgentError::TimedOut { after, waiting_for: waiting_for() }),
+        ended = agent::join(settings, around) => ended,
+    }
+}

@@ -1,0 +1,372 @@
+//! The whole way, from what is on disk to an installed identity.
+
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+
+use crate::bootstrap::Bootstrap;
+use crate::certificate::{self, CertificateError, Chain};
+use crate::console::Topic;
+use crate::credential::Validity;
+use crate::error::AgentError;
+use crate::fault::Place;
+use crate::files::{self, Lock};
+use crate::follow::follow;
+use crate::identity::{self, Installed};
+use crate::pending_key::{self, Origin, PendingKey};
+use crate::requests::Requests;
+use crate::review::review;
+use crate::settings::Settings;
+use crate::store;
+use crate::surroundings::{Identity, Surroundings};
+use crate::words;
+
+/// Makes this machine a node of its cluster, or finds that it is one. Waits for ever if need be: the caller limits that
+/// by dropping the future, which is safe while it waits.
+///
+/// # Errors
+/// Whatever ends the work in vain; the sentence says what to do about it.
+pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), AgentError> {
+    let now = around.clock.now();
+    // Before the lock, so that a machine that has its identity never waits for anybody.
+    if let Installed::Complete {
+        certificate,
+        not_after,
+    } = examine(settings, now)
+    {
+        found(settings, around, &certificate, not_after);
+        return Ok(());
+    }
+    let held = if settings.cert_dir.is_dir() {
+        Some(lock(settings)?)
+    } else {
+        None
+    };
+    match examine(settings, now) {
+        Installed::Complete {
+            certificate,
+            not_after,
+        } => {
+            found(settings, around, &certificate, not_after);
+            return Ok(());
+        }
+        Installed::KubeconfigMissing {
+            certificate,
+            not_after,
+            why,
+        } => {
+            let message = format!(
+                "{} is the identity of {}, but {why}",
+                certificate.display(),
+                settings.node
+            );
+            around.console.say(Topic::Identity, &message);
+            let bootstrap = Bootstrap::read(&settings.bootstrap_kubeconfig)?;
+            install_kubeconfig(settings, around, &bootstrap, now)?;
+            remove_rest(settings, around);
+            done(settings, around, not_after);
+            return Ok(());
+        }
+        Installed::Nothing { why } => {
+            around.console.say(
+                Topic::Identity,
+                &format!("{} has none to use: {why}", settings.node),
+            );
+        }
+    }
+    let cluster = prepare(settings, around, now)?;
+    store::make_folder(&settings.cert_dir)?;
+    let _held = held.map_or_else(|| lock(settings), Ok)?;
+    let key = key(settings, around, now)?;
+    let (chain, not_after) = certify(settings, around, &cluster, &key).await?;
+    install(settings, around, &cluster.bootstrap, &key, &chain)?;
+    done(settings, around, not_after);
+    Ok(())
+}
+
+fn examine(settings: &Settings, now: Timestamp) -> Installed {
+    identity::examine(
+        &settings.kubeconfig,
+        &settings.cert_dir,
+        &settings.node,
+        now,
+    )
+}
+
+fn found(settings: &Settings, around: &Surroundings, certificate: &Path, not_after: Timestamp) {
+    remove_rest(settings, around);
+    let message = format!(
+        "{} is the identity of {} already",
+        certificate.display(),
+        settings.node
+    );
+    around.console.say(Topic::Identity, &message);
+    done(settings, around, not_after);
+}
+
+/// The last line.
+fn done(settings: &Settings, around: &Surroundings, not_after: Timestamp) {
+    let Settings {
+        node, kubeconfig, ..
+    } = settings;
+    let message = format!(
+        "identity of {} installed, certificate valid until {}; start kubelet with --kubeconfig {}",
+        node.username(),
+        words::moment(not_after),
+        kubeconfig.display()
+    );
+    around.console.say(Topic::Done, &message);
+}
+
+fn lock(settings: &Settings) -> Result<Lock, AgentError> {
+    Lock::acquire(&settings.cert_dir)?.ok_or_else(|| AgentError::Locked(settings.cert_dir.clone()))
+}
+
+/// The cluster to join, and how its certificates are recognised.
+struct Cluster {
+    bootstrap: Bootstrap,
+    /// The CA that must have signed the certificate, and its file, if `--client-ca` names one.
+    client_authority: Option<(PathBuf, Vec<CertificateDer<'static>>)>,
+    place: Place,
+}
+
+/// Reads the bootstrap kubeconfig and its credential, and looks at their dates.
+fn prepare(
+    settings: &Settings,
+    around: &Surroundings,
+    now: Timestamp,
+) -> Result<Cluster, AgentError> {
+    let bootstrap = Bootstrap::read(&settings.bootstrap_kubeconfig)?;
+    let credential = bootstrap.credential()?;
+    let place = Place {
+        authority_name: bootstrap.authority_name.clone(),
+        credential_name: credential.name.clone(),
+        server: bootstrap.server.clone(),
+    };
+    around.console.say(
+        Topic::Bootstrap,
+        &format!("asking {} with {}", place.server, place.credential_name),
+    );
+    match credential.validity(now) {
+        Validity::Expired(at) => {
+            return Err(AgentError::ExpiredCredential {
+                credential: credential.name,
+                at,
+                now,
+            });
+        }
+        Validity::NotYet(at) => {
+            let message = format!(
+                "{} is valid from {} on, but this machine's clock says {}: it is probably wrong; going on",
+                credential.name,
+                words::moment(at),
+                words::moment(now)
+            );
+            around.console.warn(Topic::Bootstrap, &message);
+        }
+        Validity::Usable => {}
+    }
+    let client_authority = client_authority(settings)?;
+    Ok(Cluster {
+        bootstrap,
+        client_authority,
+        place,
+    })
+}
+
+fn key(
+    settings: &Settings,
+    around: &Surroundings,
+    now: Timestamp,
+) -> Result<PendingKey, AgentError> {
+    let (key, origin) = PendingKey::load_or_make(&settings.cert_dir, now)?;
+    let path = key.path().display();
+    match origin {
+        Origin::Made => around
+            .console
+            .say(Topic::Key, &format!("new key in {path}")),
+        Origin::Reused => around
+            .console
+            .say(Topic::Key, &format!("going on with the key in {path}")),
+        Origin::Replaced { aside, why } => {
+            let message = format!(
+                "new key in {path}: the old one is not used because {why}, it is {} now",
+                aside.display()
+            );
+            around.console.warn(Topic::Key, &message);
+        }
+    }
+    Ok(key)
+}
+
+/// The CA that `--client-ca` names and that must have signed the certificate, if one is named.
+fn client_authority(
+    settings: &Settings,
+) -> Result<Option<(PathBuf, Vec<CertificateDer<'static>>)>, AgentError> {
+    let Some(file) = settings.client_ca.clone() else {
+        return Ok(None);
+    };
+    let refused = |why: String| AgentError::ClientAuthority {
+        file: file.clone(),
+        why,
+    };
+    let pem = std::fs::read(&file).map_err(|error| refused(format!("cannot be read: {error}")))?;
+    let found = certificate::certificates(&pem).unwrap_or_default();
+    if found.is_empty() {
+        return Err(refused("holds no CA certificate in PEM".to_owned()));
+    }
+    Ok(Some((file, found)))
+}
+
+/// Asks for the certificate and checks it. Returns it and its end.
+async fn certify(
+    settings: &Settings,
+    around: &Surroundings,
+    cluster: &Cluster,
+    key: &PendingKey,
+) -> Result<(Chain, Timestamp), AgentError> {
+    let Settings {
+        node,
+        resubmit_after,
+        expiration_seconds,
+        ..
+    } = settings;
+    let Cluster {
+        bootstrap, place, ..
+    } = cluster;
+    let client = (around.connect)(bootstrap, Identity::Bootstrap).await?;
+    let request = key.certification_request(node)?;
+    let clock = around.clock.clone();
+    let spki_der = key.spki_der();
+    let mut requests = Requests::new(
+        client,
+        node,
+        spki_der.clone(),
+        request,
+        *expiration_seconds,
+        clock,
+    );
+    let (name, pem) = follow(&mut requests, &around.console, place, *resubmit_after).await?;
+    let wrong = |error| AgentError::Certificate {
+        name: name.clone(),
+        error,
+    };
+    let chain = Chain::from_pem(&pem).map_err(wrong)?;
+    let not_after = chain
+        .check(&spki_der, node, around.clock.now())
+        .map_err(wrong)?;
+    check_authority(settings, around, cluster, key, &chain, &name).await?;
+    let until = words::moment(not_after);
+    around.console.say(
+        Topic::Certificate,
+        &format!("issued for {name}, checked, valid until {until}"),
+    );
+    Ok((chain, not_after))
+}
+
+/// Whether the certificate is from this cluster: by the CA in hand, or else by what the API server makes of it.
+async fn check_authority(
+    settings: &Settings,
+    around: &Surroundings,
+    cluster: &Cluster,
+    key: &PendingKey,
+    chain: &Chain,
+    name: &str,
+) -> Result<(), AgentError> {
+    let Cluster {
+        bootstrap,
+        client_authority,
+        place,
+    } = cluster;
+    let now = around.clock.now();
+    if let Some((file, authorities)) = client_authority {
+        return if chain.leads_to(authorities, now) {
+            Ok(())
+        } else {
+            let error = CertificateError::UnknownAuthority(file.display().to_string());
+            Err(AgentError::Certificate {
+                name: name.to_owned(),
+                error,
+            })
+        };
+    }
+    if chain.leads_to(&bootstrap.authorities, now) {
+        return Ok(());
+    }
+    let message = format!(
+        "{name} was signed by another CA than the one in {}; asking {} whether it knows the new identity",
+        place.authority_name, place.server
+    );
+    around.console.say(Topic::Certificate, &message);
+    let (certificate, key) = (store::certificates_pem(chain), key.pem());
+    let identity = Identity::Node {
+        certificate: certificate.as_bytes(),
+        key: &key,
+    };
+    let client = (around.connect)(bootstrap, identity).await?;
+    let place = Place {
+        credential_name: "the new certificate".to_owned(),
+        ..place.clone()
+    };
+    review(client, &around.console, &settings.node, &place).await
+}
+
+/// Puts everything in its place, in an order in which each step leaves something to go on from.
+fn install(
+    settings: &Settings,
+    around: &Surroundings,
+    bootstrap: &Bootstrap,
+    key: &PendingKey,
+    chain: &Chain,
+) -> Result<(), AgentError> {
+    let console = &around.console;
+    let now = around.clock.now();
+    let bundle = store::bundle(chain, &key.pem());
+    let pem = store::install_certificate(&settings.cert_dir, &bundle, now, &around.reached)?;
+    console.say(
+        Topic::Install,
+        &format!("certificate and key in {}", pem.display()),
+    );
+    let link = store::install_link(&settings.cert_dir, &pem, &around.reached)?;
+    console.say(Topic::Install, &format!("{} points to it", link.display()));
+    install_kubeconfig(settings, around, bootstrap, now)?;
+    store::remove_pending_key(key.path(), &around.reached)?;
+    Ok(())
+}
+
+fn install_kubeconfig(
+    settings: &Settings,
+    around: &Surroundings,
+    bootstrap: &Bootstrap,
+    now: Timestamp,
+) -> Result<(), AgentError> {
+    let path = &settings.kubeconfig;
+    let contents = crate::kubeconfig::for_kubelet(
+        &bootstrap.cluster,
+        &store::current_link(&settings.cert_dir),
+    )?;
+    let kept = store::install_kubeconfig(path, &contents, now, &around.reached)?;
+    let kept = kept
+        .map(|kept| format!("; the one before is {} now", kept.display()))
+        .unwrap_or_default();
+    around.console.say(
+        Topic::Install,
+        &format!("kubeconfig in {}{kept}", path.display()),
+    );
+    Ok(())
+}
+
+/// Removes the key of a run that was killed after it had installed everything. A disk that refuses that is no reason
+/// to fail: the identity is there.
+fn remove_rest(settings: &Settings, around: &Surroundings) {
+    let path = settings.cert_dir.join(pending_key::FILE_NAME);
+    if path.exists()
+        && let Err(error) = files::remove(&path)
+    {
+        around.console.warn(
+            Topic::Key,
+            &format!("{error}; the key in it is not used any more"),
+        );
+    }
+}

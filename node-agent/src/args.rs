@@ -1,0 +1,108 @@
+//! The command line, as it is typed. [`crate::Settings`] is what is made of it.
+
+use std::path::PathBuf;
+
+use clap::Parser;
+use clap::builder::NonEmptyStringValueParser;
+
+use crate::console::LogFormat;
+use crate::exit;
+
+/// What `--help` says before the flags.
+const ABOUT: &str = "\
+Gets this machine's first kubelet certificate, so that it can join its Kubernetes or OpenShift cluster.
+
+It makes a private key, asks the API server for a certificate with the credential of a bootstrap kubeconfig, waits until \
+the request is approved, checks what comes back and installs it the way kubelet does. When a valid identity is already \
+there it says so and ends at once, so it may run before every start of kubelet. Killed at any moment and started again, \
+it goes on with the same key.";
+
+/// What `--help` says after the flags, before the exit codes.
+const EXAMPLE: &str = "\
+Example:
+  rollcall-node-agent --bootstrap-kubeconfig /etc/kubernetes/bootstrap-kubelet.conf
+  then start kubelet with --kubeconfig /etc/kubernetes/kubelet.conf
+
+Every flag can be given as an environment variable: ROLLCALL_ and its name in capitals.";
+
+/// Command line of `rollcall-node-agent`.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "rollcall-node-agent", version, about = ABOUT, after_help = format!("{EXAMPLE}\n\n{}", exit::table()))]
+pub struct Args {
+    /// What to do; there is only one thing so far, and it may be left out.
+    #[arg(value_enum, default_value_t = Command::Run, hide_possible_values = true)]
+    pub command: Command,
+
+    /// Kubeconfig with the API server, its CA and the credential to ask with.
+    #[arg(
+        long,
+        env = "ROLLCALL_BOOTSTRAP_KUBECONFIG",
+        value_name = "FILE",
+        default_value = "/etc/kubernetes/bootstrap-kubelet.conf"
+    )]
+    pub bootstrap_kubeconfig: PathBuf,
+
+    /// Kubeconfig to write for kubelet.
+    #[arg(
+        long,
+        env = "ROLLCALL_KUBECONFIG",
+        value_name = "FILE",
+        default_value = "/etc/kubernetes/kubelet.conf"
+    )]
+    pub kubeconfig: PathBuf,
+
+    /// Folder for key and certificate, kubelet's own.
+    #[arg(
+        long,
+        env = "ROLLCALL_CERT_DIR",
+        value_name = "DIR",
+        default_value = "/var/lib/kubelet/pki"
+    )]
+    pub cert_dir: PathBuf,
+
+    /// Name of the node; without it the host name of this machine.
+    #[arg(long, env = "ROLLCALL_NODE_NAME", value_name = "NAME")]
+    pub node_name: Option<String>,
+
+    /// CA that must have signed the certificate; without it the CA of the bootstrap kubeconfig, and when another CA
+    /// signed it, the API server is asked whether it knows the new identity.
+    #[arg(long, env = "ROLLCALL_CLIENT_CA", value_name = "FILE")]
+    pub client_ca: Option<PathBuf>,
+
+    /// Give up after this time, like 90s, 10m or 1h30m; without it the agent waits for ever.
+    #[arg(long, env = "ROLLCALL_TIMEOUT", value_name = "DURATION", value_parser = NonEmptyStringValueParser::new())]
+    pub timeout: Option<String>,
+
+    /// File a new request when one has been pending for this time, because a request made before its Machine was
+    /// recorded may stay outside the Machine's join window for ever.
+    #[arg(
+        long,
+        env = "ROLLCALL_RESUBMIT_AFTER",
+        value_name = "DURATION",
+        default_value = "10m",
+        value_parser = NonEmptyStringValueParser::new()
+    )]
+    pub resubmit_after: String,
+
+    /// Lifetime to ask for, at least 600; the signer may shorten it. Without it the signer's default.
+    #[arg(long, env = "ROLLCALL_EXPIRATION_SECONDS", value_name = "SECONDS")]
+    pub expiration_seconds: Option<i32>,
+
+    /// How to write lines on standard error: text, or json for machines.
+    #[arg(
+        long,
+        env = "ROLLCALL_LOG_FORMAT",
+        value_name = "FORMAT",
+        value_enum,
+        default_value_t = LogFormat::Text,
+        hide_possible_values = true
+    )]
+    pub log_format: LogFormat,
+}
+
+/// What the agent can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum Command {
+    /// Get and install the first certificate.
+    Run,
+}

@@ -1,0 +1,241 @@
+//! The credential to begin with: what it is, and what can be known of its validity before the API server is asked.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use jiff::Timestamp;
+use kube::config::AuthInfo;
+
+use crate::certificate;
+use crate::kubeconfig::{self, Data, Unusable};
+use crate::words;
+
+/// A token or certificate from further in the future than this means that a clock is wrong (the API server itself
+/// accepts no future at all; five minutes is what the signer backdates certificates by).
+const FUTURE: Duration = Duration::from_mins(5);
+
+/// What proves to the API server who asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Credential {
+    /// What and where, for sentences: "the token in /etc/kubernetes/bootstrap-kubelet.conf".
+    pub name: String,
+    /// From when on it holds, if it says so itself.
+    pub not_before: Option<Timestamp>,
+    /// Until when it holds, if it says so itself.
+    pub not_after: Option<Timestamp>,
+}
+
+/// What the clock of this machine makes of a credential.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Validity {
+    /// It ended; when.
+    Expired(Timestamp),
+    /// It begins later; when. The clock of this machine is probably wrong.
+    NotYet(Timestamp),
+    /// Nothing speaks against it.
+    Usable,
+}
+
+impl Credential {
+    /// Reads the credential of a user entry of the kubeconfig `file`.
+    ///
+    /// # Errors
+    /// When there is none, or a file it names cannot be read.
+    pub fn of(user: &AuthInfo, file: &Path) -> Result<Self, CredentialError> {
+        // The order in which client-go and kube let one credential win over another.
+        if let Some(token) = kubeconfig::secret(user, "token") {
+            return Ok(Self::of_token(&token, file));
+        }
+        if let Some(token_file) = user.token_file.as_deref().filter(|path| !path.is_empty()) {
+            let token_file = PathBuf::from(token_file);
+            let token =
+                std::fs::read_to_string(&token_file).map_err(|source| Unusable::Reference {
+                    what: "token",
+                    file: token_file.clone(),
+                    source,
+                })?;
+            if token.trim().is_empty() {
+                return Err(CredentialError::EmptyToken(token_file));
+            }
+            return Ok(Self::of_token(token.trim(), &token_file));
+        }
+        let certificate = kubeconfig::data_or_file(
+            user.client_certificate_data.as_deref(),
+            user.client_certificate.as_deref(),
+            "client certificate",
+        )?;
+        if let Some(Data {
+            contents: pem,
+            file: from,
+        }) = certificate
+        {
+            return Self::of_certificate(&pem, from.as_deref().unwrap_or(file));
+        }
+        if user.exec.is_some() || user.auth_provider.is_some() {
+            let name = format!(
+                "the credential that a program named in {} gives",
+                file.display()
+            );
+            return Ok(Self {
+                name,
+                not_before: None,
+                not_after: None,
+            });
+        }
+        Err(CredentialError::None)
+    }
+
+    fn of_token(token: &str, file: &Path) -> Self {
+        let claims = claims(token);
+        let time = |claim: &str| {
+            claims
+                .as_ref()
+                .and_then(|claims| numeric_date(claims.get(claim)?))
+        };
+        Self {
+            name: format!("the token in {}", file.display()),
+            not_before: time("nbf").or_else(|| time("iat")),
+            not_after: time("exp"),
+        }
+    }
+
+    fn of_certificate(pem: &[u8], file: &Path) -> Result<Self, CredentialError> {
+        let chain = certificate::Chain::from_pem(pem)
+            .map_err(|_| CredentialError::NotACertificate(file.to_owned()))?;
+        let (not_before, not_after) = chain
+            .validity()
+            .map_err(|_| CredentialError::NotACertificate(file.to_owned()))?;
+        let name = format!("the client certificate in {}", file.display());
+        Ok(Self {
+            name,
+            not_before: Some(not_before),
+            not_after: Some(not_after),
+        })
+    }
+
+    /// What this machine's clock makes of it.
+    pub fn validity(&self, now: Timestamp) -> Validity {
+        if let Some(at) = self.not_after.filter(|at| *at <= now) {
+            return Validity::Expired(at);
+        }
+        match self
+            .not_before
+            .filter(|at| *at > now && words::distance(*at, now) > FUTURE)
+        {
+            Some(at) => Validity::NotYet(at),
+            None => Validity::Usable,
+        }
+    }
+}
+
+/// The claims of a JSON Web Token (RFC 7519), unverified: the API server verifies, this only explains. Bootstrap tokens
+/// and opaque tokens have none.
+fn claims(token: &str) -> Option<serde_json::Value> {
+    let mut parts = token.split('.');
+    let (_header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
+    let payload = URL_SAFE_NO_PAD.decode(payload).ok()?;
+    if parts.next().is_some() {
+        None
+    } else {
+        serde_json::from_slice(&payload).ok()
+    }
+}
+
+/// Seconds since 1970, possibly with a fraction (RFC 7519 section 2, NumericDate).
+fn numeric_date(value: &serde_json::Value) -> Option<Timestamp> {
+    let seconds = value.as_i64().or_else(|| {
+        let whole = value.as_f64()?.trunc();
+        format!("{whole:.0}").parse().ok()
+    })?;
+    Timestamp::from_second(seconds).ok()
+}
+
+/// Why there is no usable credential. Reads as what follows the name of the kubeconfig, except where a file is named.
+#[derive(Debug, thiserror::Error)]
+pub enum CredentialError {
+    /// A token file without a token.
+    #[error("names the token file {}, which is empty", .0.display())]
+    EmptyToken(PathBuf),
+    /// No token, certificate or program.
+    #[error(
+        "has no credential for its current context: no token, tokenFile, client-certificate or exec"
+    )]
+    None,
+    /// The client certificate is none.
+    #[error("has a client certificate in {} that cannot be read as one", .0.display())]
+    NotACertificate(PathBuf),
+    /// Something it names cannot be read.
+    #[error(transparent)]
+    Unusable(#[from] Unusable),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn jwt(claims: &str) -> String {
+        format!("e30.{}.c2ln", URL_SAFE_NO_PAD.encode(claims))
+    }
+
+    fn of_token(token: &str) -> Credential {
+        Credential::of_token(token, Path::new("/f"))
+    }
+
+    #[test]
+    fn tokens_say_when_they_end() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let expired = of_token(&jwt(r#"{"exp":999999}"#));
+        assert_eq!(
+            expired.validity(now),
+            Validity::Expired(Timestamp::from_second(999_999).unwrap())
+        );
+        assert_eq!(
+            of_token(&jwt(r#"{"exp":1000001.5,"iat":999000}"#)).validity(now),
+            Validity::Usable
+        );
+    }
+
+    #[test]
+    fn tokens_from_the_future_point_at_the_clock() {
+        let now = Timestamp::from_second(1_000_000).unwrap();
+        let future = of_token(&jwt(r#"{"nbf":2000000,"exp":3000000}"#));
+        assert_eq!(
+            future.validity(now),
+            Validity::NotYet(Timestamp::from_second(2_000_000).unwrap())
+        );
+        assert_eq!(
+            of_token(&jwt(r#"{"iat":1000200}"#)).validity(now),
+            Validity::Usable,
+            "within the skew"
+        );
+    }
+
+    #[test]
+    fn opaque_tokens_say_nothing() {
+        for token in [
+            "abcdef.0123456789abcdef",
+            "x",
+            "a.b.c",
+            "e30.bm8.c2ln",
+            "a.b.c.d",
+        ] {
+            let credential = of_token(token);
+            assert_eq!(
+                (credential.not_before, credential.not_after),
+                (None, None),
+                "{token}"
+            );
+            assert!(!credential.name.contains(token) || token.len() == 1);
+        }
+    }
+
+    #[test]
+    fn a_user_without_a_credential_is_refused() {
+        assert!(matches!(
+            Credential::of(&AuthInfo::default(), Path::new("/f")),
+            Err(CredentialError::None)
+        ));
+    }
+}

@@ -1,0 +1,289 @@
+//! The calls about the request object, each turned into an [`Event`].
+
+use std::fmt;
+use std::pin::Pin;
+use std::time::Duration;
+
+use futures::{Stream, StreamExt as _};
+use k8s_openapi::ByteString;
+use k8s_openapi::api::certificates::v1::{
+    CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestSpec,
+};
+use kube::api::{Api, ObjectMeta, PostParams, WatchEvent, WatchParams};
+use kube::core::Status;
+use rollcall_csr::{NodeName, Signer, request_name};
+use tokio::time::Instant;
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::prelude::FromDer as _;
+
+use crate::clock::Clock;
+use crate::fault::Fault;
+use crate::step::{Event, RequestStatus, Seen, Verdict};
+
+/// How long any single call may take; the API server itself ends what is no watch after 60 s, and what takes longer
+/// than this is better asked again of another server behind the same name.
+const CALL_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// How long one watch stays open, in seconds. A connection that died without a word is noticed no later.
+const WATCH_SECONDS: u32 = 60;
+
+/// How much later than [`WATCH_SECONDS`] the server may end a watch before the connection is taken for dead.
+const WATCH_GRACE: Duration = Duration::from_secs(5);
+
+type Watch =
+    Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<CertificateSigningRequest>>> + Send>>;
+
+/// This machine's request objects: one at a time, under names that anybody with the same key would choose.
+pub struct Requests {
+    api: Api<CertificateSigningRequest>,
+    base_name: String,
+    clock: Clock,
+    expiration_seconds: Option<i32>,
+    request_pem: String,
+    spki_der: Vec<u8>,
+    version: String,
+    watch: Option<(Watch, Instant)>,
+}
+
+impl fmt::Debug for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Requests")
+            .field("base_name", &self.base_name)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Requests {
+    /// Prepares the requests for a key: its public part, and the certification request that it signed.
+    pub fn new(
+        client: kube::Client,
+        node: &NodeName,
+        spki_der: Vec<u8>,
+        request_pem: String,
+        expiration_seconds: Option<i32>,
+        clock: Clock,
+    ) -> Self {
+        Self {
+            api: Api::all(client),
+            base_name: request_name(&spki_der, node),
+            clock,
+            expiration_seconds,
+            request_pem,
+            spki_der,
+            version: String::new(),
+            watch: None,
+        }
+    }
+
+    /// The name for an attempt: the digest that kubelet would use, then the same with a number.
+    pub fn name(&self, attempt: u32) -> String {
+        match attempt {
+            0 => self.base_name.clone(),
+            _ => format!("{}-{attempt}", self.base_name),
+        }
+    }
+
+    /// Files the request.
+    pub async fn create(&mut self, attempt: u32) -> Event {
+        let signer = Signer::KubeApiserverClientKubelet;
+        let request = CertificateSigningRequest {
+            metadata: ObjectMeta {
+                name: Some(self.name(attempt)),
+                ..ObjectMeta::default()
+            },
+            spec: CertificateSigningRequestSpec {
+                expiration_seconds: self.expiration_seconds,
+                request: ByteString(self.request_pem.clone().into_bytes()),
+                signer_name: signer.name().to_owned(),
+                usages: Some(signer.usages().map(str::to_owned).to_vec()),
+                ..CertificateSigningRequestSpec::default()
+            },
+            status: None,
+        };
+        self.watch = None;
+        match limited(self.api.create(&PostParams::default(), &request)).await {
+            Ok(created) => Event::Created(self.seen(&created)),
+            Err(Failure::Status(status)) if status.reason == "AlreadyExists" => Event::Exists,
+            Err(failure) => Event::Faulted(failure.into_fault()),
+        }
+    }
+
+    /// Reads the request.
+    pub async fn read(&mut self, attempt: u32) -> Event {
+        self.watch = None;
+        match limited(self.api.get(&self.name(attempt))).await {
+            Ok(request) => Event::Observed(self.seen(&request)),
+            // Only the API server's own answer counts: a load balancer says 404, too.
+            Err(Failure::Status(status)) if status.reason == "NotFound" => Event::Gone,
+            Err(failure) => Event::Faulted(failure.into_fault()),
+        }
+    }
+
+    /// Waits until the request changes, the watch ends or `until` has come. A watch that is open already goes on.
+    pub async fn watch(&mut self, attempt: u32, until: Instant) -> Event {
+        let (mut watch, opened) = match self.watch.take() {
+            Some(open) => open,
+            None => match self.open(attempt).await {
+                Ok(watch) => (watch, Instant::now()),
+                Err(event) => return event,
+            },
+        };
+        let dead = opened
+            .checked_add(Duration::from_secs(WATCH_SECONDS.into()))
+            .and_then(|end| end.checked_add(WATCH_GRACE));
+        let deadline = dead.map_or(until, |dead| until.min(dead));
+        loop {
+            let Ok(item) = tokio::time::timeout_at(deadline, watch.next()).await else {
+                if deadline < until {
+                    return Event::WatchEnded {
+                        lasted: opened.elapsed(),
+                    };
+                }
+                self.watch = Some((watch, opened));
+                return Event::Woke;
+            };
+            return match item {
+                Some(Ok(WatchEvent::Added(request) | WatchEvent::Modified(request))) => {
+                    let seen = self.seen(&request);
+                    self.watch = Some((watch, opened));
+                    Event::Observed(seen)
+                }
+                Some(Ok(WatchEvent::Deleted(_))) => Event::Gone,
+                Some(Ok(WatchEvent::Bookmark(_))) => continue,
+                Some(Ok(WatchEvent::Error(status))) => ended(&status, opened.elapsed()),
+                Some(Err(kube::Error::Api(status))) => ended(&status, opened.elapsed()),
+                // A connection that breaks is how an API server that stops says so.
+                Some(Err(_)) | None => Event::WatchEnded {
+                    lasted: opened.elapsed(),
+                },
+            };
+        }
+    }
+
+    async fn open(&self, attempt: u32) -> Result<Watch, Event> {
+        let selector = format!("metadata.name={}", self.name(attempt));
+        let params = WatchParams::default()
+            .fields(&selector)
+            .timeout(WATCH_SECONDS);
+        match limited(self.api.watch(&params, &self.version)).await {
+            Ok(watch) => Ok(Box::pin(watch)),
+            Err(Failure::Status(status)) => Err(ended(&status, Duration::ZERO)),
+            Err(failure) => Err(Event::Faulted(failure.into_fault())),
+        }
+    }
+
+    fn seen(&mut self, request: &CertificateSigningRequest) -> Seen {
+        self.version = request
+            .metadata
+            .resource_version
+            .clone()
+            .unwrap_or_default();
+        let created = request
+            .metadata
+            .creation_timestamp
+            .as_ref()
+            .map(|time| time.0);
+        let age = created
+            .and_then(|created| Duration::try_from(self.clock.now().duration_since(created)).ok());
+        Seen {
+            age: age.unwrap_or_default(),
+            ours: self.is_ours(&request.spec),
+            status: status(request),
+        }
+    }
+
+    /// Whether a request of our name asks for what we asked for: the same key, signer and usages.
+    fn is_ours(&self, spec: &CertificateSigningRequestSpec) -> bool {
+        let signer = Signer::KubeApiserverClientKubelet;
+        let Ok((_, pem)) = x509_parser::pem::parse_x509_pem(&spec.request.0) else {
+            return false;
+        };
+        let Ok((_, request)) = X509CertificationRequest::from_der(&pem.contents) else {
+            return false;
+        };
+        request.certification_request_info.subject_pki.raw == self.spki_der
+            && spec.signer_name == signer.name()
+            && spec
+                .usages
+                .as_ref()
+                .is_some_and(|usages| signer.allows_usages(usages))
+    }
+}
+
+/// Gone (410) only means that the version is too old to watch from; the rest is a fault.
+fn ended(status: &Status, lasted: Duration) -> Event {
+    if status.code == 410 {
+        Event::WatchEnded { lasted }
+    } else {
+        Event::Faulted(Fault::of_status(status))
+    }
+}
+
+/// A call that did not give what was asked for.
+pub(crate) enum Failure {
+    /// The API server said why.
+    Status(Box<Status>),
+    /// There was no proper answer.
+    Fault(Fault),
+}
+
+impl Failure {
+    /// As a fault, whatever it was.
+    pub(crate) fn into_fault(self) -> Fault {
+        match self {
+            Self::Status(status) => Fault::of_status(&status),
+            Self::Fault(fault) => fault,
+        }
+    }
+}
+
+/// A call that ends in time, one way or the other.
+pub(crate) async fn limited<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
+    match tokio::time::timeout(CALL_TIMEOUT, call).await {
+        Ok(Ok(answer)) => Ok(answer),
+        Ok(Err(kube::Error::Api(status))) => Err(Failure::Status(status)),
+        Ok(Err(error)) => Err(Failure::Fault(Fault::of(&error))),
+        Err(_) => {
+            let detail = format!("no answer within {} s", CALL_TIMEOUT.as_secs());
+            Err(Failure::Fault(Fault::Unreachable { detail }))
+        }
+    }
+}
+
+/// How far the request has come. What ends it counts before what lets it go on.
+fn status(request: &CertificateSigningRequest) -> RequestStatus {
+    let Some(status) = &request.status else {
+        return RequestStatus::Pending;
+    };
+    let condition = |kind: &str| {
+        let conditions = status.conditions.as_deref().unwrap_or_default();
+        conditions
+            .iter()
+            .find(|condition| condition.type_ == kind && condition.status == "True")
+            .map(verdict)
+    };
+    if let Some(verdict) = condition("Denied") {
+        return RequestStatus::Denied(verdict);
+    }
+    if let Some(verdict) = condition("Failed") {
+        return RequestStatus::Failed(verdict);
+    }
+    let Some(verdict) = condition("Approved") else {
+        return RequestStatus::Pending;
+    };
+    match status
+        .certificate
+        .as_ref()
+        .filter(|certificate| !certificate.0.is_empty())
+    {
+        Some(certificate) => RequestStatus::Issued(certificate.0.clone()),
+        None => RequestStatus::Approved(verdict),
+    }
+}
+
+fn verdict(condition: &CertificateSigningRequestCondition) -> Verdict {
+    Verdict {
+        reason: condition.reason.clone().unwrap_or_default(),
+        message: condition.message.clone().unwrap_or_default(),
+    }
+}

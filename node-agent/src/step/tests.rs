@@ -1,0 +1,406 @@
+//! Tests of the state machine: every outcome, the pauses, and what is told when.
+
+use super::*;
+
+const RESUBMIT: Duration = Duration::from_mins(10);
+
+fn at(seconds: u64) -> Moment {
+    Moment {
+        jitter: 0.0,
+        now: Duration::from_secs(seconds),
+        resubmit_after: RESUBMIT,
+    }
+}
+
+fn seen(status: RequestStatus) -> Seen {
+    Seen {
+        age: Duration::ZERO,
+        ours: true,
+        status,
+    }
+}
+
+fn unreachable() -> Event {
+    Event::Faulted(Fault::Unreachable {
+        detail: "refused".to_owned(),
+    })
+}
+
+/// A request that was filed at `seconds`.
+fn pending_since(seconds: u64) -> Next {
+    step(
+        State::start().0,
+        Event::Created(seen(RequestStatus::Pending)),
+        at(seconds),
+    )
+}
+
+fn until(seconds: u64) -> Action {
+    Action::Watch {
+        until: Duration::from_secs(seconds),
+    }
+}
+
+#[test]
+fn a_filed_request_is_watched_and_its_certificate_ends_the_work() {
+    let next = pending_since(1);
+    assert_eq!(
+        next.notes,
+        [
+            Note::Submitted,
+            Note::Waiting {
+                waited: Duration::ZERO
+            }
+        ]
+    );
+    assert_eq!(next.action, until(11));
+    let issued = seen(RequestStatus::Issued(b"pem".to_vec()));
+    assert_eq!(
+        step(next.state, Event::Observed(issued), at(2)).action,
+        Action::Finish(b"pem".to_vec())
+    );
+}
+
+#[test]
+fn a_denied_or_failed_request_ends_the_work_instead_of_waiting_for_ever() {
+    let verdict = Verdict {
+        reason: "R".to_owned(),
+        message: "m".to_owned(),
+    };
+    let denied = Event::Observed(seen(RequestStatus::Denied(verdict.clone())));
+    assert_eq!(
+        step(pending_since(0).state, denied, at(1)).action,
+        Action::End(Ending::Denied(verdict.clone()))
+    );
+    let failed = Event::Observed(seen(RequestStatus::Failed(verdict.clone())));
+    assert_eq!(
+        step(pending_since(0).state, failed, at(1)).action,
+        Action::End(Ending::Failed(verdict))
+    );
+}
+
+#[test]
+fn a_taken_name_is_adopted_only_if_it_is_ours() {
+    let next = step(State::start().0, Event::Exists, at(0));
+    assert_eq!(
+        next.action,
+        Action::Read {
+            after: Duration::ZERO
+        }
+    );
+    let ours = step(
+        next.state.clone(),
+        Event::Observed(seen(RequestStatus::Pending)),
+        at(0),
+    );
+    assert!(matches!(ours.action, Action::Watch { .. }) && ours.state.attempt() == 0);
+    let foreign = Seen {
+        ours: false,
+        ..seen(RequestStatus::Issued(b"not for our key".to_vec()))
+    };
+    let foreign = step(next.state, Event::Observed(foreign), at(0));
+    assert!(
+        matches!(foreign.action, Action::Create { .. }),
+        "{:?}",
+        foreign.action
+    );
+    assert_eq!(
+        (foreign.state.attempt(), foreign.notes),
+        (1, vec![Note::Taken])
+    );
+}
+
+#[test]
+fn a_deleted_request_is_filed_again_under_the_next_name_after_growing_pauses() {
+    let mut state = pending_since(0).state;
+    for (attempt, pause) in [(1, 500), (2, 1_000), (3, 2_000)] {
+        let next = step(state, Event::Gone, at(1));
+        assert_eq!(
+            next.action,
+            Action::Create {
+                after: Duration::from_millis(pause)
+            }
+        );
+        assert_eq!(
+            (next.state.attempt(), next.notes),
+            (attempt, vec![Note::Removed])
+        );
+        state = step(
+            next.state,
+            Event::Created(seen(RequestStatus::Pending)),
+            at(1),
+        )
+        .state;
+    }
+}
+
+#[test]
+fn a_request_that_is_pending_too_long_is_filed_again() {
+    let early = step(pending_since(5).state, Event::Woke, at(604));
+    assert_eq!((early.action, early.state.attempt()), (until(605), 0));
+    let late = step(early.state, Event::Woke, at(605));
+    assert_eq!(
+        (late.action, late.state.attempt()),
+        (
+            Action::Create {
+                after: Duration::ZERO
+            },
+            1
+        )
+    );
+    assert_eq!(late.notes, [Note::Resubmitting { pending: RESUBMIT }]);
+}
+
+#[test]
+fn the_age_of_an_adopted_request_counts() {
+    let adopting = step(State::start().0, Event::Exists, at(0)).state;
+    let old = Seen {
+        age: Duration::from_mins(9),
+        ..seen(RequestStatus::Pending)
+    };
+    let next = step(adopting.clone(), Event::Observed(old), at(2));
+    assert_eq!(
+        next.notes[0],
+        Note::Adopted {
+            age: Duration::from_mins(9)
+        }
+    );
+    assert_eq!(step(next.state, Event::Woke, at(62)).state.attempt(), 1);
+    let ancient = Seen {
+        age: RESUBMIT,
+        ..seen(RequestStatus::Pending)
+    };
+    assert_eq!(
+        step(adopting.clone(), Event::Observed(ancient), at(2))
+            .state
+            .attempt(),
+        1
+    );
+    // Whatever its age, what was approved is not thrown away.
+    let approved = Seen {
+        age: RESUBMIT,
+        ..seen(RequestStatus::Approved(Verdict::default()))
+    };
+    assert_eq!(
+        step(adopting, Event::Observed(approved), at(2))
+            .state
+            .attempt(),
+        0
+    );
+}
+
+#[test]
+fn an_approved_request_waits_for_its_signer_and_says_so_after_ten_seconds() {
+    let approved = Event::Observed(seen(RequestStatus::Approved(Verdict::default())));
+    let next = step(pending_since(0).state, approved.clone(), at(5));
+    assert_eq!(
+        (next.action, next.notes),
+        (until(15), vec![Note::Approved(Verdict::default())])
+    );
+    let again = step(next.state, approved, at(6));
+    assert_eq!(
+        (again.action, again.notes),
+        (until(15), vec![]),
+        "told once"
+    );
+    let slow = step(again.state, Event::Woke, at(15));
+    assert_eq!(
+        slow.notes,
+        [Note::SignerSlow {
+            waited: Duration::from_secs(10)
+        }]
+    );
+    assert_eq!(
+        step(slow.state, Event::Woke, at(3_000)).state.attempt(),
+        0,
+        "no second request for an approved one"
+    );
+}
+
+#[test]
+fn reminders_come_further_and_further_apart() {
+    let mut next = pending_since(0);
+    let mut reminders = Vec::new();
+    while let Action::Watch { until } = next.action {
+        let moment = Moment {
+            now: until,
+            resubmit_after: Duration::from_hours(2),
+            ..at(0)
+        };
+        next = step(next.state, Event::Woke, moment);
+        reminders.push(until.as_secs());
+        if reminders.len() == 9 {
+            break;
+        }
+    }
+    // The first watch still ends when the usual ten minutes are over.
+    assert_eq!(reminders, [10, 20, 40, 80, 160, 320, 640, 1_240, 1_840]);
+}
+
+#[test]
+fn faults_pause_longer_and_longer_and_are_told_once_per_cause() {
+    let mut state = pending_since(0).state;
+    let mut pauses = Vec::new();
+    let mut notes = Vec::new();
+    for second in 1..9 {
+        let next = step(state, unreachable(), at(second));
+        let Action::Read { after } = next.action else {
+            panic!("{:?}", next.action)
+        };
+        pauses.push(after.as_secs_f64());
+        notes.extend(next.notes);
+        state = next.state;
+    }
+    assert_eq!(pauses, [0.5, 1.0, 2.0, 4.0, 8.0, 16.0, 30.0, 30.0]);
+    assert_eq!(notes.len(), 1);
+    let other = step(state, Event::Faulted(Fault::UntrustedServer), at(9));
+    assert_eq!(other.notes.len(), 1, "a new cause is told at once");
+    let back = step(
+        other.state,
+        Event::Observed(seen(RequestStatus::Pending)),
+        at(10),
+    );
+    assert_eq!(
+        back.notes[0],
+        Note::Recovered {
+            lasted: Duration::from_secs(1)
+        }
+    );
+    assert_eq!(
+        step(back.state, unreachable(), at(11)).action,
+        Action::Read {
+            after: Duration::from_millis(500)
+        }
+    );
+}
+
+#[test]
+fn a_fault_while_filing_files_again() {
+    let next = step(State::start().0, unreachable(), at(0));
+    assert_eq!(
+        (next.action, next.state.attempt()),
+        (
+            Action::Create {
+                after: Duration::from_millis(500)
+            },
+            0
+        )
+    );
+}
+
+#[test]
+fn patience_with_refusals_ends_and_with_everything_else_does_not() {
+    let ends_after = |fault: Fault| {
+        let mut state = State::start().0;
+        (0..100_000).find(|second| {
+            let next = step(state.clone(), Event::Faulted(fault.clone()), at(*second));
+            state = next.state;
+            matches!(next.action, Action::End(Ending::Fault { .. }))
+        })
+    };
+    let text = || "x".to_owned();
+    let moment = jiff::Timestamp::default();
+    assert_eq!(ends_after(Fault::Unauthorized), Some(60));
+    assert_eq!(ends_after(Fault::Forbidden { message: text() }), Some(300));
+    assert_eq!(
+        ends_after(Fault::Invalid {
+            code: 422,
+            message: text()
+        }),
+        Some(0)
+    );
+    for fault in [
+        Fault::NotAnApiServer { detail: text() },
+        Fault::ServerCertificateExpired {
+            not_after: moment,
+            now: moment,
+        },
+        Fault::ServerCertificateNotYetValid {
+            not_before: moment,
+            now: moment,
+        },
+        Fault::ServerError {
+            code: 500,
+            message: text(),
+        },
+        Fault::Throttled {
+            after: Duration::ZERO,
+        },
+        Fault::TlsFailed { detail: text() },
+        Fault::Unreachable { detail: text() },
+        Fault::UntrustedServer,
+        Fault::WrongServerName,
+    ] {
+        assert_eq!(ends_after(fault.clone()), None, "{fault:?}");
+    }
+}
+
+#[test]
+fn another_fault_in_between_starts_patience_anew() {
+    let first = step(State::start().0, Event::Faulted(Fault::Unauthorized), at(0));
+    let other = step(first.state, unreachable(), at(59));
+    let again = step(other.state, Event::Faulted(Fault::Unauthorized), at(61));
+    assert!(matches!(again.action, Action::Create { .. }));
+}
+
+#[test]
+fn a_busy_server_is_given_the_time_it_asks_for_within_reason() {
+    let pause = |seconds| {
+        let fault = Fault::Throttled {
+            after: Duration::from_secs(seconds),
+        };
+        step(State::start().0, Event::Faulted(fault), at(0)).action
+    };
+    assert_eq!(
+        pause(7),
+        Action::Create {
+            after: Duration::from_secs(7)
+        }
+    );
+    assert_eq!(
+        pause(86_400),
+        Action::Create {
+            after: backoff::CEILING
+        }
+    );
+}
+
+#[test]
+fn a_watch_that_ends_is_read_again_and_one_that_ends_at_once_after_a_pause() {
+    let ended = |state, seconds| {
+        step(
+            state,
+            Event::WatchEnded {
+                lasted: Duration::from_secs(seconds),
+            },
+            at(1),
+        )
+    };
+    let short = ended(pending_since(0).state, 0);
+    assert_eq!(
+        short.action,
+        Action::Read {
+            after: Duration::from_millis(500)
+        }
+    );
+    let shorter = ended(short.state, 0);
+    assert_eq!(
+        shorter.action,
+        Action::Read {
+            after: Duration::from_secs(1)
+        }
+    );
+    let long = ended(shorter.state, 60);
+    assert_eq!(
+        long.action,
+        Action::Read {
+            after: Duration::ZERO
+        }
+    );
+    assert_eq!(
+        ended(long.state, 0).action,
+        Action::Read {
+            after: Duration::from_millis(500)
+        }
+    );
+}

@@ -1,0 +1,81 @@
+//! Times and durations as people read them, and text from elsewhere made safe to print.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+/// A moment as RFC 3339 in UTC, to the second.
+pub fn moment(at: Timestamp) -> String {
+    at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// A duration in its two largest units: `3d 4h`, `2m 5s`, `40s`, `0.5s` below two seconds.
+pub fn span(duration: Duration) -> String {
+    const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
+    if duration < Duration::from_secs(2) {
+        return format!("{:.1}s", duration.as_secs_f64());
+    }
+    let mut rest = duration.as_secs();
+    let mut parts = Vec::new();
+    for (size, unit) in UNITS {
+        let count = rest.checked_div(size).unwrap_or_default();
+        rest = rest.checked_rem(size).unwrap_or_default();
+        if count > 0 {
+            parts.push(format!("{count}{unit}"));
+        }
+    }
+    parts.truncate(2);
+    parts.join(" ")
+}
+
+/// How far two moments lie apart, whichever is the earlier.
+pub fn distance(one: Timestamp, other: Timestamp) -> Duration {
+    one.duration_since(other).unsigned_abs()
+}
+
+/// Text from a server or a file with its control characters turned into spaces, so that it can neither forge a line
+/// nor move the cursor of a terminal.
+pub fn printable(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { ' ' } else { c })
+        .collect()
+}
+
+/// At most the first `limit` characters of a text, with an ellipsis when something was cut off.
+pub fn shortened(text: &str, limit: usize) -> String {
+    let mut short: String = text.chars().take(limit).collect();
+    if short.len() < text.len() {
+        short.push('…');
+    }
+    short
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_read_as_people_say_them() {
+        let cases = [
+            (0, "0.0s"),
+            (1_500, "1.5s"),
+            (40_000, "40s"),
+            (125_000, "2m 5s"),
+            (3_600_000, "1h"),
+        ];
+        for (millis, words) in cases {
+            assert_eq!(span(Duration::from_millis(millis)), words);
+        }
+        assert_eq!(
+            span(Duration::from_secs(86_400 * 3 + 3_600 * 4 + 59)),
+            "3d 4h"
+        );
+    }
+
+    #[test]
+    fn foreign_text_stays_on_its_line() {
+        assert_eq!(printable("a\nb\x1b[31m"), "a b [31m");
+        assert_eq!(shortened("äöü", 2), "äö…");
+        assert_eq!(shortened("äöü", 3), "äöü");
+    }
+}
