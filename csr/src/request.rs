@@ -37,7 +37,7 @@ impl CertificationRequest {
             key,
             signature,
         } = Unverified::read(der)?;
-        signature.verify(request.public_key.algorithm(), key, signed)?;
+        signature.verify(key, signed)?;
         Ok(request)
     }
 
@@ -82,11 +82,12 @@ impl<'a> Unverified<'a> {
         parts.end()?;
 
         let (request, key) = read_info(Reader::new(info.contents, "request information"))?;
+        let signature = Signature::read(request.public_key.algorithm(), algorithm, value)?;
         Ok(Self {
             request,
             signed: info.der,
             key,
-            signature: Signature { algorithm, value },
+            signature,
         })
     }
 }

@@ -23,3 +23,27 @@ pub fn request_name(spki_der: &[u8], node: &NodeName) -> String {
     }
     format!("node-csr-{}", URL_SAFE_NO_PAD.encode(digest.finish()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::CertificationRequest;
+
+    /// The name that `tests/differential` computes in Go for the same request, as kubelet does.
+    #[test]
+    fn is_the_name_that_kubelet_gives() {
+        let der = include_bytes!("../../tests/cases/csr/client.der");
+        let request = CertificationRequest::from_der(der).unwrap();
+        let node = NodeName::from_username(&request.subject().common_name).unwrap();
+        let name = request_name(request.public_key().spki_der(), &node);
+        assert_eq!(name, "node-csr-JpDyj2YVpBmjAcyGobzcfMoFu5vFGmtOPv2Zt5V23ag");
+    }
+
+    #[test]
+    fn depends_on_key_and_node() {
+        let [one, two] = ["a", "b"].map(|node| request_name(&[1], &node.parse().unwrap()));
+        assert_ne!(one, two);
+        assert_ne!(one, request_name(&[2], &"a".parse().unwrap()));
+        assert_eq!(one, request_name(&[1], &"a".parse().unwrap()));
+    }
+}

@@ -87,39 +87,38 @@ static KNOWN: [Known; 8] = [
     ),
 ];
 
-/// A signature with its algorithm, both still to be believed.
+/// A signature that is still to be believed.
 #[derive(Debug)]
 pub(crate) struct Signature<'a> {
-    /// AlgorithmIdentifier without the enclosing SEQUENCE.
-    pub(crate) algorithm: &'a [u8],
-    pub(crate) value: &'a [u8],
+    verification: Verification,
+    value: &'a [u8],
 }
 
-impl Signature<'_> {
-    /// Verifies that `message` was signed by the holder of this key; `key` are the bytes of its BIT STRING.
-    pub(crate) fn verify(
-        &self,
-        algorithm: KeyAlgorithm,
-        key: &[u8],
-        message: &[u8],
-    ) -> Result<(), ParseError> {
-        let verification = self.verification(algorithm)?;
-        UnparsedPublicKey::new(verification, key)
-            .verify(message, self.value)
-            .map_err(|_| ParseError::BadSignature)
+impl<'a> Signature<'a> {
+    /// Takes a signature if its algorithm (an AlgorithmIdentifier without the enclosing SEQUENCE) is one that goes
+    /// with this kind of key.
+    pub(crate) fn read(
+        key: KeyAlgorithm,
+        algorithm: &[u8],
+        value: &'a [u8],
+    ) -> Result<Self, ParseError> {
+        let fits = |known: &&Known| known.key == key && known.algorithm == algorithm;
+        if let Some(Known { verification, .. }) = KNOWN.iter().find(fits) {
+            return Ok(Self {
+                verification: *verification,
+                value,
+            });
+        }
+        let mut reader = Reader::new(algorithm, "signature algorithm");
+        let oid = dotted(reader.tagged(OBJECT_IDENTIFIER)?.contents);
+        Err(ParseError::UnsupportedSignatureAlgorithm { oid })
     }
 
-    /// How to verify it, if the algorithm is one that goes with the key and is taken.
-    fn verification(&self, key: KeyAlgorithm) -> Result<Verification, ParseError> {
-        let fits = |known: &&Known| known.key == key && known.algorithm == self.algorithm;
-        match KNOWN.iter().find(fits) {
-            Some(known) => Ok(known.verification),
-            None => {
-                let mut reader = Reader::new(self.algorithm, "signature algorithm");
-                let oid = dotted(reader.tagged(OBJECT_IDENTIFIER)?.contents);
-                Err(ParseError::UnsupportedSignatureAlgorithm { oid })
-            }
-        }
+    /// Verifies that `message` was signed by the holder of this key; `key` are the bytes of its BIT STRING.
+    pub(crate) fn verify(&self, key: &[u8], message: &[u8]) -> Result<(), ParseError> {
+        UnparsedPublicKey::new(self.verification, key)
+            .verify(message, self.value)
+            .map_err(|_| ParseError::BadSignature)
     }
 }
 
@@ -127,29 +126,21 @@ impl Signature<'_> {
 mod tests {
     use super::*;
 
-    fn verification(algorithm: &[u8], key: KeyAlgorithm) -> Result<(), ParseError> {
-        Signature {
-            algorithm,
-            value: &[],
-        }
-        .verification(key)
-        .map(|_| ())
+    fn read(algorithm: &[u8], key: KeyAlgorithm) -> Result<(), ParseError> {
+        Signature::read(key, algorithm, &[]).map(|_| ())
     }
 
     #[test]
     fn an_algorithm_must_go_with_its_key() {
-        assert_eq!(
-            verification(ECDSA_WITH_SHA256, KeyAlgorithm::EcdsaP256),
-            Ok(())
-        );
-        assert_eq!(verification(RSA_WITH_SHA512, KeyAlgorithm::Rsa), Ok(()));
+        assert_eq!(read(ECDSA_WITH_SHA256, KeyAlgorithm::EcdsaP256), Ok(()));
+        assert_eq!(read(RSA_WITH_SHA512, KeyAlgorithm::Rsa), Ok(()));
         for (algorithm, key) in [
             (RSA_WITH_SHA256, KeyAlgorithm::EcdsaP256),
             (ECDSA_WITH_SHA256, KeyAlgorithm::Rsa),
             (PURE_ED25519, KeyAlgorithm::EcdsaP384),
         ] {
             assert_eq!(
-                verification(algorithm, key).unwrap_err().as_str(),
+                read(algorithm, key).unwrap_err().as_str(),
                 "UnsupportedSignatureAlgorithm"
             );
         }
@@ -160,18 +151,16 @@ mod tests {
         let without_null = &RSA_WITH_SHA256[..11];
         let oid = "1.2.840.113549.1.1.11".to_owned();
         let error = ParseError::UnsupportedSignatureAlgorithm { oid };
-        assert_eq!(verification(without_null, KeyAlgorithm::Rsa), Err(error));
+        assert_eq!(read(without_null, KeyAlgorithm::Rsa), Err(error));
         assert!(
-            verification(
+            read(
                 &[ECDSA_WITH_SHA256, &[5, 0]].concat(),
                 KeyAlgorithm::EcdsaP256
             )
             .is_err()
         );
         assert_eq!(
-            verification(&[5, 0], KeyAlgorithm::Rsa)
-                .unwrap_err()
-                .as_str(),
+            read(&[5, 0], KeyAlgorithm::Rsa).unwrap_err().as_str(),
             "MalformedDer"
         );
     }

@@ -41,6 +41,8 @@ func keyVectors() []vector {
 		refusedDER("UnsupportedSignatureAlgorithm", "signature-rsa-pss", "RSASSA-PSS", rsaPSS(rsa2048)),
 		refusedDER("UnsupportedSignatureAlgorithm", "signature-parameters", "parameters where there are none, which Go ignores",
 			withSignature(tlv(tagSequence, oid(1, 2, 840, 10045, 4, 3, 2), null), usual.signature())),
+		refusedDER("UnsupportedSignatureAlgorithm", "signature-malformed-parameters", "parameters that are no value (found by fuzzing)",
+			withSignature(tlv(tagSequence, oid(1, 2, 840, 10045, 4, 3, 2), []byte{0xa0, 5}), usual.signature())),
 		refusedDER("UnsupportedSignatureAlgorithm", "signature-of-another-kind", "an RSA signature algorithm with an ECDSA key",
 			withSignature(rsaSHA256.identifier, usual.signature())),
 		refused("UnsupportedKey", "key-p521", "P-521, which is not verified here", withKey(ecKey(elliptic.P521(), "p521"), ecdsaSHA512)),

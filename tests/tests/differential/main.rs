@@ -56,7 +56,7 @@ fn assert_go_agrees(go: &Go, inputs: impl IntoIterator<Item = Input>) -> usize {
     let views = go.look(accepted.iter().map(|(input, _)| input));
     assert_eq!(views.len(), accepted.len());
     for ((input, read), view) in accepted.iter().zip(&views) {
-        let input = String::from_utf8_lossy(&input.data);
+        let input = input.data.escape_ascii();
         assert_eq!(view.error, None, "{input}");
         assert_eq!(view.seen.as_ref(), Some(read), "{input}");
         assert_eq!(view.issued.as_ref(), Some(read), "{input}");
@@ -157,6 +157,9 @@ fn go_agrees_about_every_mutant_that_rust_accepts() {
     );
     // Letters of names can change, and names can go, double and change places; much less would mean that the
     // mutants do not get past the frame.
+    println!(
+        "accepted: {bytes} with another byte, {structure} with another value, {armour} in other armour"
+    );
     assert!(
         bytes > 1000 && structure > 20 && armour > 5,
         "{bytes}, {structure}, {armour}"

@@ -105,22 +105,24 @@ impl Seed {
     pub(crate) fn with_one_value_changed(&self) -> impl Iterator<Item = Input> {
         let mut all = vec![];
         self.info.collect(&mut all);
-        let changes = (0..all.len()).flat_map(move |index| {
-            let mut put = vec![vec![], vec![all[index].clone(), all[index].clone()]];
-            put.extend(TAGS.iter().map(|tag| vec![all[index].tagged(*tag)]));
-            put.push(vec![all[index].clone(), Value::Leaf(0x05, vec![])]);
-            put.push(vec![Value::Leaf(0x05, vec![]), all[index].clone()]);
+        let null = Value::Leaf(0x05, vec![]);
+        let mut mutants = vec![];
+        for (index, value) in all.iter().enumerate() {
+            let value = || value.clone();
+            let mut put = vec![
+                vec![],
+                vec![value(), null.clone()],
+                vec![null.clone(), value()],
+            ];
+            put.extend(TAGS.iter().map(|tag| vec![value().tagged(*tag)]));
             put.extend(all.iter().map(|other| vec![other.clone()]));
-            put.extend(
-                all.iter()
-                    .map(|other| vec![all[index].clone(), other.clone()]),
-            );
-            put.into_iter().map(move |values| (index, values))
-        });
-        changes.map(|(index, values)| {
-            let changed = self.info.replace(&mut index.clone(), &values);
-            self.request(changed.iter().flat_map(Value::der).collect())
-        })
+            put.extend(all.iter().map(|other| vec![value(), other.clone()]));
+            for values in put {
+                let changed = self.info.replace(&mut index.clone(), &values);
+                mutants.push(self.request(changed.iter().flat_map(Value::der).collect()));
+            }
+        }
+        mutants.into_iter()
     }
 
     /// The armour with each byte left out, each line doubled or swapped with the next one, and bytes that PEM readers
