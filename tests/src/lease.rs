@@ -31,10 +31,17 @@ impl Lease {
         range: Range<u32>,
         usable: impl Fn(u32) -> bool,
     ) -> Result<Self> {
-        let directory = std::env::temp_dir().join(format!(
-            "rollcall-{kind}-{}",
-            rustix::process::getuid().as_raw()
-        ));
+        let user = rustix::process::getuid().as_raw();
+        let directory = std::env::temp_dir().join(format!("rollcall-{kind}-{user}"));
+        Self::take_in(&directory, kind, range, usable)
+    }
+
+    fn take_in(
+        directory: &Path,
+        kind: &str,
+        range: Range<u32>,
+        usable: impl Fn(u32) -> bool,
+    ) -> Result<Self> {
         std::fs::create_dir_all(directory)
             .with_context(|| format!("cannot create {}", directory.display()))?;
         let length = range.end.saturating_sub(range.start);

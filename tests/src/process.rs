@@ -36,6 +36,7 @@ pub(crate) struct Process {
     child: Child,
     log: PathBuf,
     status: Option<ExitStatus>,
+    stands_in: bool,
 }
 
 impl Process {
@@ -65,6 +66,7 @@ impl Process {
             child,
             log: log.to_owned(),
             status: None,
+            stands_in: false,
         })
     }
 
@@ -137,9 +139,28 @@ impl Process {
         }
     }
 
-    /// The process to signal: not reaped yet, so its number cannot belong to anyone else.
+    /// Says that this process only waits for its one child, as `nsenter` and `unshare` do when they enter a process
+    /// namespace, and passes no signal on: signals go to the child then.
+    pub(crate) fn stand_in(&mut self) {
+        self.stands_in = true;
+    }
+
+    /// The child that this process stands in for.
+    pub(crate) fn stood_for(&self) -> Option<Pid> {
+        let id = self.child.id();
+        let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
+        let child = children.split_whitespace().next()?.parse().ok()?;
+        Pid::from_raw(child)
+    }
+
+    /// The process to signal. It is not reaped yet, so its number cannot belong to anyone else.
     fn target(&self) -> Pid {
-        Pid::from_child(&self.child)
+        let child = if self.stands_in {
+            self.stood_for()
+        } else {
+            None
+        };
+        child.unwrap_or_else(|| Pid::from_child(&self.child))
     }
 }
 

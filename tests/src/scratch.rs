@@ -1,4 +1,4 @@
-//! The folder a control plane lives in, which goes away with it. One that a killed process left behind is removed by
+//! The folder a control plane or a node lives in, which goes away with it. One that a killed process left behind is removed by
 //! the next start: each holds 64 MB or more of etcd's log.
 
 use std::fs::File;
@@ -7,7 +7,7 @@ use std::path::Path;
 use anyhow::{Context as _, Result};
 use tempfile::TempDir;
 
-const PREFIX: &str = "rollcall-cluster-";
+const PREFIX: &str = "rollcall-run-";
 
 /// Locked for as long as the folder is in use.
 const LOCK: &str = "in-use";

@@ -1,0 +1,133 @@
+//! The network of one node: a pair of interfaces, one end on the host and one in the node's namespace.
+
+use std::net::{IpAddr, Ipv4Addr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use super::namespaces::{Namespaces, program, run};
+use crate::lease::Lease;
+use crate::process::clean_command;
+use crate::scratch::Scratch;
+
+/// The first two bytes of all addresses: half of the block for benchmarks of networks (RFC 2544, RFC 6890), which no
+/// real network uses. The third byte is the node's number.
+const PREFIX: (u8, u8) = (198, 18);
+
+/// Length of each node's prefix: four addresses, two of them usable.
+const PREFIX_LENGTH: u8 = 30;
+
+/// The place of a node on the network, made before the control plane so that its address gets into the API server's
+/// certificate ([`crate::Options::reachable_at`]).
+#[derive(Debug)]
+pub struct Network {
+    // Dropped in this order: the folder goes when nothing can write into it any more.
+    namespaces: Namespaces,
+    scratch: Scratch,
+    number: Lease,
+}
+
+impl Network {
+    /// Makes the namespaces and the pair of interfaces. Needs root.
+    ///
+    /// # Errors
+    /// If the kernel or a tool refuses, with what it said.
+    pub async fn create() -> Result<Self> {
+        tokio::task::spawn_blocking(Self::create_blocking)
+            .await
+            .context("the set-up of a node's network panicked")?
+    }
+
+    fn create_blocking() -> Result<Self> {
+        let ip = program("ip")?;
+        let mut command = clean_command(&ip);
+        command.args(["-4", "route", "show", "table", "all"]);
+        let routes = command
+            .output()
+            .context("cannot list the routes of this machine")?;
+        let routes = String::from_utf8_lossy(&routes.stdout).into_owned();
+        let number = Lease::take("nodes", 0..256, |number| {
+            let used = format!("{}.{}.{number}.", PREFIX.0, PREFIX.1);
+            !routes.contains(&used) && !Path::new("/sys/class/net").join(interface(number)).exists()
+        })?;
+        let scratch = Scratch::create()?;
+        let logs = scratch.path().join("logs");
+        std::fs::create_dir(&logs).with_context(|| format!("cannot create {}", logs.display()))?;
+        let namespaces = Namespaces::create(scratch.path(), &logs.join("namespaces.log"))?;
+        let network = Self {
+            namespaces,
+            scratch,
+            number,
+        };
+        network.connect(&ip)?;
+        Ok(network)
+    }
+
+    /// The host's end. The node reaches the API server there, the host reaches it too.
+    pub fn host_address(&self) -> IpAddr {
+        self.address(1)
+    }
+
+    /// The node's own address.
+    pub fn node_address(&self) -> IpAddr {
+        self.address(2)
+    }
+
+    /// A folder for the node's files. It is removed at the end.
+    pub fn dir(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// The folder with one log file per program.
+    pub fn logs_dir(&self) -> PathBuf {
+        self.dir().join("logs")
+    }
+
+    /// A command that runs in the node's namespaces, for programs that are to run "on the machine".
+    ///
+    /// # Errors
+    /// If nsenter (util-linux) is not installed.
+    pub fn command(&self, program: &Path) -> Result<Command> {
+        self.namespaces.command(program)
+    }
+
+    pub(super) fn namespaces(&self) -> &Namespaces {
+        &self.namespaces
+    }
+
+    fn address(&self, last: u8) -> IpAddr {
+        let number = u8::try_from(self.number.number()).unwrap_or(u8::MAX);
+        IpAddr::V4(Ipv4Addr::new(PREFIX.0, PREFIX.1, number, last))
+    }
+
+    fn connect(&self, ip: &Path) -> Result<()> {
+        let interface = interface(self.number.number());
+        let on_host = |arguments: &[&str]| run(clean_command(ip).args(arguments));
+        let node = self.namespaces.id().as_raw_nonzero().to_string();
+        on_host(&[
+            "link", "add", &interface, "type", "veth", "peer", "name", "eth0", "netns", &node,
+        ])?;
+        let host_address = format!("{}/{PREFIX_LENGTH}", self.host_address());
+        on_host(&["addr", "add", &host_address, "dev", &interface])?;
+        on_host(&["link", "set", &interface, "up"])?;
+        let node_address = format!("{}/{PREFIX_LENGTH}", self.node_address());
+        let inside = |arguments: &[&str]| self.namespaces.run("ip", arguments);
+        inside(&["link", "set", "lo", "up"])?;
+        inside(&["addr", "add", &node_address, "dev", "eth0"])?;
+        inside(&["link", "set", "eth0", "up"])?;
+        // kubelet looks for a default route; nothing beyond the host's end answers.
+        inside(&[
+            "route",
+            "add",
+            "default",
+            "via",
+            &self.host_address().to_string(),
+        ])
+    }
+}
+
+/// The name of the host's end, which has to be shorter than 16 bytes (`IFNAMSIZ`).
+fn interface(number: u32) -> String {
+    format!("rollcall{number}")
+}
