@@ -65,7 +65,9 @@ impl FromStr for KeyHash {
         let digits = text.strip_prefix("sha256:").ok_or(NotAKeyHash)?.as_bytes();
         let (pairs, rest) = digits.as_chunks::<2>();
         let mut hash = [0; 32];
-        if pairs.len() != hash.len() || !rest.is_empty() {
+        // The number parser would take a sign and upper case; there is one text only for each hash.
+        let is_digit = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
+        if pairs.len() != hash.len() || !rest.is_empty() || !digits.iter().all(is_digit) {
             return Err(NotAKeyHash);
         }
         for (byte, pair) in hash.iter_mut().zip(pairs) {
@@ -355,5 +357,26 @@ mod tests {
         // The SHA-256 of nothing (FIPS 180-4 test vectors).
         let hash = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(KeyHash::of_spki(&[]).to_string(), hash);
+    }
+
+    #[test]
+    fn hashes_are_read_back_from_their_one_text() {
+        let hash = KeyHash::of_spki(b"key");
+        let text = hash.to_string();
+        assert_eq!(text.parse(), Ok(hash));
+        let digits = text.strip_prefix("sha256:").unwrap();
+        for wrong in [
+            digits.to_owned(),
+            text.to_uppercase(),
+            format!("sha256:{}", digits.to_uppercase()),
+            format!("sha256:+{}", digits.split_at(1).1),
+            format!("sha256:{}", digits.split_at(1).1),
+            format!("{text}0"),
+            format!("{text}00"),
+            format!("{text}\n"),
+            String::new(),
+        ] {
+            assert_eq!(wrong.parse::<KeyHash>(), Err(NotAKeyHash), "{wrong:?}");
+        }
     }
 }
