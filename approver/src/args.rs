@@ -54,6 +54,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "FILE")]
     pub management_kubeconfig: Option<PathBuf>,
 
+    /// Namespace of the Lease and of the record of claims. Without it: the pod's own, else that of the kubeconfig.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+
     /// What to do with a verdict: `enforce` approves, `manual` only shows it, `audit` writes nothing at all.
     /// Overrides the configuration file.
     #[arg(long, value_enum)]

@@ -35,6 +35,7 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
 async fn start(settings: Settings) -> anyhow::Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), mode = ?settings.mode, "rollcall-approver");
     let (Connection { client, namespace }, management) = connect(&settings).await?;
+    let namespace = settings.namespace.unwrap_or(namespace);
     let elects = settings.leader_elect && settings.mode != Mode::Audit;
     let identity = identity();
     let candidate = elects.then(|| Candidate::new(client.clone(), &namespace, identity.clone()));

@@ -15,6 +15,8 @@ pub struct Settings {
     pub kubeconfig: Option<PathBuf>,
     /// Kubeconfig of the cluster that keeps the Machine records, where one was named.
     pub management_kubeconfig: Option<PathBuf>,
+    /// Namespace of the Lease and of the record of claims, where one was named.
+    pub namespace: Option<String>,
     /// What happens with a verdict.
     pub mode: Mode,
     /// Where to serve metrics and health, if at all.
@@ -35,6 +37,7 @@ impl TryFrom<RunArgs> for Settings {
             config,
             kubeconfig,
             management_kubeconfig,
+            namespace,
             mode,
             metrics_addr,
             leader_elect,
@@ -47,6 +50,7 @@ impl TryFrom<RunArgs> for Settings {
         Ok(Self {
             kubeconfig,
             management_kubeconfig,
+            namespace,
             mode: mode.unwrap_or(config.mode),
             metrics_addr,
             leader_elect,

@@ -29,7 +29,7 @@ const POLL: Duration = Duration::from_millis(20);
 const ATTEMPTS: usize = 3;
 
 /// Set to anything: when a test panics, the end of each component's log goes to standard error.
-const LOGS_VARIABLE: &str = "ROLLCALL_LOGS";
+pub(crate) const LOGS_VARIABLE: &str = "ROLLCALL_LOGS";
 
 /// The names under which the API server's certificate is valid, as kubeadm has them.
 const API_SERVER_NAMES: [&str; 5] = [

@@ -19,6 +19,7 @@ pub mod node;
 mod options;
 mod pki;
 mod process;
+pub mod programs;
 pub mod requests;
 mod scratch;
 pub mod wait;

@@ -1,0 +1,223 @@
+//! Our own two programs, run as processes: where they are, what they print, and their end.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitStatus;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+
+use crate::control_plane::LOGS_VARIABLE;
+use crate::process::{self, Process};
+use crate::{ControlPlane, wait};
+
+/// The namespace and name of the approver's ServiceAccount in `deploy/base`.
+pub const APPROVER: (&str, &str) = ("rollcall", "rollcall-approver");
+
+/// The manifests that give the approver its rights, in the order in which they are applied.
+const RIGHTS: [&str; 9] = [
+    "namespace.yaml",
+    "service-account.yaml",
+    "cluster-role.yaml",
+    "cluster-role-binding.yaml",
+    "role-machines.yaml",
+    "role-binding-machines.yaml",
+    "role-events.yaml",
+    "role-binding-events.yaml",
+    "role-own.yaml",
+];
+
+/// Where a binary of this workspace is: beside the one that asks.
+///
+/// # Errors
+/// If it has not been built: then with the command that builds it.
+pub fn binary(name: &str) -> Result<PathBuf> {
+    let own = std::env::current_exe().context("cannot find out where this program is")?;
+    // Tests lie one folder deeper than binaries.
+    let found = own
+        .ancestors()
+        .skip(1)
+        .take(2)
+        .map(|folder| folder.join(name))
+        .find(|path| path.is_file());
+    found.with_context(|| format!("{name} has not been built; run: cargo build --workspace --bins"))
+}
+
+/// The folder `deploy/base` of this checkout.
+pub fn deploy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/base")
+}
+
+/// One of our programs, running.
+#[derive(Debug)]
+pub struct Program {
+    process: Process,
+}
+
+impl Program {
+    /// Starts a binary of this workspace with these arguments; what it prints goes to a file in `directory`.
+    ///
+    /// # Errors
+    /// If it has not been built or cannot be started.
+    pub fn start(name: &str, directory: &Path, arguments: &[&str]) -> Result<Self> {
+        Self::start_with(name, directory, arguments, &[])
+    }
+
+    /// As [`Program::start`], with environment variables.
+    ///
+    /// # Errors
+    /// As [`Program::start`].
+    pub fn start_with(
+        name: &str,
+        directory: &Path,
+        arguments: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Result<Self> {
+        let mut command = process::clean_command(&binary(name)?);
+        command.args(arguments).envs(environment.iter().copied());
+        let log = directory.join(format!("{name}.log"));
+        Ok(Self {
+            process: Process::spawn(name, &command, &log)?,
+        })
+    }
+
+    /// Starts the approver with the manifests of `deploy/` and the rights of its own ServiceAccount only.
+    ///
+    /// # Errors
+    /// If the API server refuses a manifest, or the approver cannot be started.
+    pub async fn approver(control_plane: &ControlPlane, arguments: &[&str]) -> Result<Self> {
+        deploy_rights(control_plane).await?;
+        let (namespace, name) = APPROVER;
+        let kubeconfig = control_plane
+            .service_account_kubeconfig(namespace, name)
+            .await?;
+        Self::approver_as(control_plane, &kubeconfig, arguments)
+    }
+
+    /// Starts the approver with a kubeconfig, whatever its rights.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn approver_as(
+        control_plane: &ControlPlane,
+        kubeconfig: &Path,
+        arguments: &[&str],
+    ) -> Result<Self> {
+        let kubeconfig = kubeconfig
+            .to_str()
+            .context("the path of the kubeconfig is not text")?;
+        let all: Vec<&str> = ["run", "--kubeconfig", kubeconfig, "--namespace", APPROVER.0]
+            .iter()
+            .chain(arguments)
+            .copied()
+            .collect();
+        // A container that is restarted in its pod has the pod's uid again, and with it its Lease.
+        let environment = [("POD_UID", "approver-under-test")];
+        Self::start_with(
+            "rollcall-approver",
+            &control_plane.logs_dir(),
+            &all,
+            &environment,
+        )
+    }
+
+    /// Everything it has printed, also before an earlier restart.
+    pub fn log(&self) -> String {
+        std::fs::read_to_string(self.process.log()).unwrap_or_default()
+    }
+
+    /// Where that stands.
+    pub fn log_file(&self) -> &Path {
+        self.process.log()
+    }
+
+    /// Its process id.
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Waits until it has printed a line that holds all these texts, and returns the line.
+    ///
+    /// # Errors
+    /// If that takes longer than `timeout`, with the end of what it printed.
+    pub async fn line(&self, texts: &[&str], timeout: Duration) -> Result<String> {
+        let what = format!("a line of {} with {texts:?}", self.process.name());
+        wait::poll(&what, timeout, || async {
+            let log = self.log();
+            match log
+                .lines()
+                .find(|line| texts.iter().all(|text| line.contains(text)))
+            {
+                Some(line) => Ok(line.to_owned()),
+                None => bail!(
+                    "it printed:\n{}",
+                    process::tail(self.process.log(), process::TAIL_LINES)
+                ),
+            }
+        })
+        .await
+    }
+
+    /// Waits until it ends by itself.
+    ///
+    /// # Errors
+    /// If that takes longer than `timeout`, with the end of what it printed.
+    pub async fn end(&mut self, timeout: Duration) -> Result<ExitStatus> {
+        let what = format!("the end of {}", self.process.name());
+        let log = self.process.log().to_owned();
+        let process = std::sync::Mutex::new(&mut self.process);
+        wait::poll(&what, timeout, || async {
+            let ended = process.lock().ok().and_then(|mut process| process.exited());
+            ended.with_context(|| {
+                format!("it printed:\n{}", process::tail(&log, process::TAIL_LINES))
+            })
+        })
+        .await
+    }
+
+    /// Whether it has ended.
+    pub fn ended(&mut self) -> Option<ExitStatus> {
+        self.process.exited()
+    }
+
+    /// Asks it to end, waits, and kills it after a grace.
+    pub fn stop(mut self) {
+        self.process.stop();
+    }
+
+    /// Ends it at once, as a crash does.
+    pub fn kill(mut self) {
+        self.process.kill();
+    }
+}
+
+impl Drop for Program {
+    /// When a test panics, the end of what the program printed goes to standard error, if that is asked for.
+    fn drop(&mut self) {
+        if std::thread::panicking() && std::env::var_os(LOGS_VARIABLE).is_some() {
+            show(
+                self.process.name(),
+                &process::tail(self.process.log(), process::TAIL_LINES),
+            );
+        }
+    }
+}
+
+#[expect(
+    clippy::print_stderr,
+    reason = "the person who set the variable wants to read it"
+)]
+fn show(name: &str, tail: &str) {
+    eprintln!("--- {name}:\n{tail}");
+}
+
+/// Applies everything in `deploy/base` that gives the approver its rights, and what these need to exist.
+///
+/// # Errors
+/// If the API server refuses.
+pub async fn deploy_rights(control_plane: &ControlPlane) -> Result<()> {
+    crate::machines::install(control_plane).await?;
+    for manifest in RIGHTS.into_iter().chain(["role-binding-own.yaml"]) {
+        control_plane.apply_file(&deploy().join(manifest)).await?;
+    }
+    Ok(())
+}
