@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::assets::Assets;
-use crate::process::clean_command;
+use crate::command::clean_command;
 
 /// Addresses of Services, which no test uses. RFC 5737 reserves them for documentation, so nothing else has them.
 const SERVICE_RANGE: &str = "198.51.100.0/24";

@@ -12,7 +12,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 
-use crate::process::{Process, find_program};
+use crate::command::find_program;
+use crate::process::Process;
 
 /// The environment variable that names a folder with the programs.
 pub const VARIABLE: &str = "KUBEBUILDER_ASSETS";

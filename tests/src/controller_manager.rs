@@ -5,7 +5,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::assets::Assets;
-use crate::process::clean_command;
+use crate::command::clean_command;
 
 /// The controllers that a join, and the clean-up after tests, depend on. There is no scheduler and there are no pods, so
 /// the workload controllers would only take time (names: `cmd/kube-controller-manager/names/controller_names.go`).

@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::assets::Assets;
-use crate::process::clean_command;
+use crate::command::clean_command;
 
 /// One member on loopback that forgets everything at its end, so it need not wait for the disk.
 pub(crate) fn command(assets: &Assets, data: &Path, client_port: u16, peer_port: u16) -> Command {

@@ -3,11 +3,13 @@
 //!
 //! [`ControlPlane`] is the way in. Everything it starts ends with it, also when a test panics or the whole process is
 //! killed. Nothing here is a stand-in: the programs are the ones Kubernetes releases, built from the module in
-//! `tests/control-plane/` or taken from `KUBEBUILDER_ASSETS`.
+//! `tests/control-plane/` or taken from `KUBEBUILDER_ASSETS`. With `ROLLCALL_LOGS` set, a test that panics shows the end
+//! of each program's log.
 
 mod api_server;
 mod apply;
 pub mod assets;
+mod command;
 mod control_plane;
 mod controller_manager;
 mod etcd;

@@ -73,7 +73,8 @@ pub fn api(client: kube::Client) -> Api<DynamicObject> {
     )
 }
 
-/// Defines the kind and creates [`NAMESPACE`]. May be called again.
+/// Defines the kind and creates [`NAMESPACE`]. May be called again. Do it early: the API server holds the first creation
+/// back until a new kind is two seconds old (apiextensions-apiserver, `pkg/apiserver/customresource_handler.go`).
 ///
 /// # Errors
 /// If the API server refuses.

@@ -131,7 +131,7 @@ impl Node {
             .await
     }
 
-    /// Stops the kubelet and leaves the container runtime and the network as they are.
+    /// Stops the kubelet and starts it again, as a reboot of the service does. Runtime and network stay.
     ///
     /// # Errors
     /// If the kubelet cannot be started again.
@@ -178,6 +178,8 @@ impl Node {
 
 impl Drop for Node {
     fn drop(&mut self) {
+        self.kubelet.show_log_if_panicking();
+        self.containerd.show_log_if_panicking();
         crate::process::stop_all([&mut self.kubelet, &mut self.containerd]);
     }
 }

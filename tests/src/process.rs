@@ -5,7 +5,7 @@
 //! children are started by one thread that lives as long as the process.
 
 use std::fs::File;
-use std::io::{Read as _, Seek as _, SeekFrom};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow};
 use rustix::process::{Pid, Signal, kill_process};
+
+use crate::command::find_program;
 
 /// How long a process may take to end by itself before it is killed. kube-apiserver waits for open watches for up to a
 /// minute (`--request-timeout`), and nothing here is worth keeping.
@@ -27,7 +29,10 @@ const POLL: Duration = Duration::from_millis(10);
 const TAIL_BYTES: u64 = 16 * 1024;
 
 /// How many lines of a log go into an error.
-pub(crate) const TAIL_LINES: usize = 20;
+const TAIL_LINES: usize = 20;
+
+/// Set to anything: when a test panics, the end of each program's log goes to standard error.
+pub(crate) const LOGS_VARIABLE: &str = "ROLLCALL_LOGS";
 
 /// A running program that ends with this value.
 #[derive(Debug)]
@@ -74,10 +79,6 @@ impl Process {
         self.child.id()
     }
 
-    pub(crate) fn name(&self) -> &str {
-        &self.name
-    }
-
     pub(crate) fn log(&self) -> &Path {
         &self.log
     }
@@ -101,6 +102,20 @@ impl Process {
             self.name,
             self.log.display()
         )
+    }
+
+    /// Writes the end of the log to standard error if this thread panics and [`LOGS_VARIABLE`] is set.
+    pub(crate) fn show_log_if_panicking(&self) {
+        if std::thread::panicking() && std::env::var_os(LOGS_VARIABLE).is_some() {
+            let tail = tail(&self.log, TAIL_LINES);
+            // Nothing is left to do if standard error is closed.
+            drop(writeln!(
+                std::io::stderr(),
+                "--- {} ({}):\n{tail}",
+                self.name,
+                self.log.display()
+            ));
+        }
     }
 
     /// Asks the process to end, and does not wait.
@@ -195,7 +210,7 @@ fn deadline(after: Duration) -> Instant {
 }
 
 /// The last `lines` lines of a file; a sentence about it if it cannot be read.
-pub(crate) fn tail(path: &Path, lines: usize) -> String {
+fn tail(path: &Path, lines: usize) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();
@@ -207,26 +222,6 @@ pub(crate) fn tail(path: &Path, lines: usize) -> String {
         Ok(text.lines().skip(skipped).collect::<Vec<_>>().join("\n"))
     };
     read().unwrap_or_else(|error| format!("(cannot read {}: {error})", path.display()))
-}
-
-/// Where a program of that name is, looked for in `PATH` and then where root's programs are.
-pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH").unwrap_or_default();
-    std::env::split_paths(&path)
-        .chain(["/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/bin", "/bin"].map(PathBuf::from))
-        .map(|directory| directory.join(name))
-        .find(|candidate| candidate.is_file())
-}
-
-/// A command with an environment that does not depend on who runs the test: a proxy variable, for example, would send
-/// the traffic of these programs elsewhere.
-pub(crate) fn clean_command(program: &Path) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear().env(
-        "PATH",
-        "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-    );
-    command
 }
 
 /// The same command, started through `setpriv --pdeathsig` (util-linux) so that it dies with us. Without that tool the
@@ -296,6 +291,7 @@ fn start_thread() -> Result<Sender<Job>> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::command::clean_command;
 
     fn shell(script: &str) -> Command {
         let mut command = clean_command(Path::new("/bin/sh"));

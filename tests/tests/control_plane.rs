@@ -1,17 +1,15 @@
 //! The harness itself: does it run a real, closed control plane, and does it leave nothing behind?
 #![expect(clippy::unwrap_used, clippy::panic, reason = "tests fail by panicking")]
 
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
 use futures::FutureExt as _;
-use k8s_openapi::api::authorization::v1::{SelfSubjectAccessReview, SelfSubjectAccessReviewSpec};
 use k8s_openapi::api::core::v1::{ConfigMap, Node};
-use kube::api::{ListParams, PostParams};
+use kube::api::PostParams;
 use kube::{Api, ResourceExt as _};
 use rollcall_e2e::requests::{self, NodeRequest};
-use rollcall_e2e::{Authority, CertificateProfile, ControlPlane, Credentials, Options, machines};
+use rollcall_e2e::{ControlPlane, Credentials, Options, machines};
 use serde_json::json;
 
 /// Far more than anything here takes; only a failure waits that long.
@@ -113,86 +111,6 @@ async fn with_its_own_approver_on_kubernetes_approves_what_the_binding_allows() 
         not_after <= SystemTime::now() + Duration::from_secs(3600),
         "{not_after:?}"
     );
-}
-
-#[tokio::test]
-async fn each_identity_may_do_what_it_is_for_and_no_more() {
-    let control_plane = ControlPlane::start().await.unwrap();
-
-    let path = control_plane
-        .service_account_kubeconfig("rollcall", "approver")
-        .await
-        .unwrap();
-    assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o600);
-    let approver = control_plane.client_from(&path).await.unwrap();
-    assert!(
-        !may_list_nodes(&approver).await,
-        "RBAC lets a ServiceAccount without a binding list Nodes"
-    );
-    let subject = json!({"kind": "ServiceAccount", "namespace": "rollcall", "name": "approver"});
-    control_plane
-        .bind_cluster_role("rollcall-view", "system:node-reader-for-test", &subject)
-        .await
-        .unwrap();
-    control_plane.apply(NODE_READER).await.unwrap();
-    rollcall_e2e::wait::poll("RBAC to follow", TIMEOUT, || async {
-        if may_list_nodes(&approver).await {
-            Ok(())
-        } else {
-            anyhow::bail!("listing Nodes is still forbidden")
-        }
-    })
-    .await
-    .unwrap();
-
-    let visitor = control_plane
-        .client_as("visitor", &["guests", "others"])
-        .await
-        .unwrap();
-    assert!(!may_list_nodes(&visitor).await);
-    let root = control_plane
-        .client_as("root", &["system:masters"])
-        .await
-        .unwrap();
-    assert!(may_list_nodes(&root).await);
-}
-
-#[tokio::test]
-async fn a_certificate_of_another_authority_or_another_time_is_refused() {
-    let control_plane = ControlPlane::start().await.unwrap();
-    let stranger = Authority::generate("somebody else").unwrap();
-    let now = SystemTime::now();
-    let profile = CertificateProfile::client("root", &["system:masters"]);
-    let past = (
-        now - Duration::from_secs(7200),
-        now - Duration::from_secs(3600),
-    );
-    let wrong = [
-        stranger.issue(&profile).unwrap(),
-        control_plane
-            .issue_certificate(&profile.valid(past.0, past.1))
-            .unwrap(),
-    ];
-    for certificate in wrong {
-        let credentials = Credentials::Certificate(certificate);
-        let path = control_plane
-            .custom_kubeconfig(
-                "wrong",
-                &control_plane.server(),
-                control_plane.ca_pem(),
-                &credentials,
-            )
-            .unwrap();
-        let client = control_plane.client_from(&path).await.unwrap();
-        let error = Api::<Node>::all(client)
-            .list(&ListParams::default())
-            .await
-            .unwrap_err();
-        let kube::Error::Api(status) = &error else {
-            panic!("{error:?}")
-        };
-        assert_eq!(status.code, 401, "{error}");
-    }
 }
 
 #[tokio::test]
@@ -356,53 +274,12 @@ async fn a_component_that_does_not_start_shows_the_end_of_its_log() {
     );
 }
 
-/// A ClusterRole that one test binds.
-const NODE_READER: &str = "
-apiVersion: rbac.authorization.k8s.io/v1
-kind: ClusterRole
-metadata: {name: system:node-reader-for-test}
-rules:
-- {apiGroups: [''], resources: [nodes], verbs: [list]}
----
-apiVersion: v1
-kind: List
-items:
-- apiVersion: v1
-  kind: Namespace
-  metadata: {name: from-a-list}
-";
-
 async fn allow_autoapproval(control_plane: &ControlPlane) {
     let everybody = json!({"kind": "Group", "name": "system:authenticated", "apiGroup": "rbac.authorization.k8s.io"});
     control_plane
         .bind_cluster_role("autoapprove", AUTOAPPROVE_ROLE, &everybody)
         .await
         .unwrap();
-}
-
-async fn may_list_nodes(client: &kube::Client) -> bool {
-    let attributes = json!({"resourceAttributes": {"resource": "nodes", "verb": "list"}});
-    let spec: SelfSubjectAccessReviewSpec = serde_json::from_value(attributes).unwrap();
-    let review = SelfSubjectAccessReview {
-        spec,
-        ..SelfSubjectAccessReview::default()
-    };
-    let reviews: Api<SelfSubjectAccessReview> = Api::all(client.clone());
-    let allowed = reviews
-        .create(&PostParams::default(), &review)
-        .await
-        .unwrap()
-        .status
-        .unwrap()
-        .allowed;
-    assert_eq!(
-        allowed,
-        Api::<Node>::all(client.clone())
-            .list(&ListParams::default())
-            .await
-            .is_ok()
-    );
-    allowed
 }
 
 async fn register_node(client: &kube::Client, name: &str) -> anyhow::Result<()> {

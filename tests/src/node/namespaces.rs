@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use rustix::process::Pid;
 
-use crate::process::{Process, clean_command, find_program};
+use crate::command::{clean_command, find_program};
+use crate::process::Process;
 
 /// How long the first process may take to set up its mounts.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -28,11 +29,13 @@ const TUNABLES: [(&str, &str); 6] = [
     ("kernel/keys/root_maxbytes", "25000000"),
 ];
 
-/// What the first process does: `$1` is the node's folder. Mounts are private to it. What kubelet writes into /var/log
-/// stays in memory. Then it waits to be killed, and reaps what is left to it meanwhile.
+/// What the first process does: `$1` is the node's folder. Mounts are private to it. Where kubelet writes into folders
+/// that no setting moves (links to pod logs, the socket for device plugins), it writes into memory. Then it waits to be killed, and reaps what is left to it meanwhile.
 const FIRST_PROCESS: &str = r#"
 set -e
 mount -t tmpfs node-log /var/log
+mkdir -p /var/lib/kubelet/device-plugins
+mount -t tmpfs node-plugins /var/lib/kubelet/device-plugins
 cd "$1/tunables"
 find . -type f | while read -r file; do mount --bind "$file" "/proc/sys/$file"; done
 : > "$1/namespaces-ready"

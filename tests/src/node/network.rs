@@ -7,8 +7,8 @@ use std::process::Command;
 use anyhow::{Context as _, Result};
 
 use super::namespaces::{Namespaces, program, run};
+use crate::command::clean_command;
 use crate::lease::Lease;
-use crate::process::clean_command;
 use crate::scratch::Scratch;
 
 /// The first two bytes of all addresses: half of the block for benchmarks of networks (RFC 2544, RFC 6890), which no

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::process::{clean_command, find_program};
+use crate::command::{clean_command, find_program};
 
 /// Where distributions and the CNI project put the network plugins.
 const PLUGIN_DIRECTORIES: [&str; 4] = [
