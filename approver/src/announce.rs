@@ -2,9 +2,12 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use kube::Client;
-use kube::runtime::events::{Event, EventType, Recorder, Reporter};
+use k8s_openapi::api::events::v1::Event;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
+use kube::api::PostParams;
+use kube::{Api, Client};
 use tokio::sync::mpsc;
 use tracing::warn;
 
@@ -14,6 +17,8 @@ use crate::metrics::Metrics;
 
 /// The name under which Events are reported.
 const REPORTER: &str = "rollcall-approver";
+/// Where Events about cluster-scoped objects go (Kubernetes: `client-go/tools/events`).
+const CLUSTER_SCOPED: &str = "default";
 /// How many Events may wait to be written; what is more is left out, and counted.
 const QUEUE: usize = 4096;
 /// The shortest time between two Events: 50 a second leave the API server free for approvals.
@@ -52,35 +57,14 @@ impl Announcer {
 }
 
 async fn publish(client: Client, mut source: mpsc::Receiver<Announcement>) {
-    let recorder = Recorder::new(
-        client,
-        Reporter {
-            controller: REPORTER.to_owned(),
-            instance: None,
-        },
-    );
+    let instance = crate::connect::host_name();
     let mut told = None;
-    while let Some(Announcement {
-        about,
-        warning,
-        reason,
-        action,
-        note,
-    }) = source.recv().await
-    {
-        let event = Event {
-            type_: if warning {
-                EventType::Warning
-            } else {
-                EventType::Normal
-            },
-            reason: reason.to_owned(),
-            note: Some(shorten(&note)),
-            action: action.to_owned(),
-            secondary: None,
-        };
-        match recorder.publish(&event, &about).await {
-            Ok(()) => told = None,
+    while let Some(announcement) = source.recv().await {
+        let event = to_event(announcement, &instance, Timestamp::now());
+        let namespace = event.metadata.namespace.clone().unwrap_or_default();
+        let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
+        match api.create(&PostParams::default(), &event).await {
+            Ok(_) => told = None,
             Err(error) => {
                 let text = describe(&error);
                 if told.as_ref() != Some(&text) {
@@ -93,5 +77,70 @@ async fn publish(client: Client, mut source: mpsc::Receiver<Announcement>) {
             }
         }
         tokio::time::sleep(PACE).await;
+    }
+}
+
+/// The Event object. It is named by the uid of what it is about, because a request's name may hold capitals and an
+/// Event's may not.
+fn to_event(announcement: Announcement, instance: &str, now: Timestamp) -> Event {
+    let Announcement {
+        about,
+        warning,
+        reason,
+        action,
+        note,
+    } = announcement;
+    let uid = about.uid.clone().unwrap_or_default();
+    Event {
+        action: Some(action.to_owned()),
+        event_time: Some(MicroTime(now)),
+        metadata: ObjectMeta {
+            name: Some(format!("rollcall-{uid}.{:x}", now.as_nanosecond())),
+            namespace: Some(
+                about
+                    .namespace
+                    .clone()
+                    .unwrap_or_else(|| CLUSTER_SCOPED.to_owned()),
+            ),
+            ..ObjectMeta::default()
+        },
+        note: Some(shorten(&note)),
+        reason: Some(reason.to_owned()),
+        regarding: Some(about),
+        reporting_controller: Some(REPORTER.to_owned()),
+        reporting_instance: Some(instance.to_owned()),
+        type_: Some(if warning { "Warning" } else { "Normal" }.to_owned()),
+        ..Event::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_with_capitals_in_its_name_gets_a_valid_event() {
+        let about = ObjectReference {
+            name: Some("node-csr-AbC_1".to_owned()),
+            uid: Some("0b5c-1".to_owned()),
+            ..ObjectReference::default()
+        };
+        let announcement = Announcement {
+            about,
+            warning: true,
+            reason: "NodeExists",
+            action: "Hold",
+            note: "n".repeat(2000),
+        };
+        let event = to_event(announcement, "host", Timestamp::from_second(1).unwrap());
+        let name = event.metadata.name.unwrap();
+        assert!(name.starts_with("rollcall-0b5c-1."), "{name}");
+        assert!(
+            name.chars()
+                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c)),
+            "{name}"
+        );
+        assert_eq!(event.metadata.namespace.as_deref(), Some("default"));
+        assert_eq!(event.note.unwrap().len(), 1000);
     }
 }

@@ -52,9 +52,16 @@ pub(crate) fn identity() -> String {
     match std::env::var("POD_UID") {
         Ok(pod) if !pod.is_empty() => pod,
         _ => {
-            let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
             let now = jiff::Timestamp::now().as_microsecond();
-            format!("{}-{}-{now}", host.trim(), std::process::id())
+            format!("{}-{}-{now}", host_name(), std::process::id())
         }
     }
+}
+
+/// The name of this host, in a pod the pod's; empty where the kernel does not tell.
+pub(crate) fn host_name() -> String {
+    std::fs::read_to_string("/proc/sys/kernel/hostname")
+        .unwrap_or_default()
+        .trim()
+        .to_owned()
 }

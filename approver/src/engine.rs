@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures::StreamExt as _;
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Api;
 use rollcall_approver_core::{
     Change, Claim, Cluster, Decision, Finding, Reason, Request, RequestUid, Settlement, Verdict,
@@ -15,7 +16,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::time::DelayQueue;
-use tracing::{info, warn};
+use tracing::{debug, info, warn};
 
 use crate::Mode;
 use crate::announce::{Announcement, Announcer};
@@ -63,9 +64,20 @@ pub(crate) struct Outside {
 
 struct Job {
     uid: RequestUid,
+    about: About,
     side: Side,
     finding: Finding,
     warnings: Vec<Finding>,
+}
+
+/// What a log line says of a request, kept because the request may be gone when its write ends.
+#[derive(Clone)]
+struct About {
+    reference: ObjectReference,
+    request: String,
+    node: String,
+    machine: String,
+    created_at: Timestamp,
 }
 
 /// The engine's state.
@@ -244,25 +256,24 @@ impl Engine {
         match side.filter(|_| self.mode == Mode::Enforce) {
             Some(side) => {
                 self.tell(&uid, decision);
-                let finding =
-                    Finding::new(decision.reason(), self.condition_message(side, decision));
+                let Some(about) = self.about(&uid, decision) else {
+                    return;
+                };
+                let message = match side {
+                    Side::Approved => decision.message().to_owned(),
+                    Side::Denied => decision.explanation(),
+                };
+                let finding = Finding::new(decision.reason(), message);
                 let warnings = decision.findings().skip(1).cloned().collect();
                 self.jobs.push_back(Job {
                     uid,
+                    about,
                     side,
                     finding,
                     warnings,
                 });
             }
             None => self.tell(&uid, decision),
-        }
-    }
-
-    fn condition_message(&self, side: Side, decision: &Decision) -> String {
-        let rest = decision.findings().map(|finding| finding.message.as_str());
-        match side {
-            Side::Approved => decision.message().to_owned(),
-            Side::Denied => rest.collect::<Vec<_>>().join("; "),
         }
     }
 
@@ -277,50 +288,59 @@ impl Engine {
         }
         self.told.insert(uid.clone(), reasons);
         self.outside.metrics.decided(decision);
-        let node = request
-            .node_name()
-            .map(|name| name.to_string())
-            .unwrap_or_default();
-        let messages: Vec<String> = decision
-            .findings()
-            .map(|finding| format!("{}: {}", finding.reason, finding.message))
-            .collect();
-        let message = messages.join("; ");
-        let verdict = decision.verdict().as_str();
+        let (request, requestor) = (request.name.clone(), request.requestor.username.clone());
+        let message = decision.explanation();
+        let (verdict, reason) = (decision.verdict().as_str(), decision.reason());
+        if self.mode == Mode::Enforce && verdict != "hold" && verdict != "ignore" {
+            debug!(
+                request,
+                requestor,
+                verdict,
+                reason = reason.as_str(),
+                "{message}"
+            );
+            return;
+        }
         info!(
-            request = request.name,
-            node,
-            requestor = request.requestor.username,
-            machine = decision.machine().map(ToString::to_string),
+            request,
+            requestor,
             verdict,
-            reason = decision.reason().as_str(),
-            message,
-            "decided"
+            reason = reason.as_str(),
+            "{verdict}: {message}"
         );
         let waits = matches!(decision.verdict(), Verdict::Hold(_) | Verdict::Ignore);
-        if waits && self.mode != Mode::Audit {
-            self.announce(
-                uid,
-                decision.reason() != Reason::MachineNotFound,
-                decision.reason(),
-                message,
-                "Hold",
-            );
+        let target = self.targets.get(uid);
+        if let Some(target) = target.filter(|_| waits && self.mode != Mode::Audit) {
+            let warning = reason != Reason::MachineNotFound;
+            self.announce(to_reference(target), warning, reason, message, "Hold");
         }
+    }
+
+    fn about(&self, uid: &RequestUid, decision: &Decision) -> Option<About> {
+        let (request, target) = (self.cluster.request(uid)?, self.targets.get(uid)?);
+        Some(About {
+            reference: to_reference(target),
+            request: request.name.clone(),
+            node: request
+                .node_name()
+                .map(|name| name.to_string())
+                .unwrap_or_default(),
+            machine: decision
+                .machine()
+                .map(ToString::to_string)
+                .unwrap_or_default(),
+            created_at: request.created_at,
+        })
     }
 
     fn announce(
         &self,
-        uid: &RequestUid,
+        about: ObjectReference,
         warning: bool,
         reason: Reason,
         note: String,
         action: &'static str,
     ) {
-        let Some(target) = self.targets.get(uid) else {
-            return;
-        };
-        let about = to_reference(target);
         self.outside.announcer.tell(Announcement {
             about,
             warning,
@@ -362,18 +382,13 @@ impl Engine {
                 return BTreeSet::new();
             }
         };
-        let name = self
-            .targets
-            .get(&job.uid)
-            .map(|target| target.name.clone())
-            .unwrap_or_default();
         if outcome.settlement == Settlement::Written {
-            self.decided(&job, &name);
+            self.decided(&job);
         }
         if let Some(trouble) = &outcome.trouble {
             self.outside.metrics.write_failures.inc();
             warn!(
-                request = name,
+                request = job.about.request,
                 error = trouble,
                 "the decision could not be written"
             );
@@ -388,44 +403,46 @@ impl Engine {
         self.cluster.settle(&job.uid, outcome.settlement)
     }
 
-    fn decided(&self, job: &Job, name: &str) {
-        let age = self
-            .cluster
-            .request(&job.uid)
-            .map(|request| Timestamp::now().duration_since(request.created_at));
-        let seconds = age
-            .map(|age| age.as_secs_f64().max(0.0))
-            .unwrap_or_default();
-        let side = match job.side {
+    /// Tells a decision that was written.
+    fn decided(&self, job: &Job) {
+        let About {
+            request,
+            node,
+            machine,
+            created_at,
+            reference,
+        } = &job.about;
+        let age = Timestamp::now().duration_since(*created_at);
+        let reason = job.finding.reason.as_str();
+        match job.side {
             Side::Approved => {
-                self.outside.metrics.approval_seconds.observe(seconds);
-                "approved"
+                self.outside
+                    .metrics
+                    .approval_seconds
+                    .observe(age.as_secs_f64().max(0.0));
+                info!(request, node, machine, reason, "approved");
+                for warning in &job.warnings {
+                    warn!(
+                        request,
+                        node,
+                        machine,
+                        reason = warning.reason.as_str(),
+                        "{}",
+                        warning.message
+                    );
+                    let note = warning.message.clone();
+                    self.announce(reference.clone(), true, warning.reason, note, "Approve");
+                }
             }
             Side::Denied => {
-                self.announce(
-                    &job.uid,
-                    true,
-                    job.finding.reason,
-                    job.finding.message.clone(),
-                    "Deny",
+                info!(
+                    request,
+                    node, machine, reason, "denied: {}", job.finding.message
                 );
-                "denied"
+                let note = job.finding.message.clone();
+                self.announce(reference.clone(), true, job.finding.reason, note, "Deny");
             }
-        };
-        for warning in job.warnings.iter().filter(|_| job.side == Side::Approved) {
-            self.announce(
-                &job.uid,
-                true,
-                warning.reason,
-                warning.message.clone(),
-                "Approve",
-            );
         }
-        info!(
-            request = name,
-            reason = job.finding.reason.as_str(),
-            "{side}"
-        );
     }
 
     fn record_claims(&mut self) {

@@ -73,12 +73,7 @@ pub const RIGHTS: &[Right] = &[
     required(Scope::Machines, "machine.openshift.io", "machines", READ),
     Right {
         optional: true,
-        ..required(
-            Scope::Default,
-            "events.k8s.io",
-            "events",
-            &["create", "patch"],
-        )
+        ..required(Scope::Default, "events.k8s.io", "events", &["create"])
     },
     required(Scope::Own, "", "configmaps", &["create"]),
     Right {

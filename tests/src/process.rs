@@ -29,10 +29,10 @@ const POLL: Duration = Duration::from_millis(10);
 const TAIL_BYTES: u64 = 16 * 1024;
 
 /// How many lines of a log go into an error.
-const TAIL_LINES: usize = 20;
+pub(crate) const TAIL_LINES: usize = 20;
 
 /// Set to anything: when a test panics, the end of each program's log goes to standard error.
-pub(crate) const LOGS_VARIABLE: &str = "ROLLCALL_LOGS";
+const LOGS_VARIABLE: &str = "ROLLCALL_LOGS";
 
 /// A running program that ends with this value.
 #[derive(Debug)]
@@ -102,6 +102,11 @@ impl Process {
             self.name,
             self.log.display()
         )
+    }
+
+    /// What it is called in messages.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
     }
 
     /// Writes the end of the log to standard error if this thread panics and [`LOGS_VARIABLE`] is set.
@@ -210,7 +215,7 @@ fn deadline(after: Duration) -> Instant {
 }
 
 /// The last `lines` lines of a file; a sentence about it if it cannot be read.
-fn tail(path: &Path, lines: usize) -> String {
+pub(crate) fn tail(path: &Path, lines: usize) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(path)?;
         let length = file.metadata()?.len();

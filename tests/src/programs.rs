@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::control_plane::LOGS_VARIABLE;
+use crate::command::clean_command;
 use crate::process::{self, Process};
 use crate::{ControlPlane, wait};
 
@@ -72,7 +72,7 @@ impl Program {
         arguments: &[&str],
         environment: &[(&str, &str)],
     ) -> Result<Self> {
-        let mut command = process::clean_command(&binary(name)?);
+        let mut command = clean_command(&binary(name)?);
         command.args(arguments).envs(environment.iter().copied());
         let log = directory.join(format!("{name}.log"));
         Ok(Self {
@@ -191,23 +191,9 @@ impl Program {
 }
 
 impl Drop for Program {
-    /// When a test panics, the end of what the program printed goes to standard error, if that is asked for.
     fn drop(&mut self) {
-        if std::thread::panicking() && std::env::var_os(LOGS_VARIABLE).is_some() {
-            show(
-                self.process.name(),
-                &process::tail(self.process.log(), process::TAIL_LINES),
-            );
-        }
+        self.process.show_log_if_panicking();
     }
-}
-
-#[expect(
-    clippy::print_stderr,
-    reason = "the person who set the variable wants to read it"
-)]
-fn show(name: &str, tail: &str) {
-    eprintln!("--- {name}:\n{tail}");
 }
 
 /// Applies everything in `deploy/base` that gives the approver its rights, and what these need to exist.

@@ -110,6 +110,17 @@ impl Decision {
         &self.first.message
     }
 
+    /// Everything that was seen, in one line: the message that counts most, then the other reasons with theirs.
+    pub fn explanation(&self) -> String {
+        let also = self
+            .rest
+            .iter()
+            .map(|Finding { reason, message }| format!("; {reason}: {message}"));
+        std::iter::once(self.first.message.clone())
+            .chain(also)
+            .collect()
+    }
+
     /// Every reason, the one that counts most first.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         std::iter::once(&self.first).chain(&self.rest)
