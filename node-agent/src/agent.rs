@@ -1,6 +1,7 @@
 //! The whole way, from what is on disk to an installed identity.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
@@ -22,12 +23,22 @@ use crate::store;
 use crate::surroundings::{Identity, Surroundings};
 use crate::words;
 
+/// How often a clock that is behind is looked at.
+const CLOCK_CHECK: Duration = Duration::from_secs(1);
+
+/// How often, and how far apart, another agent's lock is tried: two seconds in all.
+const LOCK_TRIES: u32 = 20;
+
+/// See [`LOCK_TRIES`].
+const LOCK_PAUSE: Duration = Duration::from_millis(100);
+
 /// Makes this machine a node of its cluster, or finds that it is one. Waits for ever if need be: the caller limits that
 /// by dropping the future, which is safe while it waits.
 ///
 /// # Errors
 /// Whatever ends the work in vain; the sentence says what to do about it.
 pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), AgentError> {
+    wait_for_clock(settings, around).await;
     let now = around.clock.now();
     // Before the lock, so that a machine that has its identity never waits for anybody.
     if let Installed::Complete {
@@ -39,7 +50,7 @@ pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), Agen
         return Ok(());
     }
     let held = if settings.cert_dir.is_dir() {
-        Some(lock(settings)?)
+        Some(lock(settings).await?)
     } else {
         None
     };
@@ -68,7 +79,7 @@ pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), Agen
             done(settings, around, not_after);
             return Ok(());
         }
-        Installed::Nothing { why } => {
+        Installed::NotYetValid { why } | Installed::Nothing { why } => {
             around.console.say(
                 Topic::Identity,
                 &format!("{} has none to use: {why}", settings.node),
@@ -77,12 +88,31 @@ pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), Agen
     }
     let cluster = prepare(settings, around, now)?;
     store::make_folder(&settings.cert_dir)?;
-    let _held = held.map_or_else(|| lock(settings), Ok)?;
+    let _held = match held {
+        Some(held) => held,
+        None => lock(settings).await?,
+    };
     let key = key(settings, around, now)?;
     let (chain, not_after) = certify(settings, around, &cluster, &key).await?;
     install(settings, around, &cluster.bootstrap, &key, &chain)?;
     done(settings, around, not_after);
     Ok(())
+}
+
+/// An identity that is not valid yet is an identity on a machine whose clock is behind, as machines without a clock of
+/// their own begin. Asking for another one would be wrong, so the clock is waited for.
+async fn wait_for_clock(settings: &Settings, around: &Surroundings) {
+    let mut told = false;
+    while let Installed::NotYetValid { why } = examine(settings, around.clock.now()) {
+        if !told {
+            around.console.warn(Topic::Identity, &why);
+            around
+                .console
+                .wait_for("the clock of this machine to be set");
+            told = true;
+        }
+        tokio::time::sleep(CLOCK_CHECK).await;
+    }
 }
 
 fn examine(settings: &Settings, now: Timestamp) -> Installed {
@@ -119,8 +149,15 @@ fn done(settings: &Settings, around: &Surroundings, not_after: Timestamp) {
     around.console.say(Topic::Done, &message);
 }
 
-fn lock(settings: &Settings) -> Result<Lock, AgentError> {
-    Lock::acquire(&settings.cert_dir)?.ok_or_else(|| AgentError::Locked(settings.cert_dir.clone()))
+/// Locks the certificate folder, giving an agent that is just ending the time to do so.
+async fn lock(settings: &Settings) -> Result<Lock, AgentError> {
+    for _ in 0..LOCK_TRIES {
+        if let Some(lock) = Lock::acquire(&settings.cert_dir)? {
+            return Ok(lock);
+        }
+        tokio::time::sleep(LOCK_PAUSE).await;
+    }
+    Err(AgentError::Locked(settings.cert_dir.clone()))
 }
 
 /// The cluster to join, and how its certificates are recognised.

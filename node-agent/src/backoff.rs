@@ -14,7 +14,12 @@ pub const CEILING: Duration = Duration::from_secs(30);
 pub fn pause(tries: u32, jitter: f64) -> Duration {
     let factor = 2_u32.saturating_pow(tries.min(16));
     let full = BASE.saturating_mul(factor).min(CEILING);
-    full.mul_f64((1.0 - jitter.clamp(0.0, 1.0) / 2.0).clamp(0.5, 1.0))
+    let jitter = if jitter.is_finite() {
+        jitter.clamp(0.0, 1.0)
+    } else {
+        0.0
+    };
+    full.mul_f64(1.0 - jitter / 2.0)
 }
 
 #[cfg(test)]

@@ -1,14 +1,17 @@
 //! Files that are either whole or not there, and never readable by others, not even for a moment.
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, Mode, OFlags};
 
 /// Read and write for the owner only; keys and credentials are in these files.
 const PRIVATE: u32 = 0o600;
+
+/// What the names of temporary files end with.
+const TEMPORARY: &str = ".rollcall-tmp";
 
 /// A file or folder that could not be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -53,7 +56,7 @@ fn temporary(path: &Path) -> PathBuf {
         .file_name()
         .map(|name| name.to_string_lossy().into_owned())
         .unwrap_or_default();
-    path.with_file_name(format!(".{name}.rollcall-tmp"))
+    path.with_file_name(format!(".{name}{TEMPORARY}"))
 }
 
 /// Writes a file that only its owner can read, from the first moment on, and that has its name only when it is whole:
@@ -115,12 +118,14 @@ pub fn replace_link(
     sync_folder_of(link)
 }
 
-/// Gives a file a new name in the same folder, for good.
+/// Gives a file a new name in the same folder, for good, where only its owner can read it.
 ///
 /// # Errors
 /// When the disk refuses.
 pub fn set_aside(path: &Path, aside: &Path) -> Result<(), DiskError> {
-    fs::rename(path, aside).map_err(|source| DiskError::new("set aside", path, source))?;
+    fs::set_permissions(path, Permissions::from_mode(PRIVATE))
+        .and_then(|()| fs::rename(path, aside))
+        .map_err(|source| DiskError::new("set aside", path, source))?;
     sync_folder_of(path)
 }
 
@@ -133,10 +138,19 @@ pub fn remove(path: &Path) -> Result<(), DiskError> {
     sync_folder_of(path)
 }
 
-/// Removes what a killed run left of a file that it was about to write.
-pub fn remove_leftover(path: &Path) {
-    // A disk that refuses this refuses the next write as well, which reports it.
-    fs::remove_file(temporary(path)).ok();
+/// Removes what a killed run left of files that it was about to write: those of this folder whose final names begin
+/// with `prefix`.
+pub fn remove_leftovers(folder: &Path, prefix: &str) {
+    let Ok(entries) = fs::read_dir(folder) else {
+        return;
+    };
+    for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with(&format!(".{prefix}")) && name.ends_with(TEMPORARY) {
+            // A disk that refuses this refuses the next write as well, which reports it.
+            fs::remove_file(&path).ok();
+        }
+    }
 }
 
 fn remove_if_there(path: &Path) -> io::Result<()> {

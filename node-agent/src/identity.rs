@@ -28,6 +28,11 @@ pub enum Installed {
         /// What is wrong with the kubeconfig.
         why: String,
     },
+    /// The certificate is good but for its begin, so the clock of this machine is behind.
+    NotYetValid {
+        /// Where the certificate is, and both times.
+        why: String,
+    },
     /// No identity that can be used; what was found instead.
     Nothing {
         /// What is wrong with the kubeconfig or its certificate.
@@ -44,7 +49,17 @@ pub fn examine(kubeconfig: &Path, cert_dir: &Path, node: &NodeName, now: Timesta
                 not_after,
             };
         }
-        Err(error) => format!("{} {error}", kubeconfig.display()),
+        Err(error) => {
+            let why = format!("{} {error}", kubeconfig.display());
+            if let NotUsable::Certificate {
+                error: CertificateError::NotYetValid { .. },
+                ..
+            } = error
+            {
+                return Installed::NotYetValid { why };
+            }
+            why
+        }
     };
     let certificate = store::current_link(cert_dir);
     let found = std::fs::read(&certificate)

@@ -65,9 +65,14 @@ pub fn run(args: Args) -> Exit {
         );
     }
     let ended = match runtime {
-        Ok(runtime) => Settings::new(args, &settings::host_name())
-            .map_err(AgentError::from)
-            .and_then(|settings| runtime.block_on(limited(&settings, &around))),
+        Ok(runtime) => {
+            let ended = Settings::new(args, &settings::host_name())
+                .map_err(AgentError::from)
+                .and_then(|settings| runtime.block_on(limited(&settings, &around)));
+            // A name that is still being looked up must not hold up the end.
+            runtime.shutdown_background();
+            ended
+        }
         Err(error) => Err(AgentError::Rejected(format!(
             "could not start the runtime: {error}"
         ))),

@@ -45,7 +45,7 @@ impl PendingKey {
     /// When the disk refuses, or no randomness is to be had.
     pub fn load_or_make(folder: &Path, now: Timestamp) -> Result<(Self, Origin), KeyError> {
         let path = folder.join(FILE_NAME);
-        files::remove_leftover(&path);
+        files::remove_leftovers(folder, FILE_NAME);
         let origin = match files::read_with_mode(&path)? {
             None => Origin::Made,
             Some((pem, mode)) => match usable(&pem, mode) {

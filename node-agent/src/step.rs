@@ -131,7 +131,8 @@ pub fn step(state: State, event: Event, moment: Moment) -> Next {
         count: 0,
     });
     let lasted = moment.now.saturating_sub(run.since);
-    if patience(&fault).is_some_and(|patience| lasted >= patience) {
+    let left = patience(&fault).map(|patience| patience.saturating_sub(lasted));
+    if left == Some(Duration::ZERO) {
         return Next {
             state,
             action: Action::End(Ending::Fault { fault, lasted }),
@@ -143,7 +144,9 @@ pub fn step(state: State, event: Event, moment: Moment) -> Next {
     } else {
         Duration::ZERO
     };
-    let after = backoff::pause(run.count, moment.jitter).max(asked);
+    let pause = backoff::pause(run.count, moment.jitter).max(asked);
+    // The last try comes when patience ends, not later.
+    let after = left.map_or(pause, |left| pause.min(left));
     run.count = run.count.saturating_add(1);
     let mut notes = Vec::new();
     if moment.now >= run.tell_at {

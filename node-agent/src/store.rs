@@ -106,7 +106,7 @@ pub fn install_certificate(
         return Ok(path);
     }
     let path = free_name(cert_dir, now)?;
-    files::remove_leftover(&path);
+    files::remove_leftovers(cert_dir, PREFIX);
     files::write_private(&path, bundle.as_bytes(), || {
         reached(Checkpoint::CertificateWritten)
     })?;
@@ -148,7 +148,6 @@ pub fn install_kubeconfig(
         // Others read their own files here, so the usual mode.
         files::make_folder(folder, 0o755)?;
     }
-    files::remove_leftover(path);
     let kept = keep_other(path, contents, now)?;
     files::write_private(path, contents.as_bytes(), || {
         reached(Checkpoint::KubeconfigWritten)

@@ -1,0 +1,778 @@
+//! Every call the agent makes, and every answer it can get, with a real client and a scripted API server.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "a test that panics fails, which is what it should do"
+)]
+
+#[path = "support/api.rs"]
+mod api;
+#[path = "support/authority.rs"]
+#[expect(dead_code, reason = "each test program uses a part of the support")]
+mod authority;
+#[path = "support/machine.rs"]
+#[expect(dead_code, reason = "each test program uses a part of the support")]
+mod machine;
+
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rollcall_node_agent::agent::join;
+use rollcall_node_agent::{AgentError, Exit};
+use serde_json::{Value, json};
+use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::prelude::FromDer as _;
+
+use api::{Api, Call, status, stored, with_condition};
+use authority::{Authority, node_params};
+use machine::{Machine, TOKEN};
+
+const COLLECTION: &str = "POST /apis/certificates.k8s.io/v1/certificatesigningrequests*";
+const ANY: &str = "GET /apis/certificates.k8s.io/v1/certificatesigningrequests*";
+const REVIEW: &str = "POST /apis/authentication.k8s.io/v1/selfsubjectreviews*";
+
+/// What a machine in a cluster does while the other side follows a script.
+struct Scene {
+    authority: Authority,
+    machine: Machine,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let authority = Authority::new();
+        let machine = Machine::new(&authority);
+        Self { authority, machine }
+    }
+
+    /// Runs the agent against the script and returns how it ended.
+    async fn play(&self, script: impl AsyncFnOnce(&mut Api)) -> Result<(), AgentError> {
+        let (mut api, client) = Api::new();
+        let around = self.machine.around(client.clone(), client, |_| ());
+        let (ended, ()) = tokio::join!(join(&self.machine.settings, &around), script(&mut api));
+        if let Err(error) = &ended {
+            around.console.fail(error.reason(), &error.to_string());
+        }
+        ended
+    }
+
+    fn issue(&self, object: &Value) -> Value {
+        self.issue_changed(object, |_| ())
+    }
+
+    fn issue_changed(
+        &self,
+        object: &Value,
+        change: impl FnOnce(&mut rcgen::CertificateParams),
+    ) -> Value {
+        let mut issued = with_condition(object, "Approved", "OnTheRoll", "on the roll");
+        let pem = self
+            .authority
+            .sign(&request_pem(object), "worker-0", change);
+        issued["status"]["certificate"] = STANDARD.encode(pem).into();
+        issued
+    }
+
+    /// That nothing but the pending key is on disk.
+    fn assert_nothing_installed(&self) {
+        assert_eq!(
+            self.machine.names("kubelet/pki"),
+            ["kubelet-client-pending.key"]
+        );
+        assert_eq!(self.machine.names("etc"), Vec::<String>::new());
+    }
+
+    fn assert_installed(&self) {
+        let names = self.machine.names("kubelet/pki");
+        assert_eq!(names.len(), 2, "{names:?}");
+        assert_eq!(names[1], "kubelet-client-current.pem");
+        assert_eq!(self.machine.names("etc"), ["kubelet.conf"]);
+    }
+}
+
+fn request_pem(object: &Value) -> Vec<u8> {
+    STANDARD
+        .decode(object["spec"]["request"].as_str().unwrap())
+        .unwrap()
+}
+
+fn name_of(object: &Value) -> String {
+    object["metadata"]["name"].as_str().unwrap().to_owned()
+}
+
+/// Takes the request that the agent files.
+async fn file(api: &mut Api) -> Value {
+    accept(api.expect(COLLECTION).await)
+}
+
+fn accept(call: Call) -> Value {
+    let object = stored(&call.body, "10");
+    call.answer(201, &object);
+    object
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_is_filed_watched_and_its_certificate_installed() {
+    let scene = Scene::new();
+    let ended = scene
+        .play(async |api| {
+            let call = api.expect(COLLECTION).await;
+            let spec = &call.body["spec"];
+            assert_eq!(
+                spec["signerName"],
+                "kubernetes.io/kube-apiserver-client-kubelet"
+            );
+            assert_eq!(spec["usages"], json!(["digital signature", "client auth"]));
+            assert!(spec.get("expirationSeconds").is_none());
+            let object = accept(call);
+            let name = name_of(&object);
+            assert!(name.starts_with("node-csr-"), "{name}");
+            let call = api.expect(ANY).await;
+            let selector = format!("fieldSelector=metadata.name%3D{name}");
+            for part in [
+                "watch=true",
+                "resourceVersion=10",
+                "timeoutSeconds=60",
+                &selector,
+            ] {
+                assert!(call.line.contains(part), "{part} is not in {}", call.line);
+            }
+            let watch = call.open();
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            watch.send(
+                "MODIFIED",
+                &with_condition(&object, "Approved", "OnTheRoll", "m"),
+            );
+            watch.send("MODIFIED", &scene.issue(&object));
+        })
+        .await;
+    assert!(ended.is_ok(), "{ended:?}");
+    scene.assert_installed();
+    let text = scene.machine.text();
+    for part in [
+        "submitted as node-csr-",
+        "kubectl rollcall explain node-csr-",
+        "OnTheRoll: m",
+        "until 2089",
+    ] {
+        assert!(text.contains(part), "{part} is not in\n{text}");
+    }
+    assert!(text.ends_with("etc/kubelet.conf\n"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_request_is_what_the_signer_takes_and_no_secret_is_printed() {
+    let mut scene = Scene::new();
+    scene.machine.settings.expiration_seconds = Some(600);
+    let ended = scene
+        .play(async |api| {
+            let call = api.expect(COLLECTION).await;
+            assert_eq!(call.body["spec"]["expirationSeconds"], 600);
+            let object = accept(call);
+            let (_, pem) = x509_parser::pem::parse_x509_pem(&request_pem(&object)).unwrap();
+            let (_, request) = X509CertificationRequest::from_der(&pem.contents).unwrap();
+            let info = &request.certification_request_info;
+            assert_eq!(
+                info.subject.to_string(),
+                "O=system:nodes, CN=system:node:worker-0"
+            );
+            assert_eq!(
+                info.iter_attributes().count(),
+                0,
+                "no extensions, so no names"
+            );
+            api.expect(ANY)
+                .await
+                .open()
+                .send("MODIFIED", &scene.issue(&object));
+        })
+        .await;
+    assert!(ended.is_ok(), "{ended:?}");
+    let text = scene.machine.text();
+    assert!(
+        !text.contains(TOKEN) && !text.contains("PRIVATE KEY"),
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_left_by_an_earlier_run_is_adopted() {
+    let scene = Scene::new();
+    let ended = scene
+        .play(async |api| {
+            let call = api.expect(COLLECTION).await;
+            let object = stored(&call.body, "7");
+            call.refuse(409, "AlreadyExists", "exists");
+            let call = api.expect(ANY).await;
+            assert!(call.line.ends_with(&name_of(&object)), "{}", call.line);
+            call.answer(200, &scene.issue(&object));
+        })
+        .await;
+    assert!(ended.is_ok(), "{ended:?}");
+    assert!(
+        scene
+            .machine
+            .text()
+            .contains("is there already, for the same key")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_of_that_name_for_another_key_or_purpose_is_never_adopted() {
+    let stranger = rcgen::CertificateParams::default()
+        .serialize_request(&rcgen::KeyPair::generate().unwrap())
+        .unwrap();
+    let foreign_key = json!(STANDARD.encode(stranger.pem().unwrap()));
+    let not_a_request = json!(STANDARD.encode("no PEM"));
+    for (field, value) in [
+        ("request", foreign_key),
+        ("request", not_a_request),
+        ("signerName", "kubernetes.io/kube-apiserver-client".into()),
+        (
+            "usages",
+            json!(["digital signature", "client auth", "server auth"]),
+        ),
+    ] {
+        let scene = Scene::new();
+        let ended = scene
+            .play(async |api| {
+                let call = api.expect(COLLECTION).await;
+                let mut object = scene.issue(&stored(&call.body, "7"));
+                object["spec"][field] = value;
+                let first = name_of(&object);
+                call.refuse(409, "AlreadyExists", "exists");
+                api.expect(ANY).await.answer(200, &object);
+                let call = api.expect(COLLECTION).await;
+                assert_eq!(
+                    call.body["metadata"]["name"],
+                    format!("{first}-1"),
+                    "{field}"
+                );
+                let object = accept(call);
+                api.expect(ANY)
+                    .await
+                    .open()
+                    .send("MODIFIED", &scene.issue(&object));
+            })
+            .await;
+        assert!(ended.is_ok(), "{field}: {ended:?}");
+        assert!(scene.machine.text().contains("for another key"));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denied_request_ends_the_agent_with_reason_and_keeps_the_key() {
+    for (kind, exit_reason) in [("Denied", "RequestDenied"), ("Failed", "RequestFailed")] {
+        let scene = Scene::new();
+        let ended = scene
+            .play(async |api| {
+                let object = file(api).await;
+                let decided = with_condition(&object, kind, "NotOnTheRoll", "no such Machine");
+                api.expect(ANY).await.open().send("MODIFIED", &decided);
+            })
+            .await
+            .unwrap_err();
+        assert_eq!((ended.exit(), ended.reason()), (Exit::Refused, exit_reason));
+        let sentence = ended.to_string();
+        for part in [
+            "node-csr-",
+            "NotOnTheRoll: no such Machine",
+            "kubectl delete csr",
+        ] {
+            assert!(sentence.contains(part), "{sentence}");
+        }
+        scene.assert_nothing_installed();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deleted_request_is_filed_again() {
+    let scene = Scene::new();
+    let ended = scene
+        .play(async |api| {
+            let object = file(api).await;
+            api.expect(ANY).await.open().send("DELETED", &object);
+            let again = file(api).await;
+            assert_eq!(name_of(&again), format!("{}-1", name_of(&object)));
+            assert_eq!(request_pem(&again), request_pem(&object), "the same key");
+            let watch = api.expect(ANY).await;
+            assert!(
+                watch.line.contains(&format!("{}-1", name_of(&object))),
+                "{}",
+                watch.line
+            );
+            watch.open().send("MODIFIED", &scene.issue(&again));
+        })
+        .await;
+    assert!(ended.is_ok(), "{ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_is_too_old_closed_or_broken_goes_on_from_a_fresh_read() {
+    let scene = Scene::new();
+    let ended = scene
+        .play(async |api| {
+            let mut object = file(api).await;
+            let gone = status(410, "Expired", "too old resource version");
+            // In an open watch, as the answer to opening one, and by closing it.
+            api.expect(ANY).await.open().send("ERROR", &gone);
+            object["metadata"]["resourceVersion"] = "20".into();
+            api.expect(ANY).await.answer(200, &object);
+            let watch = api.expect(ANY).await;
+            assert!(watch.line.contains("resourceVersion=20"), "{}", watch.line);
+            watch.answer(410, &gone);
+            object["metadata"]["resourceVersion"] = "30".into();
+            api.expect(ANY).await.answer(200, &object);
+            let watch = api.expect(ANY).await;
+            assert!(watch.line.contains("resourceVersion=30"), "{}", watch.line);
+            drop(watch.open());
+            api.expect(ANY).await.answer(200, &object);
+            api.expect(ANY).await.disconnect();
+            api.expect(ANY).await.answer(200, &object);
+            api.expect(ANY)
+                .await
+                .open()
+                .send("MODIFIED", &scene.issue(&object));
+        })
+        .await;
+    assert!(ended.is_ok(), "{ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_whose_connection_died_silently_is_given_up_after_a_minute() {
+    let scene = Scene::new();
+    let ended = scene
+        .play(async |api| {
+            let object = file(api).await;
+            let dead = api.expect(ANY).await.open();
+            let before = tokio::time::Instant::now();
+            let read = api.expect(ANY).await;
+            assert_eq!(before.elapsed().as_secs(), 65);
+            read.answer(200, &scene.issue(&object));
+            drop(dead);
+        })
+        .await;
+    assert!(ended.is_ok(), "{ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deletion_that_no_watch_saw_is_noticed_by_the_read() {
+    let scene = Scene::new();
+    let ended = scene
+        .play(async |api| {
+            let object = file(api).await;
+            drop(api.expect(ANY).await.open());
+            api.expect(ANY).await.refuse(404, "NotFound", "not found");
+            let again = file(api).await;
+            assert_eq!(name_of(&again), format!("{}-1", name_of(&object)));
+            api.expect(ANY)
+                .await
+                .open()
+                .send("MODIFIED", &scene.issue(&again));
+        })
+        .await;
+    assert!(ended.is_ok(), "{ended:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_load_balancers_404_is_not_taken_for_a_deletion() {
+    let scene = Scene::new();
+    let ended = scene
+        .play(async |api| {
+            let object = file(api).await;
+            drop(api.expect(ANY).await.open());
+            api.expect(ANY)
+                .await
+                .answer_text(404, "<html>no such service</html>");
+            api.expect(ANY).await.answer(200, &scene.issue(&object));
+        })
+        .await;
+    assert!(ended.is_ok(), "{ended:?}");
+    assert!(
+        scene
+            .machine
+            .text()
+            .contains("does not answer as a Kubernetes API server")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_pending_request_is_replaced_after_ten_minutes() {
+    let scene = Scene::new();
+    let ended = scene
+        .play(async |api| {
+            let start = tokio::time::Instant::now();
+            let object = file(api).await;
+            let mut watches = Vec::new();
+            let again = loop {
+                let call = api.call().await;
+                if call.line.starts_with("POST") {
+                    break accept(call);
+                }
+                if call.line.contains("watch=true") {
+                    watches.push(call.open());
+                } else {
+                    call.answer(200, &object);
+                }
+            };
+            assert_eq!(start.elapsed().as_secs(), 600);
+            assert_eq!(name_of(&again), format!("{}-1", name_of(&object)));
+            api.expect(ANY)
+                .await
+                .open()
+                .send("MODIFIED", &scene.issue(&again));
+        })
+        .await;
+    assert!(ended.is_ok(), "{ended:?}");
+    let text = scene.machine.text();
+    let reminders = text
+        .lines()
+        .filter(|line| line.contains("] waiting "))
+        .count();
+    assert!(
+        (5..10).contains(&reminders),
+        "{reminders} reminders in ten minutes:\n{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_approved_request_that_nobody_signs_points_at_the_signer() {
+    let scene = Scene::new();
+    let ended = scene
+        .play(async |api| {
+            let object = file(api).await;
+            let watch = api.expect(ANY).await.open();
+            watch.send(
+                "MODIFIED",
+                &with_condition(&object, "Approved", "OnTheRoll", ""),
+            );
+            api.quiet(Duration::from_secs(30)).await;
+            watch.send("MODIFIED", &scene.issue(&object));
+        })
+        .await;
+    assert!(ended.is_ok(), "{ended:?}");
+    let text = scene.machine.text();
+    assert!(
+        text.contains("[ 10.0s] waiting") && text.contains("kube-controller-manager"),
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_credential_is_tried_for_a_minute() {
+    let scene = Scene::new();
+    let start = tokio::time::Instant::now();
+    let ended = scene
+        .play(async |api| {
+            // The pauses are random within bounds, so their number is not known.
+            loop {
+                api.expect(COLLECTION)
+                    .await
+                    .refuse(401, "Unauthorized", "Unauthorized");
+                if start.elapsed() >= Duration::from_mins(1) {
+                    break;
+                }
+            }
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (ended.exit(), ended.reason()),
+        (Exit::Refused, "CredentialRefused")
+    );
+    let sentence = ended.to_string();
+    assert!(
+        sentence.contains("https://api.test:6443") && sentence.contains("bootstrap.conf"),
+        "{sentence}"
+    );
+    assert_eq!(start.elapsed().as_secs(), 60);
+    scene.assert_nothing_installed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_credential_that_is_known_late_is_good() {
+    let scene = Scene::new();
+    let ended = scene
+        .play(async |api| {
+            for _ in 0..4 {
+                api.expect(COLLECTION)
+                    .await
+                    .refuse(401, "Unauthorized", "Unauthorized");
+            }
+            let object = file(api).await;
+            api.expect(ANY)
+                .await
+                .open()
+                .send("MODIFIED", &scene.issue(&object));
+        })
+        .await;
+    assert!(ended.is_ok(), "{ended:?}");
+    let text = scene.machine.text();
+    assert_eq!(text.matches("401 Unauthorized").count(), 1, "{text}");
+    assert!(text.contains("answers again"), "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_right_is_named_and_waited_for_but_not_for_ever() {
+    let scene = Scene::new();
+    let message = "User \"u\" cannot create resource \"certificatesigningrequests\"";
+    let start = tokio::time::Instant::now();
+    let ended = scene
+        .play(async |api| {
+            while start.elapsed() < Duration::from_mins(5) {
+                api.expect(COLLECTION)
+                    .await
+                    .refuse(403, "Forbidden", message);
+            }
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(
+        (ended.exit(), ended.reason()),
+        (Exit::Refused, "RightMissing")
+    );
+    assert!(ended.to_string().contains(message), "{ended}");
+    let told = scene.machine.text().matches("lacks a right").count();
+    assert!((2..8).contains(&told), "told {told} times in five minutes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn errors_and_silence_are_waited_out_with_growing_pauses() {
+    let scene = Scene::new();
+    let ended = scene
+        .play(async |api| {
+            let start = tokio::time::Instant::now();
+            api.expect(COLLECTION).await.disconnect();
+            api.expect(COLLECTION)
+                .await
+                .refuse(500, "InternalError", "etcd is away");
+            api.expect(COLLECTION)
+                .await
+                .answer_text(502, "<html>bad gateway</html>");
+            api.expect(COLLECTION)
+                .await
+                .answer_text(200, "<html>welcome</html>");
+            let silent = api.expect(COLLECTION).await;
+            let before = tokio::time::Instant::now();
+            // Two servers or one that lost its answer: the request is there already.
+            let call = api.expect(COLLECTION).await;
+            assert!(
+                before.elapsed() >= Duration::from_secs(15),
+                "{:?}",
+                before.elapsed()
+            );
+            drop(silent);
+            let object = stored(&call.body, "5");
+            call.refuse(409, "AlreadyExists", "exists");
+            api.expect(ANY).await.answer(200, &scene.issue(&object));
+            assert!(
+                start.elapsed() < Duration::from_secs(25),
+                "{:?}",
+                start.elapsed()
+            );
+        })
+        .await;
+    assert!(ended.is_ok(), "{ended:?}");
+    let text = scene.machine.text();
+    for cause in [
+        "connection refused",
+        "etcd is away",
+        "not the Kubernetes API's",
+        "no answer within 15 s",
+    ] {
+        assert!(text.contains(cause), "{cause} is not in\n{text}");
+    }
+    assert!(
+        text.lines()
+            .filter(|line| line.contains("next try in"))
+            .count()
+            >= 4,
+        "{text}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_api_server_will_never_take_ends_the_agent() {
+    let scene = Scene::new();
+    let ended = scene
+        .play(async |api| {
+            api.expect(COLLECTION)
+                .await
+                .refuse(422, "Invalid", "spec.x is wrong")
+        })
+        .await
+        .unwrap_err();
+    assert_eq!(ended.exit(), Exit::Failure);
+    assert!(ended.to_string().contains("spec.x is wrong"), "{ended}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_with_anything_wrong_is_named_and_not_installed() {
+    type Change = fn(&mut rcgen::CertificateParams);
+    let cases: [(Change, &str); 6] = [
+        (
+            |params| *params = node_params("worker-1"),
+            "system:node:worker-1",
+        ),
+        (
+            |params| {
+                params
+                    .distinguished_name
+                    .push(rcgen::DnType::OrganizationalUnitName, "x")
+            },
+            "instead of exactly O=system:nodes",
+        ),
+        (
+            |params| params.extended_key_usages.clear(),
+            "no extended key usage client auth",
+        ),
+        (
+            |params| params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth],
+            "no extended key usage client auth",
+        ),
+        (
+            |params| params.not_before = rcgen::date_time_ymd(2026, 11, 24),
+            "set it right",
+        ),
+        (
+            |params| params.not_after = rcgen::date_time_ymd(2026, 1, 1),
+            "expired at 2026-01-01",
+        ),
+    ];
+    for (change, words) in cases {
+        let scene = Scene::new();
+        let ended = scene
+            .play(async |api| {
+                let object = file(api).await;
+                let issued = scene.issue_changed(&object, change);
+                api.expect(ANY).await.open().send("MODIFIED", &issued);
+            })
+            .await
+            .unwrap_err();
+        assert_eq!(ended.exit(), Exit::Failure);
+        assert!(
+            ended.to_string().contains(words),
+            "{words} is not in: {ended}"
+        );
+        scene.assert_nothing_installed();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_for_another_key_or_none_at_all_is_not_installed() {
+    let scene = Scene::new();
+    let other = scene.authority.certificate(&node_params("worker-0")).0;
+    for (certificate, words) in [
+        (other.as_str(), "another key"),
+        ("garbage", "cannot be read"),
+    ] {
+        let ended = scene
+            .play(async |api| {
+                let call = api.expect(COLLECTION).await;
+                let mut object = scene.issue(&stored(&call.body, "1"));
+                object["status"]["certificate"] = STANDARD.encode(certificate).into();
+                call.answer(201, &object);
+            })
+            .await
+            .unwrap_err();
+        assert!(ended.to_string().contains(words), "{ended}");
+        scene.assert_nothing_installed();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_certificate_of_another_ca_than_the_one_demanded_is_not_installed() {
+    let mut scene = Scene::new();
+    let demanded = scene.machine.path("client-ca.crt");
+    std::fs::write(&demanded, Authority::new().pem()).unwrap();
+    scene.machine.settings.client_ca = Some(demanded);
+    let ended = scene
+        .play(async |api| {
+            let object = file(api).await;
+            api.expect(ANY)
+                .await
+                .open()
+                .send("MODIFIED", &scene.issue(&object));
+        })
+        .await
+        .unwrap_err();
+    assert!(ended.to_string().contains("client-ca.crt"), "{ended}");
+    scene.assert_nothing_installed();
+}
+
+/// A cluster whose kubelets are signed by another CA than its API server, as OpenShift's are.
+async fn play_review(
+    scene: &mut Scene,
+    script: impl AsyncFnOnce(&mut Api),
+) -> Result<(), AgentError> {
+    scene.authority = Authority::new();
+    scene
+        .play(async |api| {
+            let object = file(api).await;
+            api.expect(ANY)
+                .await
+                .open()
+                .send("MODIFIED", &scene.issue(&object));
+            script(api).await;
+        })
+        .await
+}
+
+fn user(name: &str, groups: &[&str]) -> Value {
+    json!({ "metadata": {}, "status": { "userInfo": { "username": name, "groups": groups } } })
+}
+
+#[tokio::test(start_paused = true)]
+async fn with_another_ca_the_api_server_says_who_the_certificate_is_for() {
+    let mut scene = Scene::new();
+    let ended = play_review(&mut scene, async |api| {
+        api.expect(REVIEW)
+            .await
+            .refuse(401, "Unauthorized", "Unauthorized");
+        let groups = ["system:nodes", "system:authenticated"];
+        api.expect(REVIEW)
+            .await
+            .answer(201, &user("system:node:worker-0", &groups));
+    })
+    .await;
+    assert!(ended.is_ok(), "{ended:?}");
+    scene.assert_installed();
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_that_the_api_server_takes_for_somebody_else_is_not_installed() {
+    for answer in [
+        user("system:node:worker-1", &["system:nodes"]),
+        user("system:node:worker-0", &["system:authenticated"]),
+        user("system:anonymous", &[]),
+        json!({ "metadata": {} }),
+    ] {
+        let mut scene = Scene::new();
+        let ended = play_review(&mut scene, async |api| {
+            api.expect(REVIEW).await.answer(201, &answer)
+        })
+        .await;
+        assert_eq!(ended.unwrap_err().reason(), "AnotherIdentity");
+        scene.assert_nothing_installed();
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_identity_that_the_api_server_never_accepts_is_not_installed() {
+    let mut scene = Scene::new();
+    let start = tokio::time::Instant::now();
+    let ended = play_review(&mut scene, async |api| {
+        while start.elapsed() < Duration::from_mins(2) {
+            api.expect(REVIEW)
+                .await
+                .refuse(401, "Unauthorized", "Unauthorized");
+        }
+    })
+    .await
+    .unwrap_err();
+    assert_eq!(
+        (ended.reason(), ended.exit()),
+        ("IdentityNotRecognised", Exit::Failure)
+    );
+    scene.assert_nothing_installed();
+}

@@ -1,0 +1,506 @@
+//! What is on disk: modes, the layout kubelet expects, and that a run which is killed anywhere is completed by the next.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::print_stderr,
+    reason = "a test that panics fails, which is what it should do; a skipped one says why"
+)]
+
+#[path = "support/authority.rs"]
+mod authority;
+#[path = "support/cluster.rs"]
+mod cluster;
+#[path = "support/machine.rs"]
+mod machine;
+
+use std::fs::{self, Permissions};
+use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+
+use rollcall_node_agent::agent::join;
+use rollcall_node_agent::certificate::{Chain, spki_of_private_key};
+use rollcall_node_agent::files::Lock;
+use rollcall_node_agent::kubeconfig;
+use rollcall_node_agent::store::Checkpoint;
+use rollcall_node_agent::{AgentError, Exit};
+
+use authority::{Authority, node_params};
+use cluster::Cluster;
+use machine::Machine;
+
+const PENDING: &str = "kubelet/pki/kubelet-client-pending.key";
+const CURRENT: &str = "kubelet/pki/kubelet-client-current.pem";
+const KUBECONFIG: &str = "etc/kubelet.conf";
+
+fn scene() -> (Arc<Cluster>, Machine) {
+    let cluster = Cluster::new();
+    let machine = Machine::new(&cluster.authority);
+    (cluster, machine)
+}
+
+/// Runs the agent on a runtime of its own, which ends with it, as a process would.
+fn run(
+    cluster: &Arc<Cluster>,
+    machine: &Machine,
+    reached: impl Fn(Checkpoint) + 'static,
+) -> Result<(), AgentError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let client = cluster.client();
+        let around = machine.around(client.clone(), client, reached);
+        join(&machine.settings, &around).await
+    })
+}
+
+/// That the identity is whole, nothing is left over, and nothing is readable by others.
+fn assert_complete(cluster: &Cluster, machine: &Machine) {
+    let names = machine.names("kubelet/pki");
+    assert_eq!(names.len(), 2, "{names:?}");
+    assert_eq!(names[1], "kubelet-client-current.pem");
+    let pem = machine.path("kubelet/pki").join(&names[0]);
+    assert_eq!(
+        fs::read_link(machine.path(CURRENT)).unwrap(),
+        pem,
+        "an absolute target"
+    );
+    assert_eq!(machine.mode(&pem), 0o600);
+    assert_eq!(machine.names("etc"), ["kubelet.conf"]);
+    assert_eq!(machine.mode(KUBECONFIG), 0o600);
+    let text = fs::read(&pem).unwrap();
+    let spki = spki_of_private_key(&text).unwrap();
+    let node = &machine.settings.node;
+    Chain::from_pem(&text)
+        .unwrap()
+        .check(&spki, node, machine::NOW.parse().unwrap())
+        .unwrap();
+    let user = kubeconfig::read(&machine.settings.kubeconfig).unwrap().user;
+    assert_eq!(
+        user.client_certificate.as_deref(),
+        machine.path(CURRENT).to_str()
+    );
+    assert_eq!(cluster.requests(), 1, "one request, and so one certificate");
+}
+
+/// The name of the certificate file: kubelet's layout `2006-01-02-15-04-05`, in local time.
+fn assert_kubelets_name(name: &str) {
+    let stamp = name
+        .strip_prefix("kubelet-client-")
+        .unwrap()
+        .strip_suffix(".pem")
+        .unwrap();
+    let shape: String = stamp
+        .chars()
+        .map(|c| if c.is_ascii_digit() { '0' } else { c })
+        .collect();
+    assert_eq!(shape, "0000-00-00-00-00-00");
+}
+
+#[test]
+fn the_identity_is_laid_out_as_kubelet_does_it() {
+    let (cluster, machine) = scene();
+    run(&cluster, &machine, |_| ()).unwrap();
+    assert_complete(&cluster, &machine);
+    assert_eq!(machine.mode("kubelet/pki"), 0o700);
+    let name = machine.names("kubelet/pki").swap_remove(0);
+    assert_kubelets_name(&name);
+    let text = fs::read_to_string(machine.path("kubelet/pki").join(name)).unwrap();
+    let order: Vec<_> = text
+        .lines()
+        .filter(|line| line.starts_with("-----BEGIN"))
+        .collect();
+    assert_eq!(
+        order,
+        ["-----BEGIN CERTIFICATE-----", "-----BEGIN PRIVATE KEY-----"]
+    );
+    assert!(
+        text.lines().all(|line| line.len() <= 64),
+        "PEM lines are at most 64 characters"
+    );
+}
+
+#[test]
+fn a_valid_identity_ends_the_agent_without_a_word_to_the_network() {
+    let (cluster, machine) = scene();
+    run(&cluster, &machine, |_| ()).unwrap();
+    let calls = cluster.calls();
+    fs::remove_file(&machine.settings.bootstrap_kubeconfig).unwrap();
+    run(&cluster, &machine, |_| ()).unwrap();
+    assert_eq!(cluster.calls(), calls);
+    assert!(
+        machine
+            .text()
+            .contains("is the identity of worker-0 already")
+    );
+    assert_complete(&cluster, &machine);
+}
+
+#[test]
+fn killed_at_any_step_the_next_run_completes_with_the_same_key_and_one_certificate() {
+    // What the last killed run printed is of no interest.
+    for stop in Checkpoint::ALL {
+        let (cluster, machine) = scene();
+        let killed = catch_unwind(AssertUnwindSafe(|| {
+            run(&cluster, &machine, move |reached| {
+                if reached == stop {
+                    std::panic::resume_unwind(Box::new("killed"));
+                }
+            })
+        }));
+        assert!(killed.is_err(), "{stop:?} was never reached");
+        run(&cluster, &machine, |_| ()).unwrap_or_else(|error| panic!("after {stop:?}: {error}"));
+        assert_complete(&cluster, &machine);
+    }
+}
+
+#[test]
+fn private_files_are_private_from_their_first_moment_whatever_the_umask() {
+    // Only this process's umask, and only to make it laxer: no other test relies on it.
+    let before = rustix::process::umask(rustix::fs::Mode::empty());
+    let (cluster, machine) = scene();
+    let folder = machine.path("");
+    let watched = folder.clone();
+    let result = run(&cluster, &machine, move |_| assert_private(&watched));
+    rustix::process::umask(before);
+    result.unwrap();
+    assert_private(&folder);
+    assert_complete(&cluster, &machine);
+}
+
+/// Every file below a folder but the ones the test made, temporary ones included.
+fn assert_private(folder: &Path) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let metadata = fs::symlink_metadata(&path).unwrap();
+        if metadata.is_dir() {
+            assert_private(&path);
+        } else if metadata.is_file() && path.file_name().unwrap() != "bootstrap.conf" {
+            assert_eq!(
+                metadata.permissions().mode() & 0o777,
+                0o600,
+                "{}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn the_key_is_on_disk_before_anybody_hears_of_it_and_is_kept_when_the_api_server_is_away() {
+    let (cluster, machine) = scene();
+    cluster.deny();
+    let denied = run(&cluster, &machine, |_| ()).unwrap_err();
+    assert_eq!(denied.exit(), Exit::Refused);
+    let key = fs::read(machine.path(PENDING)).unwrap();
+    assert_eq!(machine.mode(PENDING), 0o600);
+    run(&cluster, &machine, |_| ()).unwrap_err();
+    assert_eq!(fs::read(machine.path(PENDING)).unwrap(), key);
+    assert_eq!(
+        cluster.requests(),
+        1,
+        "the same key asks under the same name"
+    );
+}
+
+#[test]
+fn a_key_that_is_corrupt_or_was_exposed_is_set_aside() {
+    for (contents, mode, word) in [
+        ("garbage", 0o600, "corrupt"),
+        ("", 0o600, "corrupt"),
+        ("", 0o644, "exposed"),
+    ] {
+        let (cluster, machine) = scene();
+        fs::create_dir_all(machine.path("kubelet/pki")).unwrap();
+        fs::write(machine.path(PENDING), contents).unwrap();
+        fs::set_permissions(machine.path(PENDING), Permissions::from_mode(mode)).unwrap();
+        run(&cluster, &machine, |_| ()).unwrap();
+        let names = machine.names("kubelet/pki");
+        let aside = names
+            .iter()
+            .find(|name| name.contains(word))
+            .unwrap_or_else(|| panic!("{names:?}"));
+        let aside = Path::new("kubelet/pki").join(aside);
+        assert_eq!(
+            fs::read_to_string(machine.path("").join(&aside)).unwrap(),
+            contents
+        );
+        assert_eq!(machine.mode(aside), 0o600);
+    }
+}
+
+#[test]
+fn a_certificate_without_kubeconfig_only_gets_its_kubeconfig() {
+    let (cluster, machine) = scene();
+    run(&cluster, &machine, |_| ()).unwrap();
+    let calls = cluster.calls();
+    fs::remove_file(machine.path(KUBECONFIG)).unwrap();
+    run(&cluster, &machine, |_| ()).unwrap();
+    assert_eq!(cluster.calls(), calls);
+    assert_complete(&cluster, &machine);
+}
+
+/// Installs a certificate and key as kubelet would, by hand.
+fn install(machine: &Machine, certificate: &str, key: &str) {
+    fs::create_dir_all(machine.path("kubelet/pki")).unwrap();
+    fs::create_dir_all(machine.path("etc")).unwrap();
+    let pem = machine.path("kubelet/pki/kubelet-client-2025-01-01-00-00-00.pem");
+    fs::write(&pem, format!("{certificate}{key}")).unwrap();
+    symlink(&pem, machine.path(CURRENT)).unwrap();
+    let bootstrap = kubeconfig::read(&machine.settings.bootstrap_kubeconfig).unwrap();
+    let text = kubeconfig::for_kubelet(&bootstrap.cluster, &machine.path(CURRENT)).unwrap();
+    fs::write(machine.path(KUBECONFIG), text).unwrap();
+}
+
+#[test]
+fn an_identity_that_cannot_be_used_is_named_and_its_certificate_kept() {
+    let mut expired = node_params("worker-0");
+    expired.not_after = rcgen::date_time_ymd(2026, 1, 1);
+    for (params, words) in [
+        (expired, "expired at 2026-01-01"),
+        (node_params("worker-1"), "system:node:worker-1"),
+    ] {
+        let (cluster, machine) = scene();
+        let (certificate, key) = cluster.authority.certificate(&params);
+        install(&machine, &certificate, &key.serialize_pem());
+        run(&cluster, &machine, |_| ()).unwrap();
+        let text = machine.text();
+        assert!(text.contains(words), "{text}");
+        let names = machine.names("kubelet/pki");
+        assert!(
+            names.contains(&"kubelet-client-2025-01-01-00-00-00.pem".to_owned()),
+            "{names:?}"
+        );
+        assert_eq!(names.len(), 3, "{names:?}");
+    }
+}
+
+#[test]
+fn a_certificate_whose_key_is_another_one_is_no_identity() {
+    let (cluster, machine) = scene();
+    let (certificate, _) = cluster.authority.certificate(&node_params("worker-0"));
+    install(
+        &machine,
+        &certificate,
+        &rcgen::KeyPair::generate().unwrap().serialize_pem(),
+    );
+    run(&cluster, &machine, |_| ()).unwrap();
+    assert!(machine.text().contains("another key"), "{}", machine.text());
+    assert_eq!(cluster.requests(), 1);
+}
+
+#[test]
+fn an_identity_that_kubelet_renewed_is_left_alone() {
+    // Kubelet writes its keys in SEC 1, which rcgen does not; openssl made this one.
+    let (cluster, machine) = scene();
+    let Ok(output) = std::process::Command::new("openssl")
+        .args(["ecparam", "-genkey", "-noout", "-name", "prime256v1"])
+        .output()
+    else {
+        eprintln!("skipped: there is no openssl here to make a SEC 1 key with");
+        return;
+    };
+    let sec1 = String::from_utf8(output.stdout).unwrap();
+    assert!(sec1.contains("BEGIN EC PRIVATE KEY"), "{sec1}");
+    let spki = spki_of_private_key(sec1.as_bytes()).unwrap();
+    let certificate = cluster.authority.sign_key(&spki, &node_params("worker-0"));
+    install(&machine, &certificate, &sec1);
+    run(&cluster, &machine, |_| ()).unwrap();
+    assert_eq!(cluster.calls(), 0);
+}
+
+#[test]
+fn a_kubeconfig_that_is_replaced_stays_under_another_name() {
+    let (cluster, machine) = scene();
+    fs::create_dir_all(machine.path("etc")).unwrap();
+    fs::write(machine.path(KUBECONFIG), "not: [a kubeconfig").unwrap();
+    run(&cluster, &machine, |_| ()).unwrap();
+    let names = machine.names("etc");
+    assert_eq!(
+        names,
+        ["kubelet.conf", "kubelet.conf.replaced-20261123T120000Z"]
+    );
+    let kept = fs::read_to_string(machine.path("etc").join(&names[1])).unwrap();
+    assert_eq!(kept, "not: [a kubeconfig");
+}
+
+#[test]
+fn a_regular_file_at_a_symlinks_place_ends_the_agent_and_is_left_alone() {
+    for name in ["kubelet-client-current.pem", "kubelet-client-updated.pem"] {
+        let (cluster, machine) = scene();
+        fs::create_dir_all(machine.path("kubelet/pki")).unwrap();
+        let file = machine.path("kubelet/pki").join(name);
+        fs::write(&file, "somebody's").unwrap();
+        let error = run(&cluster, &machine, |_| ()).unwrap_err();
+        assert_eq!((error.exit(), error.reason()), (Exit::Disk, "NotASymlink"));
+        assert!(
+            error.to_string().contains(file.to_str().unwrap()),
+            "{error}"
+        );
+        assert_eq!(fs::read_to_string(&file).unwrap(), "somebody's");
+        assert_eq!(machine.names("etc"), Vec::<String>::new());
+    }
+}
+
+#[test]
+fn two_agents_do_not_work_on_one_folder() {
+    let (cluster, machine) = scene();
+    fs::create_dir_all(machine.path("kubelet/pki")).unwrap();
+    let held = Lock::acquire(&machine.settings.cert_dir).unwrap();
+    assert!(held.is_some());
+    let error = run(&cluster, &machine, |_| ()).unwrap_err();
+    assert_eq!((error.exit(), error.reason()), (Exit::GaveUp, "Locked"));
+    drop(held);
+    run(&cluster, &machine, |_| ()).unwrap();
+}
+
+/// Runs a test in a file system of its own that `mount` makes, if this process may mount.
+fn mounted(options: &str, test: impl FnOnce(&Path)) {
+    let folder = tempfile::tempdir().unwrap();
+    let mount = |arguments: &[&str]| {
+        std::process::Command::new("mount")
+            .args(arguments)
+            .arg(folder.path())
+            .output()
+    };
+    match mount(&["-t", "tmpfs", "-o", options, "rollcall-test"]) {
+        Ok(output) if output.status.success() => {}
+        Ok(output) => {
+            let why = String::from_utf8_lossy(&output.stderr).into_owned();
+            eprintln!("skipped: cannot mount a tmpfs here: {why}");
+            return;
+        }
+        Err(error) => {
+            eprintln!("skipped: cannot run mount: {error}");
+            return;
+        }
+    }
+    let result = catch_unwind(AssertUnwindSafe(|| test(folder.path())));
+    let unmounted = std::process::Command::new("umount")
+        .arg(folder.path())
+        .status()
+        .unwrap();
+    assert!(unmounted.success());
+    if let Err(panic) = result {
+        std::panic::resume_unwind(panic);
+    }
+}
+
+#[test]
+fn a_full_disk_ends_the_agent_with_one_sentence_and_nothing_half_written() {
+    mounted("size=64k", |full| {
+        let (cluster, mut machine) = scene();
+        machine.settings.cert_dir = full.join("pki");
+        fs::create_dir(full.join("pki")).unwrap();
+        fs::write(full.join("ballast"), vec![0; 1 << 20]).unwrap_err();
+        let error = run(&cluster, &machine, |_| ()).unwrap_err();
+        assert_eq!((error.exit(), error.reason()), (Exit::Disk, "DiskFailed"));
+        let sentence = error.to_string();
+        assert!(
+            sentence.contains("kubelet-client-pending.key"),
+            "{sentence}"
+        );
+        assert!(
+            sentence.contains("No space left") && sentence.contains("make room"),
+            "{sentence}"
+        );
+        assert_eq!(
+            fs::read_dir(full.join("pki")).unwrap().count(),
+            0,
+            "no temporary file is left"
+        );
+        assert_eq!(
+            cluster.calls(),
+            0,
+            "nobody was asked with a key that is not on disk"
+        );
+        fs::remove_file(full.join("ballast")).unwrap();
+        run(&cluster, &machine, |_| ()).unwrap();
+    });
+}
+
+#[test]
+fn a_disk_that_is_full_when_the_certificate_comes_keeps_the_key() {
+    mounted("size=64k", |full| {
+        let (cluster, mut machine) = scene();
+        machine.settings.cert_dir = full.join("pki");
+        let ballast = full.join("ballast");
+        cluster.when_asked(move || {
+            fs::write(&ballast, vec![0; 1 << 20]).unwrap_err();
+        });
+        let error = run(&cluster, &machine, |_| ()).unwrap_err();
+        assert_eq!(error.exit(), Exit::Disk);
+        let names: Vec<_> = fs::read_dir(full.join("pki"))
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name())
+            .collect();
+        assert_eq!(names, ["kubelet-client-pending.key"]);
+        fs::remove_file(full.join("ballast")).unwrap();
+        run(&cluster, &machine, |_| ()).unwrap();
+        assert_eq!(cluster.requests(), 1);
+    });
+}
+
+#[test]
+fn a_read_only_disk_ends_the_agent_with_one_sentence() {
+    mounted("size=64k,ro", |read_only| {
+        let (cluster, mut machine) = scene();
+        for folder in [read_only.join("pki"), read_only.to_owned()] {
+            machine.settings.cert_dir = folder;
+            let error = run(&cluster, &machine, |_| ()).unwrap_err();
+            assert_eq!(error.exit(), Exit::Disk);
+            let sentence = error.to_string();
+            assert!(
+                sentence.contains("Read-only") && sentence.contains("mount it writable"),
+                "{sentence}"
+            );
+            assert!(sentence.contains(read_only.to_str().unwrap()), "{sentence}");
+        }
+        assert_eq!(cluster.calls(), 0);
+    });
+}
+
+#[test]
+fn a_certificate_that_is_not_valid_yet_waits_for_the_clock_instead_of_asking_for_another() {
+    let (cluster, machine) = scene();
+    let mut params = node_params("worker-0");
+    params.not_before = rcgen::date_time_ymd(2027, 1, 1);
+    let (certificate, key) = cluster.authority.certificate(&params);
+    install(&machine, &certificate, &key.serialize_pem());
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let client = cluster.client();
+        let around = machine.around(client.clone(), client, |_| ());
+        let waiting = join(&machine.settings, &around);
+        let minute = std::time::Duration::from_mins(1);
+        assert!(tokio::time::timeout(minute, waiting).await.is_err());
+    });
+    let text = machine.text();
+    assert_eq!(text.lines().count(), 1, "{text}");
+    assert!(
+        text.contains("2027-01-01") && text.contains(machine::NOW) && text.contains("behind"),
+        "{text}"
+    );
+    assert_eq!(cluster.calls(), 0);
+}
+
+#[test]
+fn authorities_of_the_same_name_are_told_apart() {
+    let (cluster, _) = scene();
+    let (certificate, _) = cluster.authority.certificate(&node_params("worker-0"));
+    let chain = Chain::from_pem(certificate.as_bytes()).unwrap();
+    let leads = |authority: &Authority| {
+        let pem = authority.pem();
+        let authorities = rollcall_node_agent::certificate::certificates(pem.as_bytes()).unwrap();
+        chain.leads_to(&authorities, machine::NOW.parse().unwrap())
+    };
+    assert!(leads(&cluster.authority));
+    assert!(!leads(&Authority::new()));
+}

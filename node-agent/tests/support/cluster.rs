@@ -1,0 +1,121 @@
+//! A cluster in memory: it keeps the requests it is given and signs each at once, or denies it.
+
+use std::collections::BTreeMap;
+use std::convert::Infallible;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::{Method, Request, Response};
+use kube::Client;
+use kube::client::Body;
+use serde_json::{Value, json};
+
+use crate::authority::Authority;
+use crate::machine::NOW;
+
+type Hook = Box<dyn Fn() + Send + Sync>;
+
+pub(crate) struct Cluster {
+    pub(crate) authority: Authority,
+    calls: AtomicUsize,
+    denies: AtomicBool,
+    requests: Mutex<BTreeMap<String, Value>>,
+    when_asked: Mutex<Option<Hook>>,
+}
+
+impl Cluster {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(Self {
+            authority: Authority::new(),
+            calls: AtomicUsize::new(0),
+            denies: AtomicBool::new(false),
+            requests: Mutex::default(),
+            when_asked: Mutex::default(),
+        })
+    }
+
+    /// From now on every request is denied.
+    pub(crate) fn deny(&self) {
+        self.denies.store(true, Ordering::Relaxed);
+    }
+
+    /// Does something, once, before the next call is answered.
+    pub(crate) fn when_asked(&self, hook: impl Fn() + Send + Sync + 'static) {
+        *self.when_asked.lock().unwrap() = Some(Box::new(hook));
+    }
+
+    /// How many calls there were.
+    pub(crate) fn calls(&self) -> usize {
+        self.calls.load(Ordering::Relaxed)
+    }
+
+    /// How many requests were filed.
+    pub(crate) fn requests(&self) -> usize {
+        self.requests.lock().unwrap().len()
+    }
+
+    pub(crate) fn client(self: &Arc<Self>) -> Client {
+        let cluster = Arc::clone(self);
+        let service = tower::service_fn(move |request: Request<Body>| {
+            let cluster = Arc::clone(&cluster);
+            async move {
+                let (parts, body) = request.into_parts();
+                let body = body.collect_bytes().await.unwrap();
+                let (code, answer) = cluster.answer(&parts.method, parts.uri.path(), &body);
+                let body = Body::from(answer.to_string().into_bytes());
+                Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
+            }
+        });
+        Client::new(service, "default")
+    }
+
+    fn answer(&self, method: &Method, path: &str, body: &[u8]) -> (u16, Value) {
+        self.calls.fetch_add(1, Ordering::Relaxed);
+        if let Some(hook) = self.when_asked.lock().unwrap().take() {
+            hook();
+        }
+        let mut requests = self.requests.lock().unwrap();
+        if method == Method::GET {
+            let name = path.rsplit('/').next().unwrap();
+            return match requests.get(name) {
+                Some(request) => (200, request.clone()),
+                None => (
+                    404,
+                    json!({ "kind": "Status", "reason": "NotFound", "code": 404 }),
+                ),
+            };
+        }
+        let request: Value = serde_json::from_slice(body).unwrap();
+        let name = request["metadata"]["name"].as_str().unwrap().to_owned();
+        if requests.contains_key(&name) {
+            return (
+                409,
+                json!({ "kind": "Status", "reason": "AlreadyExists", "code": 409 }),
+            );
+        }
+        let request = self.decide(request);
+        requests.insert(name, request.clone());
+        (201, request)
+    }
+
+    fn decide(&self, mut request: Value) -> Value {
+        let verdict = if self.denies.load(Ordering::Relaxed) {
+            "Denied"
+        } else {
+            "Approved"
+        };
+        request["metadata"]["creationTimestamp"] = NOW.into();
+        request["metadata"]["resourceVersion"] = "1".into();
+        request["status"]["conditions"] = json!([{ "type": verdict, "status": "True" }]);
+        if verdict == "Approved" {
+            let pem = STANDARD
+                .decode(request["spec"]["request"].as_str().unwrap())
+                .unwrap();
+            let certificate = self.authority.sign(&pem, "worker-0", |_| ());
+            request["status"]["certificate"] = STANDARD.encode(certificate).into();
+        }
+        request
+    }
+}
