@@ -9,7 +9,7 @@ use k8s_openapi::ByteString;
 use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestSpec,
 };
-use kube::api::{Api, ObjectMeta, PostParams, WatchEvent, WatchParams};
+use kube::api::{Api, ListParams, ObjectMeta, PostParams, WatchEvent, WatchParams};
 use kube::core::Status;
 use rollcall_csr::{NodeName, Signer, request_name};
 use tokio::time::Instant;
@@ -83,6 +83,10 @@ impl Requests {
         }
     }
 
+    fn selector(&self, attempt: u32) -> String {
+        format!("metadata.name={}", self.name(attempt))
+    }
+
     /// Files the request.
     pub async fn create(&mut self, attempt: u32) -> Event {
         let signer = Signer::KubeApiserverClientKubelet;
@@ -108,13 +112,20 @@ impl Requests {
         }
     }
 
-    /// Reads the request.
+    /// Reads the request, as a list of one. The version of a list is the server's present one; the version of the
+    /// request itself can be from before the server's start, and watching from there would be refused for ever.
     pub async fn read(&mut self, attempt: u32) -> Event {
         self.watch = None;
-        match limited(self.api.get(&self.name(attempt))).await {
-            Ok(request) => Event::Observed(self.seen(&request)),
-            // Only the API server's own answer counts: a load balancer says 404, too.
-            Err(Failure::Status(status)) if status.reason == "NotFound" => Event::Gone,
+        let params = ListParams::default().fields(&self.selector(attempt));
+        match limited(self.api.list(&params)).await {
+            Ok(list) => match list.items.first() {
+                Some(request) => {
+                    let seen = self.seen(request);
+                    self.version = list.metadata.resource_version.unwrap_or_default();
+                    Event::Observed(seen)
+                }
+                None => Event::Gone,
+            },
             Err(failure) => Event::Faulted(failure.into_fault()),
         }
     }
@@ -161,9 +172,8 @@ impl Requests {
     }
 
     async fn open(&self, attempt: u32) -> Result<Watch, Event> {
-        let selector = format!("metadata.name={}", self.name(attempt));
         let params = WatchParams::default()
-            .fields(&selector)
+            .fields(&self.selector(attempt))
             .timeout(WATCH_SECONDS);
         match limited(self.api.watch(&params, &self.version)).await {
             Ok(watch) => Ok(Box::pin(watch)),
@@ -172,6 +182,7 @@ impl Requests {
         }
     }
 
+    /// What matters of the request; a watch that begins later begins after it.
     fn seen(&mut self, request: &CertificateSigningRequest) -> Seen {
         self.version = request
             .metadata

@@ -204,8 +204,9 @@ async fn a_request_left_by_an_earlier_run_is_adopted() {
             let object = stored(&call.body, "7");
             call.refuse(409, "AlreadyExists", "exists");
             let call = api.expect(ANY).await;
-            assert!(call.line.ends_with(&name_of(&object)), "{}", call.line);
-            call.answer(200, &scene.issue(&object));
+            let selector = format!("?&fieldSelector=metadata.name%3D{}", name_of(&object));
+            assert!(call.line.ends_with(&selector), "{}", call.line);
+            call.list("8", &[&scene.issue(&object)]);
         })
         .await;
     assert!(ended.is_ok(), "{ended:?}");
@@ -241,7 +242,7 @@ async fn a_request_of_that_name_for_another_key_or_purpose_is_never_adopted() {
                 object["spec"][field] = value;
                 let first = name_of(&object);
                 call.refuse(409, "AlreadyExists", "exists");
-                api.expect(ANY).await.answer(200, &object);
+                api.expect(ANY).await.list("50", &[&object]);
                 let call = api.expect(COLLECTION).await;
                 assert_eq!(
                     call.body["metadata"]["name"],
@@ -312,23 +313,21 @@ async fn a_watch_that_is_too_old_closed_or_broken_goes_on_from_a_fresh_read() {
     let scene = Scene::new();
     let ended = scene
         .play(async |api| {
-            let mut object = file(api).await;
+            let object = file(api).await;
             let gone = status(410, "Expired", "too old resource version");
             // In an open watch, as the answer to opening one, and by closing it.
             api.expect(ANY).await.open().send("ERROR", &gone);
-            object["metadata"]["resourceVersion"] = "20".into();
-            api.expect(ANY).await.answer(200, &object);
+            api.expect(ANY).await.list("20", &[&object]);
             let watch = api.expect(ANY).await;
             assert!(watch.line.contains("resourceVersion=20"), "{}", watch.line);
             watch.answer(410, &gone);
-            object["metadata"]["resourceVersion"] = "30".into();
-            api.expect(ANY).await.answer(200, &object);
+            api.expect(ANY).await.list("30", &[&object]);
             let watch = api.expect(ANY).await;
             assert!(watch.line.contains("resourceVersion=30"), "{}", watch.line);
             drop(watch.open());
-            api.expect(ANY).await.answer(200, &object);
+            api.expect(ANY).await.list("50", &[&object]);
             api.expect(ANY).await.disconnect();
-            api.expect(ANY).await.answer(200, &object);
+            api.expect(ANY).await.list("50", &[&object]);
             api.expect(ANY)
                 .await
                 .open()
@@ -348,7 +347,7 @@ async fn a_watch_whose_connection_died_silently_is_given_up_after_a_minute() {
             let before = tokio::time::Instant::now();
             let read = api.expect(ANY).await;
             assert_eq!(before.elapsed().as_secs(), 65);
-            read.answer(200, &scene.issue(&object));
+            read.list("50", &[&scene.issue(&object)]);
             drop(dead);
         })
         .await;
@@ -362,7 +361,7 @@ async fn a_deletion_that_no_watch_saw_is_noticed_by_the_read() {
         .play(async |api| {
             let object = file(api).await;
             drop(api.expect(ANY).await.open());
-            api.expect(ANY).await.refuse(404, "NotFound", "not found");
+            api.expect(ANY).await.list("50", &[]);
             let again = file(api).await;
             assert_eq!(name_of(&again), format!("{}-1", name_of(&object)));
             api.expect(ANY)
@@ -384,7 +383,7 @@ async fn a_load_balancers_404_is_not_taken_for_a_deletion() {
             api.expect(ANY)
                 .await
                 .answer_text(404, "<html>no such service</html>");
-            api.expect(ANY).await.answer(200, &scene.issue(&object));
+            api.expect(ANY).await.list("50", &[&scene.issue(&object)]);
         })
         .await;
     assert!(ended.is_ok(), "{ended:?}");
@@ -412,7 +411,7 @@ async fn a_pending_request_is_replaced_after_ten_minutes() {
                 if call.line.contains("watch=true") {
                     watches.push(call.open());
                 } else {
-                    call.answer(200, &object);
+                    call.list("50", &[&object]);
                 }
             };
             assert_eq!(start.elapsed().as_secs(), 600);
@@ -564,7 +563,7 @@ async fn errors_and_silence_are_waited_out_with_growing_pauses() {
             drop(silent);
             let object = stored(&call.body, "5");
             call.refuse(409, "AlreadyExists", "exists");
-            api.expect(ANY).await.answer(200, &scene.issue(&object));
+            api.expect(ANY).await.list("50", &[&scene.issue(&object)]);
             assert!(
                 start.elapsed() < Duration::from_secs(25),
                 "{:?}",

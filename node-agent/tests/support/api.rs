@@ -103,6 +103,15 @@ impl Call {
         self.answer(code, &status(code, reason, message));
     }
 
+    /// Answers a read: a list of these at this version.
+    pub(crate) fn list(self, version: &str, items: &[&Value]) {
+        let kind = "CertificateSigningRequestList";
+        let api_version = "certificates.k8s.io/v1";
+        let metadata = json!({ "resourceVersion": version });
+        let list = json!({ "kind": kind, "apiVersion": api_version, "metadata": metadata, "items": items });
+        self.answer(200, &list);
+    }
+
     /// Opens a watch; it ends when the returned value is dropped.
     pub(crate) fn open(self) -> Watch {
         let (sender, receiver) = unbounded();

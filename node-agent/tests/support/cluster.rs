@@ -63,7 +63,7 @@ impl Cluster {
             async move {
                 let (parts, body) = request.into_parts();
                 let body = body.collect_bytes().await.unwrap();
-                let (code, answer) = cluster.answer(&parts.method, parts.uri.path(), &body);
+                let (code, answer) = cluster.answer(&parts.method, &parts.uri.to_string(), &body);
                 let body = Body::from(answer.to_string().into_bytes());
                 Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
             }
@@ -71,21 +71,22 @@ impl Cluster {
         Client::new(service, "default")
     }
 
-    fn answer(&self, method: &Method, path: &str, body: &[u8]) -> (u16, Value) {
+    fn answer(&self, method: &Method, uri: &str, body: &[u8]) -> (u16, Value) {
         self.calls.fetch_add(1, Ordering::Relaxed);
         if let Some(hook) = self.when_asked.lock().unwrap().take() {
             hook();
         }
         let mut requests = self.requests.lock().unwrap();
         if method == Method::GET {
-            let name = path.rsplit('/').next().unwrap();
-            return match requests.get(name) {
-                Some(request) => (200, request.clone()),
-                None => (
-                    404,
-                    json!({ "kind": "Status", "reason": "NotFound", "code": 404 }),
-                ),
-            };
+            let found: Vec<_> = requests
+                .iter()
+                .filter(|(name, _)| uri.contains(*name))
+                .map(|(_, it)| it)
+                .collect();
+            return (
+                200,
+                json!({ "metadata": { "resourceVersion": "1" }, "items": found }),
+            );
         }
         let request: Value = serde_json::from_slice(body).unwrap();
         let name = request["metadata"]["name"].as_str().unwrap().to_owned();
