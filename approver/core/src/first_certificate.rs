@@ -1,5 +1,7 @@
 //! Path 1: the first certificate of a machine, asked for through a bootstrapper.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use rollcall_csr::{KeyHash, NodeName};
 
@@ -240,20 +242,19 @@ fn check_claims(request: &Request, claims: &[Claim], policy: &Policy, now: Times
     if claims.iter().any(|claim| Some(claim.key) == key) {
         return Claimed::Free;
     }
+    let keys = claims.iter().map(|claim| claim.key);
+    let issued = keys.collect::<BTreeSet<KeyHash>>().len();
     let message = format!(
-        "a certificate was approved at {} for another key ({}), {} of at most {}, and its Node has not appeared",
-        last.approved_at,
-        last.key,
-        claims.len(),
-        policy.max_issues
+        "a certificate was approved at {} for another key ({}), {issued} of at most {}, and its Node has not appeared",
+        last.approved_at, last.key, policy.max_issues
     );
     let free_at = last.approved_at.checked_add(policy.reissue_after).ok();
     match free_at {
-        Some(at) if claims.len() < policy.max_issues && at <= now => {
+        Some(at) if issued < policy.max_issues && at <= now => {
             Claimed::Again(Finding::new(Reason::Reissued, message))
         }
         at => {
-            let until = at.filter(|_| claims.len() < policy.max_issues);
+            let until = at.filter(|_| issued < policy.max_issues);
             Claimed::Taken(Finding::new(Reason::AlreadyIssued, message), until)
         }
     }
