@@ -158,7 +158,8 @@ impl Cluster {
         ))
     }
 
-    /// A write ended. Returns the requests to judge again.
+    /// A write ended. Returns the other requests to judge again; the request itself is left to the caller, who knows how
+    /// long to wait before the next try.
     pub fn settle(&mut self, uid: &RequestUid, settlement: Settlement) -> BTreeSet<RequestUid> {
         let claim = self.in_flight.remove(uid).flatten();
         match (settlement, claim) {
@@ -170,7 +171,9 @@ impl Cluster {
             (Settlement::Undone, Some(claim)) if !self.uncertain.contains(uid) => {
                 self.claims.remove(&claim.machine, uid);
                 let name = self.requests.get(uid).and_then(Request::node_name);
-                self.pending_under(&name.into_iter().collect())
+                let mut woken = self.pending_under(&name.into_iter().collect());
+                woken.remove(uid);
+                woken
             }
             (Settlement::Undone | Settlement::Unknown | Settlement::Written, _) => BTreeSet::new(),
         }
