@@ -162,7 +162,7 @@ impl Cluster {
     /// long to wait before the next try.
     pub fn settle(&mut self, uid: &RequestUid, settlement: Settlement) -> BTreeSet<RequestUid> {
         let claim = self.in_flight.remove(uid).flatten();
-        match (settlement, claim) {
+        let woken = match (settlement, claim) {
             (Settlement::Unknown, Some(_)) => {
                 self.uncertain.insert(uid.clone());
                 BTreeSet::new()
@@ -176,7 +176,11 @@ impl Cluster {
                 woken
             }
             (Settlement::Undone | Settlement::Unknown | Settlement::Written, _) => BTreeSet::new(),
+        };
+        if !self.requests.contains_key(uid) {
+            self.uncertain.remove(uid);
         }
+        woken
     }
 
     /// Takes out the requests whose time has come.
@@ -348,7 +352,10 @@ impl Cluster {
     /// Drops a request; if it was approved, its claim stays with the Machine.
     fn remove_request(&mut self, uid: &RequestUid) -> BTreeSet<RequestUid> {
         self.timers.set(uid, None);
-        self.uncertain.remove(uid);
+        // While a write is under way, its answer may say that nothing was done, and mean itself but not an earlier one.
+        if !self.in_flight.contains_key(uid) {
+            self.uncertain.remove(uid);
+        }
         let Some(request) = self.requests.remove(uid) else {
             return BTreeSet::new();
         };
