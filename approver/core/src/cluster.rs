@@ -170,8 +170,9 @@ impl Cluster {
             // An earlier write whose end nobody knows may still have spent the Machine.
             (Settlement::Undone, Some(claim)) if !self.uncertain.contains(uid) => {
                 self.claims.remove(&claim.machine, uid);
-                let name = self.requests.get(uid).and_then(Request::node_name);
-                let mut woken = self.pending_under(&name.into_iter().collect());
+                let machine = self.roll.machine(&claim.machine);
+                let names = machine.map(|machine| self.roll.names_of(machine));
+                let mut woken = self.pending_under(&names.unwrap_or_default());
                 woken.remove(uid);
                 woken
             }
