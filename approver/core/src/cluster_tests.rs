@@ -1,1 +1,312 @@
+//! Which requests a change wakes, what a full list removes, and what is told while a write is under way.
 
+use jiff::SignedDuration;
+
+use super::*;
+use crate::fixtures::{
+    Asked, NAMESPACE, at, machine, node, reasons, registered, request, request_uid,
+};
+use crate::{Address, Reason};
+
+/// A cluster in which every fact is known to be complete.
+fn cluster() -> Cluster {
+    Cluster::new(Policy::default(), [])
+}
+
+fn uids(names: &[&str]) -> BTreeSet<RequestUid> {
+    names.iter().map(|name| request_uid(name)).collect()
+}
+
+fn put(cluster: &mut Cluster, request: Request) -> BTreeSet<RequestUid> {
+    cluster.apply(Change::Request(Box::new(request)), at(61))
+}
+
+fn put_machine(cluster: &mut Cluster, machine: Machine) -> BTreeSet<RequestUid> {
+    cluster.apply(Change::Machine(Box::new(machine)), at(61))
+}
+
+/// Two requests that wait for two Machines which are not there yet.
+fn waiting() -> Cluster {
+    let mut cluster = cluster();
+    for name in ["worker-0", "worker-1"] {
+        let csr = name.replace("worker", "csr");
+        assert_eq!(
+            put(&mut cluster, request(&csr, name, 0)),
+            uids(&[csr.as_str()])
+        );
+        let decision = cluster.judge(&request_uid(&csr), at(61)).unwrap();
+        assert_eq!(decision.reason(), Reason::MachineNotFound);
+    }
+    cluster
+}
+
+fn judge(cluster: &mut Cluster, name: &str, now: Timestamp) -> (&'static str, Vec<Reason>) {
+    let decision = cluster.judge(&request_uid(name), now).unwrap();
+    (decision.verdict().as_str(), reasons(&decision))
+}
+
+#[test]
+fn a_machine_wakes_the_requests_for_its_name_and_no_others() {
+    let mut cluster = waiting();
+    let woken = put_machine(&mut cluster, machine("m-0", "worker-0"));
+    assert_eq!(woken, uids(&["csr-0"]));
+    assert_eq!(
+        judge(&mut cluster, "csr-0", at(62)),
+        ("approve", vec![Reason::FirstCertificate])
+    );
+}
+
+#[test]
+fn addresses_that_come_late_wake_the_request() {
+    let mut cluster = waiting();
+    let mut record = machine("m-0", "worker-0");
+    let addresses = std::mem::take(&mut record.addresses);
+    assert_eq!(put_machine(&mut cluster, record.clone()), uids(&[]));
+    record.addresses = addresses;
+    assert_eq!(put_machine(&mut cluster, record.clone()), uids(&["csr-0"]));
+    // The same news again wakes nothing; news that change nothing for the name do.
+    assert_eq!(put_machine(&mut cluster, record.clone()), uids(&[]));
+    record.phase = Some("Provisioning".to_owned());
+    assert_eq!(put_machine(&mut cluster, record), uids(&["csr-0"]));
+}
+
+#[test]
+fn an_address_that_moves_wakes_both_names() {
+    let mut cluster = waiting();
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    let woken = put_machine(&mut cluster, machine("m-0", "worker-1"));
+    assert_eq!(woken, uids(&["csr-0", "csr-1"]));
+    // A second owner of one name holds it.
+    let mut second = machine("m-1", "worker-1");
+    second.addresses.push(Address::Hostname(node("elsewhere")));
+    assert_eq!(put_machine(&mut cluster, second), uids(&["csr-1"]));
+    let held = judge(&mut cluster, "csr-1", at(62));
+    assert_eq!(held, ("hold", vec![Reason::MachineAmbiguous]));
+}
+
+#[test]
+fn a_node_that_is_deleted_wakes_the_request_for_its_name() {
+    let mut cluster = waiting();
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    let exists = Change::Node(node("worker-0"), registered());
+    assert_eq!(cluster.apply(exists.clone(), at(61)), uids(&["csr-0"]));
+    assert_eq!(cluster.apply(exists, at(61)), uids(&[]));
+    assert_eq!(
+        judge(&mut cluster, "csr-0", at(62)),
+        ("hold", vec![Reason::NodeExists])
+    );
+    let gone = Change::NodeGone(node("worker-0"));
+    assert_eq!(cluster.apply(gone.clone(), at(63)), uids(&["csr-0"]));
+    assert_eq!(cluster.apply(gone, at(63)), uids(&[]));
+    assert_eq!(
+        judge(&mut cluster, "csr-0", at(63)),
+        ("approve", vec![Reason::FirstCertificate])
+    );
+}
+
+#[test]
+fn a_machine_that_is_deleted_wakes_its_request() {
+    let mut cluster = waiting();
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    let gone = Change::MachineGone(MachineUid("m-0".to_owned()));
+    assert_eq!(cluster.apply(gone, at(61)), uids(&["csr-0"]));
+    assert_eq!(
+        judge(&mut cluster, "csr-0", at(62)),
+        ("hold", vec![Reason::MachineNotFound])
+    );
+}
+
+#[test]
+fn the_older_request_is_woken_when_the_newer_one_goes() {
+    let mut cluster = cluster();
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    put(&mut cluster, request("csr-0", "worker-0", 0));
+    let newer = Request {
+        created_at: at(61),
+        ..request("csr-9", "worker-0", 1)
+    };
+    assert_eq!(put(&mut cluster, newer), uids(&["csr-0", "csr-9"]));
+    assert_eq!(
+        judge(&mut cluster, "csr-0", at(62)),
+        ("hold", vec![Reason::Superseded])
+    );
+    let gone = Change::RequestGone(request_uid("csr-9"));
+    assert_eq!(cluster.apply(gone, at(62)), uids(&["csr-0"]));
+    assert_eq!(
+        judge(&mut cluster, "csr-0", at(62)),
+        ("approve", vec![Reason::FirstCertificate])
+    );
+}
+
+#[test]
+fn a_request_for_another_signer_is_no_rival() {
+    let mut cluster = cluster();
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    put(&mut cluster, request("csr-0", "worker-0", 0));
+    let serving = Request {
+        created_at: at(61),
+        signer: Signer::KubeletServing,
+        ..request("csr-9", "worker-0", 1)
+    };
+    put(&mut cluster, serving);
+    assert_eq!(judge(&mut cluster, "csr-0", at(62)).0, "approve");
+    assert_eq!(
+        judge(&mut cluster, "csr-9", at(62)),
+        ("ignore", vec![Reason::SignerNotServed])
+    );
+}
+
+#[test]
+fn a_feed_that_is_complete_wakes_everything_once() {
+    let mut cluster = Cluster::new(Policy::default(), [Feed::Nodes]);
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    put(&mut cluster, request("csr-0", "worker-0", 0));
+    put(&mut cluster, request("csr-1", "worker-1", 0));
+    assert_eq!(
+        judge(&mut cluster, "csr-0", at(62)),
+        ("hold", vec![Reason::FactsStale])
+    );
+    let synced = Change::Synced(Feed::Nodes);
+    assert_eq!(
+        cluster.apply(synced.clone(), at(62)),
+        uids(&["csr-0", "csr-1"])
+    );
+    assert_eq!(cluster.apply(synced, at(62)), uids(&[]));
+    assert_eq!(judge(&mut cluster, "csr-0", at(62)).0, "approve");
+}
+
+#[test]
+fn facts_of_a_lost_feed_are_used_for_a_while_only() {
+    let mut cluster = Cluster::new(Policy::default(), [Feed::Nodes]);
+    cluster.apply(Change::Synced(Feed::Nodes), at(0));
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    put(&mut cluster, request("csr-0", "worker-0", 0));
+    assert_eq!(cluster.apply(Change::Lost(Feed::Nodes), at(100)), uids(&[]));
+    let verdict = |cluster: &Cluster, now| {
+        let decision = cluster.preview(&request_uid("csr-0"), now).unwrap();
+        decision.reason()
+    };
+    assert_eq!(verdict(&cluster, at(160)), Reason::FirstCertificate);
+    assert_eq!(verdict(&cluster, at(161)), Reason::FactsStale);
+    let woken = cluster.apply(Change::Synced(Feed::Nodes), at(162));
+    assert_eq!(woken, uids(&["csr-0"]));
+    assert_eq!(verdict(&cluster, at(162)), Reason::FirstCertificate);
+}
+
+#[test]
+fn a_full_list_of_machines_removes_what_is_missing_in_its_namespace_only() {
+    let mut cluster = waiting();
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    let mut elsewhere = machine("m-1", "worker-1");
+    elsewhere.reference.namespace = "elsewhere".to_owned();
+    put_machine(&mut cluster, elsewhere);
+    let kept = HashSet::from([MachineUid("m-0".to_owned())]);
+    let list = Change::MachineList(Source::OpenShift, NAMESPACE.to_owned(), kept);
+    assert_eq!(cluster.apply(list, at(61)), uids(&[]));
+    assert_eq!(cluster.roll().len(), 2);
+    let empty = Change::MachineList(Source::OpenShift, NAMESPACE.to_owned(), HashSet::new());
+    assert_eq!(cluster.apply(empty, at(61)), uids(&["csr-0"]));
+    let empty = Change::MachineList(Source::OpenShift, "elsewhere".to_owned(), HashSet::new());
+    assert_eq!(cluster.apply(empty, at(61)), uids(&["csr-1"]));
+    assert!(cluster.roll().is_empty());
+}
+
+#[test]
+fn a_full_list_of_nodes_removes_what_is_missing() {
+    let mut cluster = waiting();
+    for name in ["worker-0", "worker-1"] {
+        cluster.apply(Change::Node(node(name), registered()), at(61));
+    }
+    let list = Change::NodeList(HashSet::from([node("worker-1")]));
+    assert_eq!(cluster.apply(list, at(61)), uids(&["csr-0"]));
+    let held = |name| {
+        let decision = cluster.preview(&request_uid(name), at(61)).unwrap();
+        reasons(&decision)
+    };
+    assert_eq!(held("csr-0"), [Reason::MachineNotFound]);
+    assert_eq!(held("csr-1"), [Reason::MachineNotFound, Reason::NodeExists]);
+}
+
+#[test]
+fn a_full_list_of_requests_removes_what_is_missing_for_its_signer_only() {
+    let mut cluster = waiting();
+    let serving = Request {
+        signer: Signer::KubeletServing,
+        ..request("csr-2", "worker-0", 0)
+    };
+    put(&mut cluster, serving);
+    let signer = Signer::KubeApiserverClientKubelet;
+    let kept = HashSet::from([request_uid("csr-1")]);
+    // The one that is gone was known under the same name as the serving request, which is judged again.
+    let woken = cluster.apply(Change::RequestList(signer, kept), at(61));
+    assert_eq!(woken, uids(&["csr-2"]));
+    let left: BTreeSet<RequestUid> = cluster.pending().collect();
+    assert_eq!(left, uids(&["csr-1", "csr-2"]));
+    assert_eq!(cluster.judge(&request_uid("csr-0"), at(61)), None);
+}
+
+#[test]
+fn nothing_is_judged_while_it_is_written_or_after_it_was_decided() {
+    let mut cluster = cluster();
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    put(&mut cluster, request("csr-0", "worker-0", 0));
+    assert_eq!(judge(&mut cluster, "csr-0", at(62)).0, "approve");
+    assert_eq!(cluster.judge(&request_uid("csr-0"), at(62)), None);
+    cluster.settle(&request_uid("csr-0"), Settlement::Written);
+    let approved = Request {
+        standing: Standing::Approved(at(62)),
+        ..request("csr-0", "worker-0", 0)
+    };
+    assert_eq!(put(&mut cluster, approved.clone()), uids(&[]));
+    assert_eq!(cluster.judge(&request_uid("csr-0"), at(63)), None);
+    assert_eq!(put(&mut cluster, approved), uids(&[]));
+    assert_eq!(cluster.judge(&request_uid("unknown"), at(63)), None);
+}
+
+#[test]
+fn a_denial_is_written_once_and_spends_nothing() {
+    let mut cluster = cluster();
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    let mut asked = Asked::of_kubelet("worker-0", 0);
+    asked.organization = "system:masters".to_owned();
+    let wrong = Request {
+        content: asked.content(),
+        ..request("csr-0", "worker-0", 0)
+    };
+    put(&mut cluster, wrong);
+    put(&mut cluster, request("csr-1", "worker-0", 1));
+    assert_eq!(judge(&mut cluster, "csr-0", at(62)).0, "deny");
+    assert_eq!(cluster.judge(&request_uid("csr-0"), at(62)), None);
+    assert_eq!(
+        cluster.settle(&request_uid("csr-0"), Settlement::Undone),
+        uids(&[])
+    );
+    // It did not get through: a later look writes it again.
+    assert_eq!(judge(&mut cluster, "csr-0", at(63)).0, "deny");
+    assert_eq!(judge(&mut cluster, "csr-1", at(63)).0, "approve");
+}
+
+#[test]
+fn a_request_that_waits_for_a_time_is_due_then_and_once() {
+    let mut cluster = cluster();
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    put(&mut cluster, request("csr-0", "worker-0", 0));
+    assert_eq!(judge(&mut cluster, "csr-0", at(62)).0, "approve");
+    put(&mut cluster, request("csr-1", "worker-0", 1));
+    assert_eq!(cluster.next_due(), None);
+    assert_eq!(
+        judge(&mut cluster, "csr-1", at(63)),
+        ("hold", vec![Reason::AlreadyIssued])
+    );
+    let due = at(62 + 60);
+    assert_eq!(cluster.next_due(), Some(due));
+    let early = due.checked_sub(SignedDuration::from_millis(1)).unwrap();
+    assert_eq!(cluster.due(early), uids(&[]));
+    assert_eq!(cluster.due(due), uids(&["csr-1"]));
+    assert_eq!(cluster.due(due), uids(&[]));
+    assert_eq!(cluster.next_due(), None);
+    // A request that goes takes its time with it.
+    judge(&mut cluster, "csr-1", at(64));
+    cluster.apply(Change::RequestGone(request_uid("csr-1")), at(64));
+    assert_eq!(cluster.next_due(), None);
+}

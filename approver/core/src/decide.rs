@@ -54,3 +54,7 @@ fn check_requestor(request: &Request, policy: &Policy) -> Result<(), Finding> {
 #[cfg(test)]
 #[path = "decide_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "first_certificate_tests.rs"]
+mod first_certificate_tests;

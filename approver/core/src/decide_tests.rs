@@ -1,1 +1,268 @@
+//! Whose requests are decided, and what no kubelet would ask for: each rule at both sides of its boundary.
 
+use std::collections::BTreeSet;
+
+use Reason::*;
+use rcgen::SanType;
+use rollcall_csr::ParseError;
+
+use super::first_certificate_tests::{CLAIMS, MACHINE, RIVALS};
+use super::*;
+use crate::fixtures::{Case, World, at, check};
+use crate::{DenyClass, RequestorRule, Standing};
+
+const REQUESTOR: &[Case] = &[
+    ("as it is", |_| {}, "approve", &[FirstCertificate]),
+    (
+        "somebody else",
+        |world| world.request.requestor.username = "mallory".to_owned(),
+        "ignore",
+        &[RequestorNotAllowed],
+    ),
+    (
+        "a node for itself",
+        |world| world.request.requestor.username = "system:node:worker-0".to_owned(),
+        "ignore",
+        &[RequestorNotAllowed],
+    ),
+    (
+        "a member of an allowed group",
+        |world| {
+            world.request.requestor.username = "system:bootstrap:abcdef".to_owned();
+            world.request.requestor.groups = vec!["system:bootstrappers".to_owned()];
+        },
+        "approve",
+        &[FirstCertificate],
+    ),
+    (
+        "a group that only begins like the allowed one",
+        |world| {
+            world.request.requestor.username = "system:bootstrap:abcdef".to_owned();
+            world.request.requestor.groups =
+                vec!["system:bootstrappers:kubeadm:default-node-token".to_owned()];
+        },
+        "ignore",
+        &[RequestorNotAllowed],
+    ),
+    (
+        "nobody is allowed",
+        |world| world.policy.bootstrappers.clear(),
+        "ignore",
+        &[RequestorNotAllowed],
+    ),
+    (
+        "a rule with two parts of which one holds",
+        |world| {
+            world.policy.bootstrappers = vec![RequestorRule {
+                group: Some("system:bootstrappers".to_owned()),
+                ..RequestorRule::username(&world.request.requestor.username)
+            }];
+        },
+        "ignore",
+        &[RequestorNotAllowed],
+    ),
+    (
+        "approved before",
+        |world| world.request.standing = Standing::Approved(at(60)),
+        "ignore",
+        &[AlreadyDecided],
+    ),
+    (
+        "denied before",
+        |world| world.request.standing = Standing::Closed,
+        "ignore",
+        &[AlreadyDecided],
+    ),
+    (
+        "the serving signer",
+        |world| world.request.signer = Signer::KubeletServing,
+        "ignore",
+        &[SignerNotServed],
+    ),
+];
+
+#[test]
+fn only_requests_of_bootstrappers_to_the_client_signer_are_ours() {
+    check(REQUESTOR);
+}
+
+const PROFILE: &[Case] = &[
+    (
+        "key encipherment too",
+        |world| world.request.usages.push("key encipherment".to_owned()),
+        "approve",
+        &[FirstCertificate],
+    ),
+    (
+        "usages in another order",
+        |world| world.request.usages.reverse(),
+        "approve",
+        &[FirstCertificate],
+    ),
+    (
+        "a usage too many",
+        |world| world.request.usages.push("server auth".to_owned()),
+        "deny",
+        &[UsagesNotAllowed],
+    ),
+    (
+        "a usage twice",
+        |world| world.request.usages.push("client auth".to_owned()),
+        "deny",
+        &[UsagesNotAllowed],
+    ),
+    (
+        "no usage",
+        |world| world.request.usages.clear(),
+        "deny",
+        &[UsagesNotAllowed],
+    ),
+    (
+        "another organization",
+        |world| world.ask(|asked| asked.organization = "system:masters".to_owned()),
+        "deny",
+        &[OrganizationNotNodes],
+    ),
+    (
+        "a user's common name",
+        |world| world.ask(|asked| asked.common_name = "admin".to_owned()),
+        "deny",
+        &[CommonNameNotANode],
+    ),
+    (
+        "a node name in upper case, which no Node can have",
+        |world| world.ask(|asked| asked.common_name = "system:node:Worker-0".to_owned()),
+        "deny",
+        &[CommonNameNotANode],
+    ),
+    (
+        "a node name with a trailing dot, which no Node can have",
+        |world| world.ask(|asked| asked.common_name = "system:node:worker-0.".to_owned()),
+        "deny",
+        &[CommonNameNotANode],
+    ),
+    (
+        "a DNS name",
+        |world| {
+            world.ask(|asked| asked.names = vec![SanType::DnsName("worker-0".try_into().unwrap())]);
+        },
+        "deny",
+        &[NamesNotAllowed],
+    ),
+    (
+        "an IP address",
+        |world| {
+            world.ask(|asked| asked.names = vec![SanType::IpAddress("10.0.0.1".parse().unwrap())]);
+        },
+        "deny",
+        &[NamesNotAllowed],
+    ),
+    (
+        "an e-mail address",
+        |world| {
+            world.ask(|asked| {
+                asked.names = vec![SanType::Rfc822Name("a@example.com".try_into().unwrap())];
+            });
+        },
+        "deny",
+        &[NamesNotAllowed],
+    ),
+    (
+        "a URI",
+        |world| {
+            world.ask(|asked| {
+                asked.names = vec![SanType::URI("spiffe://example.com/a".try_into().unwrap())];
+            });
+        },
+        "deny",
+        &[NamesNotAllowed],
+    ),
+    (
+        "unreadable",
+        |world| world.request.content = Err(ParseError::NotPem),
+        "deny",
+        &[RequestMalformed],
+    ),
+    (
+        "unreadable, with wrong usages",
+        |world| {
+            world.request.content = Err(ParseError::BadSignature);
+            world.request.usages.clear();
+        },
+        "deny",
+        &[RequestMalformed, UsagesNotAllowed],
+    ),
+    (
+        "nothing in it is right",
+        |world| {
+            world.request.usages.clear();
+            world.ask(|asked| {
+                asked.organization = "system:masters".to_owned();
+                asked.common_name = "admin".to_owned();
+                asked.names = vec![SanType::DnsName("kubernetes".try_into().unwrap())];
+            });
+        },
+        "deny",
+        &[
+            UsagesNotAllowed,
+            OrganizationNotNodes,
+            CommonNameNotANode,
+            NamesNotAllowed,
+        ],
+    ),
+    (
+        "wrong for ever and nothing known of the machine",
+        |world| {
+            world.request.usages.clear();
+            world.owners.clear();
+        },
+        "deny",
+        &[UsagesNotAllowed, MachineNotFound],
+    ),
+    (
+        "wrong, but this class is not denied",
+        |world| {
+            world.policy.deny = vec![DenyClass::Malformed];
+            world.request.usages.clear();
+        },
+        "hold",
+        &[UsagesNotAllowed],
+    ),
+    (
+        "unreadable, but this class is not denied",
+        |world| {
+            world.policy.deny = vec![DenyClass::Profile];
+            world.request.content = Err(ParseError::NotPem);
+        },
+        "hold",
+        &[RequestMalformed],
+    ),
+];
+
+#[test]
+fn a_request_that_no_kubelet_makes_is_denied_where_the_policy_says_so() {
+    check(PROFILE);
+}
+
+#[test]
+fn a_malformed_request_names_what_is_wrong_with_it() {
+    let mut world = World::approvable();
+    world.request.content = Err(ParseError::SeveralCommonNames);
+    assert_eq!(
+        world.decide().message(),
+        "the subject has more than one common name (CN) (SeveralCommonNames)"
+    );
+}
+
+#[test]
+fn every_reason_occurs_in_these_tables() {
+    let tables = [REQUESTOR, PROFILE, MACHINE, CLAIMS, RIVALS];
+    let mut seen: BTreeSet<Reason> = tables
+        .into_iter()
+        .flatten()
+        .flat_map(|(_, _, _, reasons)| reasons.iter().copied())
+        .collect();
+    // Its boundaries have a test of their own.
+    seen.insert(OutsideJoinWindow);
+    assert_eq!(seen, BTreeSet::from(Reason::ALL));
+}

@@ -11,12 +11,18 @@
 //! | for which a fact is missing, late, stale, ambiguous or contested | hold until that fact changes |
 //! | that passes every rule of its path | approve |
 
+// The fixtures are used by the tests in `tests/` too, where the crate has this name.
+#[cfg(test)]
+extern crate self as rollcall_approver_core;
+
 mod claims;
 mod cluster;
 mod decide;
 mod decision;
 mod facts;
 mod first_certificate;
+#[cfg(test)]
+mod fixtures;
 mod freshness;
 mod machine;
 mod policy;

@@ -1,0 +1,424 @@
+//! The facts about a machine that asks for its first certificate: each rule at both sides of its boundary.
+
+use Reason::*;
+use jiff::SignedDuration;
+use rcgen::SanType;
+
+use super::*;
+use crate::fixtures::{Asked, Case, World, at, check, claim, machine, node, registered, request};
+use crate::{Contested as WhenContested, Feed, Stale, Standing, Verdict, Wait};
+
+pub(super) const MACHINE: &[Case] = &[
+    (
+        "no Machine",
+        |world| world.owners.clear(),
+        "hold",
+        &[MachineNotFound],
+    ),
+    (
+        "two Machines",
+        |world| world.owners.push(machine("m-1", "worker-0")),
+        "hold",
+        &[MachineAmbiguous],
+    ),
+    (
+        "bound",
+        |world| world.owner().node_reference = Some(node("worker-0")),
+        "hold",
+        &[MachineBound],
+    ),
+    (
+        "bound to another Node",
+        |world| world.owner().node_reference = Some(node("worker-9")),
+        "hold",
+        &[MachineBound],
+    ),
+    (
+        "deleting",
+        |world| world.owner().deleting = true,
+        "hold",
+        &[MachineDeleting],
+    ),
+    (
+        "failed",
+        |world| world.owner().failed = true,
+        "hold",
+        &[MachineFailed],
+    ),
+    (
+        "a Node of that name",
+        |world| world.node = Some(registered()),
+        "hold",
+        &[NodeExists],
+    ),
+    (
+        "a Node and no Machine",
+        |world| {
+            world.node = Some(registered());
+            world.owners.clear();
+        },
+        "hold",
+        &[MachineNotFound, NodeExists],
+    ),
+    (
+        "facts never complete",
+        |world| {
+            world.stale = Some(Stale {
+                feed: Feed::Nodes,
+                since: None,
+            });
+        },
+        "hold",
+        &[FactsStale],
+    ),
+    (
+        "facts lost",
+        |world| {
+            world.stale = Some(Stale {
+                feed: Feed::Nodes,
+                since: Some(at(0)),
+            });
+        },
+        "hold",
+        &[FactsStale],
+    ),
+    (
+        "everything at once",
+        |world| {
+            world.stale = Some(Stale {
+                feed: Feed::Nodes,
+                since: None,
+            });
+            world.node = Some(registered());
+            let owner = world.owner();
+            owner.node_reference = Some(node("worker-0"));
+            owner.deleting = true;
+            owner.failed = true;
+            owner.created_at = at(1000);
+            world.claims = vec![claim("csr-9", 1, at(50))];
+            world.rivals = vec![request("csr-1", "worker-0", 0)];
+        },
+        "hold",
+        &[
+            FactsStale,
+            NodeExists,
+            MachineBound,
+            MachineDeleting,
+            MachineFailed,
+            OutsideJoinWindow,
+            AlreadyIssued,
+        ],
+    ),
+];
+
+#[test]
+fn the_machine_has_to_be_one_and_pending() {
+    check(MACHINE);
+}
+
+#[test]
+fn the_join_window_is_open_at_neither_end() {
+    let second = |seconds: i64| at(seconds);
+    let milli = SignedDuration::from_millis(1);
+    for (made, inside) in [
+        (second(-11), false),
+        (second(-10), false),
+        (second(-10).checked_add(milli).unwrap(), true),
+        (second(-9), true),
+        (second(0), true),
+        (second(2 * 3600 - 1), true),
+        (second(2 * 3600).checked_sub(milli).unwrap(), true),
+        (second(2 * 3600), false),
+        (second(2 * 3600 + 1), false),
+    ] {
+        let mut world = World::approvable();
+        world.request.created_at = made;
+        // The time of the decision does not matter: the request may have waited.
+        world.now = second(10 * 3600);
+        let decision = world.decide();
+        let expected = if inside {
+            FirstCertificate
+        } else {
+            OutsideJoinWindow
+        };
+        assert_eq!(decision.reason(), expected, "made at {made}: {decision:?}");
+    }
+}
+
+#[test]
+fn a_hold_names_what_would_change_it() {
+    let mut world = World::approvable();
+    world.owners.clear();
+    world.stale = Some(Stale {
+        feed: Feed::Claims,
+        since: None,
+    });
+    let expected = Verdict::Hold(vec![Wait::Feed, Wait::Name(node("worker-0"))]);
+    assert_eq!(world.decide().verdict(), &expected);
+    assert_eq!(world.decide().machine(), None);
+
+    let mut world = World::approvable();
+    world.claims = vec![claim("csr-9", 1, at(50))];
+    let expected = Verdict::Hold(vec![Wait::Name(node("worker-0")), Wait::Until(at(50 + 60))]);
+    assert_eq!(world.decide().verdict(), &expected);
+}
+
+#[test]
+fn an_approval_claims_the_machine_for_the_key() {
+    let world = World::approvable();
+    let expected = claim("csr-0", 0, world.now);
+    let decision = world.decide();
+    assert_eq!(decision.verdict(), &Verdict::Approve(expected.clone()));
+    assert_eq!(
+        decision.message(),
+        format!(
+            "Machine openshift-machine-api/m-0 is expected and owns the node name; key {}",
+            expected.key
+        )
+    );
+    assert_eq!(
+        decision.machine().unwrap().to_string(),
+        "openshift-machine-api/m-0"
+    );
+}
+
+pub(super) const CLAIMS: &[Case] = &[
+    (
+        "the same key again, at once",
+        |world| world.claims = vec![claim("csr-9", 0, at(61))],
+        "approve",
+        &[FirstCertificate],
+    ),
+    (
+        "another key, one second too early",
+        |world| world.claims = vec![claim("csr-9", 1, at(2))],
+        "hold",
+        &[AlreadyIssued],
+    ),
+    (
+        "another key, just in time",
+        |world| world.claims = vec![claim("csr-9", 1, at(1))],
+        "approve",
+        &[FirstCertificate, Reissued],
+    ),
+    (
+        "the latest of several approvals counts, in whatever order they became known",
+        |world| {
+            world.claims = vec![claim("csr-9", 1, at(30)), claim("csr-8", 2, at(-600))];
+        },
+        "hold",
+        &[AlreadyIssued],
+    ),
+    (
+        "two of three keys issued",
+        |world| {
+            world.claims = vec![claim("csr-9", 1, at(-600)), claim("csr-8", 2, at(-300))];
+        },
+        "approve",
+        &[FirstCertificate, Reissued],
+    ),
+    (
+        "all three keys issued",
+        |world| {
+            world.claims = (1..=3)
+                .map(|key| claim(&format!("csr-{key}"), key, at(-600)))
+                .collect();
+        },
+        "hold",
+        &[AlreadyIssued],
+    ),
+    (
+        "one key issued three times is one key",
+        |world| {
+            world.claims = ["a", "b", "c"].map(|name| claim(name, 1, at(-600))).into();
+        },
+        "approve",
+        &[FirstCertificate, Reissued],
+    ),
+    (
+        "all keys issued, this one among them",
+        |world| {
+            world.claims = (0..3)
+                .map(|key| claim(&format!("csr-{key}"), key, at(-600)))
+                .collect();
+        },
+        "approve",
+        &[FirstCertificate],
+    ),
+    (
+        "a strict pool, long after",
+        |world| {
+            world.policy.max_issues = 1;
+            world.claims = vec![claim("csr-9", 1, at(-3600))];
+        },
+        "hold",
+        &[AlreadyIssued],
+    ),
+    (
+        "a strict pool, the same key",
+        |world| {
+            world.policy.max_issues = 1;
+            world.claims = vec![claim("csr-9", 0, at(0))];
+        },
+        "approve",
+        &[FirstCertificate],
+    ),
+];
+
+#[test]
+fn a_machine_is_spent_once() {
+    check(CLAIMS);
+}
+
+#[test]
+fn what_no_time_can_free_is_not_waited_for() {
+    let mut world = World::approvable();
+    world.policy.max_issues = 1;
+    world.claims = vec![claim("csr-9", 1, at(0))];
+    let decision = world.decide();
+    let Verdict::Hold(waits) = decision.verdict() else {
+        panic!("{decision:?}");
+    };
+    assert_eq!(waits.iter().filter_map(Wait::until).next(), None);
+}
+
+/// A rival that is as good as the request itself, made so many seconds after the Machine.
+fn rival(made: i64, key: usize) -> Request {
+    Request {
+        created_at: at(made),
+        ..request("csr-1", "worker-0", key)
+    }
+}
+
+pub(super) const RIVALS: &[Case] = &[
+    (
+        "a newer one",
+        |world| world.rivals = vec![rival(61, 1)],
+        "hold",
+        &[Superseded],
+    ),
+    (
+        "a newer one with the same key",
+        |world| world.rivals = vec![rival(61, 0)],
+        "hold",
+        &[Superseded],
+    ),
+    (
+        "an older one",
+        |world| world.rivals = vec![rival(59, 1)],
+        "approve",
+        &[FirstCertificate, Contested],
+    ),
+    (
+        "an older one with the same key",
+        |world| world.rivals = vec![rival(59, 0)],
+        "approve",
+        &[FirstCertificate],
+    ),
+    (
+        "an older one where all have to wait",
+        |world| {
+            world.policy.contested = WhenContested::Hold;
+            world.rivals = vec![rival(59, 1)];
+        },
+        "hold",
+        &[Contested],
+    ),
+    (
+        "a newer one where all have to wait",
+        |world| {
+            world.policy.contested = WhenContested::Hold;
+            world.rivals = vec![rival(61, 1)];
+        },
+        "hold",
+        &[Superseded],
+    ),
+    (
+        "an older one with the same key where all have to wait",
+        |world| {
+            world.policy.contested = WhenContested::Hold;
+            world.rivals = vec![rival(59, 0)];
+        },
+        "approve",
+        &[FirstCertificate],
+    ),
+    (
+        "made in the same second, later by name",
+        |world| world.rivals = vec![rival(60, 1)],
+        "hold",
+        &[Superseded],
+    ),
+    (
+        "made in the same second, earlier by name",
+        |world| {
+            world.request.name = "csr-2".to_owned();
+            world.rivals = vec![rival(60, 1)];
+        },
+        "approve",
+        &[FirstCertificate, Contested],
+    ),
+    (
+        "a newer one by somebody else",
+        |world| {
+            let mut rival = rival(61, 1);
+            rival.requestor.username = "mallory".to_owned();
+            world.rivals = vec![rival];
+        },
+        "approve",
+        &[FirstCertificate],
+    ),
+    (
+        "a newer one with a usage too many",
+        |world| {
+            let mut rival = rival(61, 1);
+            rival.usages.push("server auth".to_owned());
+            world.rivals = vec![rival];
+        },
+        "approve",
+        &[FirstCertificate],
+    ),
+    (
+        "a newer one that asks for names",
+        |world| {
+            let mut asked = Asked::of_kubelet("worker-0", 1);
+            asked.names = vec![SanType::DnsName("kubernetes".try_into().unwrap())];
+            world.rivals = vec![Request {
+                content: asked.content(),
+                ..rival(61, 1)
+            }];
+        },
+        "approve",
+        &[FirstCertificate],
+    ),
+    (
+        "a newer one outside the window",
+        |world| world.rivals = vec![rival(2 * 3600, 1)],
+        "approve",
+        &[FirstCertificate],
+    ),
+    (
+        "a newer one that a claim of this request's own key blocks",
+        |world| {
+            world.claims = vec![claim("csr-9", 0, at(60))];
+            world.rivals = vec![rival(61, 1)];
+        },
+        "approve",
+        &[FirstCertificate],
+    ),
+    (
+        "a newer one that was decided",
+        |world| {
+            world.rivals = vec![Request {
+                standing: Standing::Closed,
+                ..rival(61, 1)
+            }]
+        },
+        "approve",
+        &[FirstCertificate],
+    ),
+];
+
+#[test]
+fn of_several_plausible_requests_the_newest_wins() {
+    check(RIVALS);
+}

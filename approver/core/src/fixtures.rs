@@ -1,0 +1,210 @@
+//! Worlds for tests: requests that rcgen made, and Machines and facts that vouch for them, each easily changed.
+
+use std::sync::LazyLock;
+
+use jiff::Timestamp;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
+use rollcall_approver_core::{
+    Address, Claim, Decision, Facts, Machine, MachineReference, MachineUid, Node, Policy, Reason,
+    Request, RequestUid, Requestor, Source, Stale, Standing, decide,
+};
+use rollcall_csr::{CertificationRequest, KeyHash, NODES_GROUP, NodeName, ParseError, Signer};
+
+/// The bootstrapper of OpenShift 4.
+pub(crate) const BOOTSTRAPPER: &str =
+    "system:serviceaccount:openshift-machine-config-operator:node-bootstrapper";
+/// The namespace of the Machines.
+pub(crate) const NAMESPACE: &str = "openshift-machine-api";
+
+static KEYS: LazyLock<[KeyPair; 4]> =
+    LazyLock::new(|| std::array::from_fn(|_| KeyPair::generate().unwrap()));
+
+/// So many seconds after the Machines were created.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_second(1_795_000_000_i64.saturating_add(seconds)).unwrap()
+}
+
+/// A node's name.
+pub(crate) fn node(name: &str) -> NodeName {
+    name.parse().unwrap()
+}
+
+/// What a request asks for.
+#[derive(Clone)]
+pub(crate) struct Asked {
+    pub(crate) organization: String,
+    pub(crate) common_name: String,
+    pub(crate) names: Vec<SanType>,
+    /// Which of four keys it is for.
+    pub(crate) key: usize,
+}
+
+impl Asked {
+    /// What a kubelet of this name asks for.
+    pub(crate) fn of_kubelet(name: &str, key: usize) -> Self {
+        Self {
+            organization: NODES_GROUP.to_owned(),
+            common_name: node(name).username(),
+            names: Vec::new(),
+            key,
+        }
+    }
+
+    /// The content of the request.
+    pub(crate) fn content(self) -> Result<CertificationRequest, ParseError> {
+        let mut params = CertificateParams::default();
+        let mut subject = DistinguishedName::new();
+        subject.push(DnType::OrganizationName, self.organization);
+        subject.push(DnType::CommonName, self.common_name);
+        params.distinguished_name = subject;
+        params.subject_alt_names = self.names;
+        let key = KEYS.get(self.key).unwrap();
+        CertificationRequest::from_der(params.serialize_request(key).unwrap().der())
+    }
+}
+
+/// A pending request that a kubelet of this name made a minute after its Machine; its uid is its name.
+pub(crate) fn request(name: &str, node: &str, key: usize) -> Request {
+    Request {
+        uid: request_uid(name),
+        name: name.to_owned(),
+        signer: Signer::KubeApiserverClientKubelet,
+        requestor: Requestor {
+            username: BOOTSTRAPPER.to_owned(),
+            groups: vec!["system:authenticated".to_owned()],
+        },
+        usages: vec!["digital signature".to_owned(), "client auth".to_owned()],
+        created_at: at(60),
+        standing: Standing::Pending,
+        content: Asked::of_kubelet(node, key).content(),
+    }
+}
+
+/// The uid of a request.
+pub(crate) fn request_uid(name: &str) -> RequestUid {
+    RequestUid(name.to_owned())
+}
+
+/// A Machine that has an instance and no Node yet; its uid is its name.
+pub(crate) fn machine(name: &str, internal_dns: &str) -> Machine {
+    Machine {
+        source: Source::OpenShift,
+        uid: MachineUid(name.to_owned()),
+        reference: MachineReference {
+            namespace: NAMESPACE.to_owned(),
+            name: name.to_owned(),
+        },
+        provider_id: Some("aws:///eu-west-1a/i-0123456789abcdef0".to_owned()),
+        addresses: vec![Address::InternalDns(node(internal_dns))],
+        created_at: at(0),
+        deleting: false,
+        failed: false,
+        phase: Some("Provisioned".to_owned()),
+        node_reference: None,
+        pool: Some("workers".to_owned()),
+    }
+}
+
+/// The hash of one of the keys.
+pub(crate) fn key_hash(key: usize) -> KeyHash {
+    let content = Asked::of_kubelet("any", key).content().unwrap();
+    content.public_key().hash()
+}
+
+/// An earlier approval for the Machine `m-0`.
+pub(crate) fn claim(request: &str, key: usize, approved_at: Timestamp) -> Claim {
+    Claim {
+        approved_at,
+        key: key_hash(key),
+        machine: MachineUid("m-0".to_owned()),
+        request: request_uid(request),
+    }
+}
+
+/// A Node that registered after its Machine.
+pub(crate) fn registered() -> Node {
+    Node {
+        uid: "n-0".to_owned(),
+        created_at: at(90),
+    }
+}
+
+/// One request and everything that bears on it.
+#[derive(Clone)]
+pub(crate) struct World {
+    pub(crate) request: Request,
+    pub(crate) owners: Vec<Machine>,
+    pub(crate) node: Option<Node>,
+    pub(crate) claims: Vec<Claim>,
+    pub(crate) rivals: Vec<Request>,
+    pub(crate) stale: Option<Stale>,
+    pub(crate) policy: Policy,
+    pub(crate) now: Timestamp,
+}
+
+impl World {
+    /// A request that every rule vouches for: `csr-0` of `worker-0` with key 0, Machine `m-0`.
+    pub(crate) fn approvable() -> Self {
+        Self {
+            request: request("csr-0", "worker-0", 0),
+            owners: vec![machine("m-0", "worker-0")],
+            node: None,
+            claims: Vec::new(),
+            rivals: Vec::new(),
+            stale: None,
+            policy: Policy::default(),
+            now: at(61),
+        }
+    }
+
+    /// Replaces what the request asks for.
+    pub(crate) fn ask(&mut self, change: impl FnOnce(&mut Asked)) {
+        let mut asked = Asked::of_kubelet("worker-0", 0);
+        change(&mut asked);
+        self.request.content = asked.content();
+    }
+
+    /// The Machine that owns the name, put there if there is none.
+    pub(crate) fn owner(&mut self) -> &mut Machine {
+        if self.owners.is_empty() {
+            self.owners.push(machine("m-0", "worker-0"));
+        }
+        self.owners.first_mut().unwrap()
+    }
+
+    /// What is decided.
+    pub(crate) fn decide(&self) -> Decision {
+        let facts = Facts {
+            stale: self.stale.clone(),
+            owners: self.owners.iter().collect(),
+            node: self.node.as_ref(),
+            claims: self.claims.clone(),
+            rivals: self.rivals.iter().collect(),
+        };
+        decide(&self.request, &facts, &self.policy, self.now)
+    }
+}
+
+/// The words of a decision, in order.
+pub(crate) fn reasons(decision: &Decision) -> Vec<Reason> {
+    decision.findings().map(|finding| finding.reason).collect()
+}
+
+/// What is changed in an approvable world, and what becomes of it: the verdict and all reasons in order.
+pub(crate) type Case = (
+    &'static str,
+    fn(&mut World),
+    &'static str,
+    &'static [Reason],
+);
+
+/// Checks every case.
+pub(crate) fn check(cases: &[Case]) {
+    for (label, change, verdict, expected) in cases {
+        let mut world = World::approvable();
+        change(&mut world);
+        let decision = world.decide();
+        let seen = (decision.verdict().as_str(), reasons(&decision));
+        assert_eq!(seen, (*verdict, expected.to_vec()), "{label}: {decision:?}");
+    }
+}
