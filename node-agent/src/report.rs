@@ -90,7 +90,7 @@ fn sentence(note: &Note, place: &Place, names: Names<'_>) -> String {
             };
             format!(
                 "{name} is pending{so_far} until the cluster's approver or an administrator approves it; \
-                 to see why: kubectl rollcall explain {name}"
+                 to see why: kubectl describe csr {name}"
             )
         }
     }

@@ -151,7 +151,7 @@ async fn a_request_is_filed_watched_and_its_certificate_installed() {
     let text = scene.machine.text();
     for part in [
         "submitted as node-csr-",
-        "kubectl rollcall explain node-csr-",
+        "kubectl describe csr node-csr-",
         "OnTheRoll: m",
         "until 2089",
     ] {

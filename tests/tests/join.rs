@@ -1,5 +1,4 @@
 //! The main way: a pending Machine, a bootstrap kubeconfig, and at the end an identity that works.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::time::{Duration, Instant};
 

@@ -1,2 +1,74 @@
-//! skeleton
-fn main() {}
+//! The project's own commands. This crate stays small, so that its first answer comes in seconds: what takes long, it
+//! starts as a process whose progress is seen.
+
+mod bench;
+mod demo;
+mod fuzz;
+mod lint;
+mod packages;
+mod process;
+mod test;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Rollcall's own commands: each one does its set-up itself.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask")]
+struct Args {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The main job, shown: machines join a real cluster by themselves, one that nobody expects does not.
+    Demo {
+        /// Leave the cluster up until Ctrl-C, and print its kubeconfig.
+        #[arg(long)]
+        keep: bool,
+        /// Install no Debian packages; without containerd, runc and CNI plugins no real kubelet is started.
+        #[arg(long)]
+        no_install: bool,
+    },
+    /// Every test: unit, API calls, end to end on a real control plane, and the comparison with Go.
+    Test {
+        /// Install no Debian packages; tests that need them say what is missing and are skipped.
+        #[arg(long)]
+        no_install: bool,
+        /// Only the tests whose names contain this.
+        filter: Option<String>,
+    },
+    /// Formatting, lints, dependency rules and the purity of the core.
+    Lint,
+    /// The load test: 1,000 machines at once, beside a bare loop that approves whatever it sees.
+    Bench {
+        /// Further arguments of the load test.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Feeds random requests to the parser, each target for a while. Needs a nightly toolchain.
+    Fuzz {
+        /// Seconds per target.
+        #[arg(long, default_value_t = 60)]
+        seconds: u32,
+    },
+}
+
+fn main() -> ExitCode {
+    let outcome = match Args::parse().command {
+        Command::Demo { keep, no_install } => demo::run(keep, no_install),
+        Command::Test { no_install, filter } => test::run_all(no_install, filter.as_deref()),
+        Command::Lint => lint::run_all(),
+        Command::Bench { arguments } => bench::run(&arguments),
+        Command::Fuzz { seconds } => fuzz::run(seconds),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            process::say(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}

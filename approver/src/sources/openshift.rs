@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
 
-    fn read(status: serde_json::Value) -> Result<core::Machine, NotARecord> {
+    fn read(status: &serde_json::Value) -> Result<core::Machine, NotARecord> {
         let machine = json!({
             "apiVersion": "machine.openshift.io/v1beta1",
             "kind": "Machine",
@@ -140,7 +140,7 @@ mod tests {
 
     #[test]
     fn a_provisioned_machine_becomes_a_record() {
-        let machine = read(json!({
+        let machine = read(&json!({
             "phase": "Provisioned",
             "addresses": [
                 {"type": "InternalDNS", "address": "Worker-0.Example.com."},
@@ -170,32 +170,32 @@ mod tests {
 
     #[test]
     fn phases_and_references_are_read() {
-        assert!(read(json!({"phase": "Failed"})).unwrap().failed);
+        assert!(read(&json!({"phase": "Failed"})).unwrap().failed);
         assert!(
-            read(json!({"errorReason": "InvalidConfiguration"}))
+            read(&json!({"errorReason": "InvalidConfiguration"}))
                 .unwrap()
                 .failed
         );
-        assert!(read(json!({"phase": "Deleting"})).unwrap().deleting);
-        let bound = read(json!({"nodeRef": {"kind": "Node", "name": "worker-0"}})).unwrap();
+        assert!(read(&json!({"phase": "Deleting"})).unwrap().deleting);
+        let bound = read(&json!({"nodeRef": {"kind": "Node", "name": "worker-0"}})).unwrap();
         assert_eq!(bound.node_reference, Some("worker-0".parse().unwrap()));
-        assert!(read(json!({})).unwrap().addresses.is_empty());
+        assert!(read(&json!({})).unwrap().addresses.is_empty());
     }
 
     #[test]
     fn what_cannot_be_believed_is_no_record() {
         // A Machine bound to something unreadable must not pass for an unbound one.
         assert!(matches!(
-            read(json!({"nodeRef": {"name": "a b"}})),
+            read(&json!({"nodeRef": {"name": "a b"}})),
             Err(NotARecord::NodeReference(_))
         ));
         assert!(matches!(
-            read(json!({"nodeRef": {}})),
+            read(&json!({"nodeRef": {}})),
             Err(NotARecord::NodeReference(_))
         ));
         let many = vec![json!({"type": "InternalIP", "address": "10.0.0.1"}); 2000];
         assert_eq!(
-            read(json!({"addresses": many})),
+            read(&json!({"addresses": many})),
             Err(NotARecord::TooManyAddresses(2000))
         );
     }

@@ -1,4 +1,4 @@
-//! The events, actions and notes of the state machine in [`crate::step`].
+//! The events, actions and notes of the state machine in [`mod@crate::step`].
 
 use std::time::Duration;
 

@@ -1,0 +1,109 @@
+//! What a fresh Debian machine lacks: named, and installed where that is allowed.
+
+use std::path::Path;
+use std::process::Command;
+
+use anyhow::{Result, bail};
+
+use crate::process::{exists, run, say};
+
+/// A sign that a package is there, the package, and what it is for.
+struct Need {
+    sign: Sign,
+    package: &'static str,
+}
+
+enum Sign {
+    File(&'static str),
+    Program(&'static str),
+}
+
+/// What the fuller tests and a real kubelet need.
+const NEEDS: [Need; 6] = [
+    Need {
+        sign: Sign::Program("containerd"),
+        package: "containerd",
+    },
+    Need {
+        sign: Sign::Program("runc"),
+        package: "runc",
+    },
+    Need {
+        sign: Sign::File("/usr/lib/cni/bridge"),
+        package: "containernetworking-plugins",
+    },
+    Need {
+        sign: Sign::Program("ip"),
+        package: "iproute2",
+    },
+    Need {
+        sign: Sign::Program("iptables"),
+        package: "iptables",
+    },
+    Need {
+        sign: Sign::File("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"),
+        package: "libfaketime",
+    },
+];
+
+/// The programs without which nothing can be built.
+pub(crate) fn require_compilers() -> Result<()> {
+    for (program, why) in [
+        (
+            "go",
+            "the control plane is built with it: https://go.dev/doc/install, or set KUBEBUILDER_ASSETS",
+        ),
+        (
+            "cc",
+            "the ring crate needs a C compiler: apt-get install gcc",
+        ),
+    ] {
+        let replaced = program == "go" && std::env::var_os("KUBEBUILDER_ASSETS").is_some();
+        if !replaced && !exists(program) {
+            bail!("{program} is not installed; {why}");
+        }
+    }
+    Ok(())
+}
+
+/// Installs the packages that are missing, as root on a Debian machine; elsewhere says what goes without.
+pub(crate) fn install(no_install: bool) -> Result<()> {
+    let missing: Vec<&str> = NEEDS
+        .iter()
+        .filter(|need| !need.sign.is_there())
+        .map(|need| need.package)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let list = missing.join(" ");
+    if no_install || !exists("apt-get") || !is_root() {
+        say(&format!(
+            "not installed: {list}; what needs them says so and goes without (apt-get install {list})"
+        ));
+        return Ok(());
+    }
+    say(&format!("installing Debian packages: {list}"));
+    run(Command::new("apt-get").args(["update", "-qq"]))?;
+    let quiet = ["install", "-y", "-qq", "--no-install-recommends"];
+    run(Command::new("apt-get")
+        .args(quiet)
+        .args(&missing)
+        .env("DEBIAN_FRONTEND", "noninteractive"))
+}
+
+impl Sign {
+    fn is_there(&self) -> bool {
+        match self {
+            Self::File(path) => Path::new(path).exists(),
+            Self::Program(name) => exists(name),
+        }
+    }
+}
+
+fn is_root() -> bool {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    // Real, effective, saved and file-system user id stand in this line; the second counts.
+    let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
+    ids.and_then(|ids| ids.split_whitespace().nth(1)) == Some("0")
+}

@@ -1,0 +1,84 @@
+//! `cargo xtask test`: all tests, and their totals last.
+
+use anyhow::{Result, bail};
+
+use crate::packages;
+use crate::process::{cargo, pass_on, run, run_seen, say};
+
+/// Numbers of tests.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Totals {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+/// Runs every test. All of them run, also after a failure.
+pub(crate) fn run_all(no_install: bool, filter: Option<&str>) -> Result<()> {
+    packages::require_compilers()?;
+    packages::install(no_install)?;
+    say("building everything (the first time takes some minutes)");
+    run(&mut cargo(&["build", "--workspace", "--bins"]))?;
+    let mut totals = Totals::default();
+    let mut tests = cargo(&["test", "--workspace", "--no-fail-fast"]);
+    tests
+        .args(["--"].iter().filter(|_| filter.is_some()))
+        .args(filter);
+    let outcome = run_seen(&mut tests, |line| totals.add(line));
+    pass_on("");
+    pass_on(&format!(
+        "{} passed, {} failed, {} skipped",
+        totals.passed, totals.failed, totals.ignored
+    ));
+    outcome?;
+    if totals.passed == 0 {
+        bail!("no test ran");
+    }
+    Ok(())
+}
+
+impl Totals {
+    /// Adds what one line of libtest says, if it is a result.
+    fn add(&mut self, line: &str) {
+        let Some((_, result)) = line.split_once("test result: ") else {
+            return;
+        };
+        for part in result.split(['.', ';']) {
+            let mut words = part.split_whitespace();
+            let (Some(number), Some(word)) = (
+                words.next().and_then(|word| word.parse::<u64>().ok()),
+                words.next(),
+            ) else {
+                continue;
+            };
+            let total = match word {
+                "passed" => &mut self.passed,
+                "failed" => &mut self.failed,
+                "ignored" => &mut self.ignored,
+                _ => continue,
+            };
+            *total = total.saturating_add(number);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_are_added_up() {
+        let mut totals = Totals::default();
+        totals.add("running 3 tests");
+        totals.add("test result: ok. 3 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s");
+        totals.add("test result: FAILED. 2 passed; 1 failed; 0 ignored; 0 measured; 4 filtered out; finished in 1.5s");
+        assert_eq!(
+            totals,
+            Totals {
+                passed: 5,
+                failed: 1,
+                ignored: 1
+            }
+        );
+    }
+}
