@@ -1,15 +1,14 @@
 //! The whole way, from what is on disk to an installed identity.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rustls::pki_types::CertificateDer;
 
 use crate::bootstrap::Bootstrap;
-use crate::certificate::{self, CertificateError, Chain};
+use crate::certificate::{CertificateError, Chain};
+use crate::cluster::{Cluster, prepare};
 use crate::console::Topic;
-use crate::credential::Validity;
 use crate::error::AgentError;
 use crate::fault::Place;
 use crate::files::{self, Lock};
@@ -160,58 +159,6 @@ async fn lock(settings: &Settings) -> Result<Lock, AgentError> {
     Err(AgentError::Locked(settings.cert_dir.clone()))
 }
 
-/// The cluster to join, and how its certificates are recognised.
-struct Cluster {
-    bootstrap: Bootstrap,
-    /// The CA that must have signed the certificate, and its file, if `--client-ca` names one.
-    client_authority: Option<(PathBuf, Vec<CertificateDer<'static>>)>,
-    place: Place,
-}
-
-/// Reads the bootstrap kubeconfig and its credential, and looks at their dates.
-fn prepare(
-    settings: &Settings,
-    around: &Surroundings,
-    now: Timestamp,
-) -> Result<Cluster, AgentError> {
-    let bootstrap = Bootstrap::read(&settings.bootstrap_kubeconfig)?;
-    let credential = bootstrap.credential()?;
-    let place = Place {
-        authority_name: bootstrap.authority_name.clone(),
-        credential_name: credential.name.clone(),
-        server: bootstrap.server.clone(),
-    };
-    around.console.say(
-        Topic::Bootstrap,
-        &format!("asking {} with {}", place.server, place.credential_name),
-    );
-    match credential.validity(now) {
-        Validity::Expired(at) => {
-            return Err(AgentError::ExpiredCredential {
-                credential: credential.name,
-                at,
-                now,
-            });
-        }
-        Validity::NotYet(at) => {
-            let message = format!(
-                "{} is valid from {} on, but this machine's clock says {}: it is probably wrong; going on",
-                credential.name,
-                words::moment(at),
-                words::moment(now)
-            );
-            around.console.warn(Topic::Bootstrap, &message);
-        }
-        Validity::Usable => {}
-    }
-    let client_authority = client_authority(settings)?;
-    Ok(Cluster {
-        bootstrap,
-        client_authority,
-        place,
-    })
-}
-
 fn key(
     settings: &Settings,
     around: &Surroundings,
@@ -235,25 +182,6 @@ fn key(
         }
     }
     Ok(key)
-}
-
-/// The CA that `--client-ca` names and that must have signed the certificate, if one is named.
-fn client_authority(
-    settings: &Settings,
-) -> Result<Option<(PathBuf, Vec<CertificateDer<'static>>)>, AgentError> {
-    let Some(file) = settings.client_ca.clone() else {
-        return Ok(None);
-    };
-    let refused = |why: String| AgentError::ClientAuthority {
-        file: file.clone(),
-        why,
-    };
-    let pem = std::fs::read(&file).map_err(|error| refused(format!("cannot be read: {error}")))?;
-    let found = certificate::certificates(&pem).unwrap_or_default();
-    if found.is_empty() {
-        return Err(refused("holds no CA certificate in PEM".to_owned()));
-    }
-    Ok(Some((file, found)))
 }
 
 /// Asks for the certificate and checks it. Returns it and its end.

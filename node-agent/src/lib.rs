@@ -15,6 +15,7 @@ pub mod backoff;
 pub mod bootstrap;
 pub mod certificate;
 pub mod clock;
+mod cluster;
 pub mod console;
 pub mod credential;
 pub mod error;

@@ -39,6 +39,8 @@ impl Write for Lines {
 pub(crate) struct Machine {
     pub(crate) settings: Settings,
     pub(crate) lines: Lines,
+    /// What its clock says.
+    pub(crate) now: &'static str,
     folder: tempfile::TempDir,
 }
 
@@ -62,6 +64,7 @@ impl Machine {
         Self {
             settings,
             lines: Lines::default(),
+            now: NOW,
             folder,
         }
     }
@@ -77,7 +80,7 @@ impl Machine {
         node: Client,
         reached: impl Fn(Checkpoint) + 'static,
     ) -> Surroundings {
-        let clock = Clock::fixed(NOW.parse().unwrap());
+        let clock = Clock::fixed(self.now.parse().unwrap());
         let sink = Box::new(self.lines.clone());
         Surroundings {
             clock: clock.clone(),

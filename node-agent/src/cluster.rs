@@ -1,0 +1,87 @@
+//! The cluster to join: what the files say about it, checked before anything is written or asked.
+
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use rustls::pki_types::CertificateDer;
+
+use crate::bootstrap::Bootstrap;
+use crate::certificate;
+use crate::console::Topic;
+use crate::credential::Validity;
+use crate::error::AgentError;
+use crate::fault::Place;
+use crate::settings::Settings;
+use crate::surroundings::Surroundings;
+use crate::words;
+
+/// The cluster to join, and how its certificates are recognised.
+pub(crate) struct Cluster {
+    pub(crate) bootstrap: Bootstrap,
+    /// The CA that must have signed the certificate, and its file, if `--client-ca` names one.
+    pub(crate) client_authority: Option<(PathBuf, Vec<CertificateDer<'static>>)>,
+    pub(crate) place: Place,
+}
+
+/// Reads the bootstrap kubeconfig and its credential, and looks at their dates.
+pub(crate) fn prepare(
+    settings: &Settings,
+    around: &Surroundings,
+    now: Timestamp,
+) -> Result<Cluster, AgentError> {
+    let bootstrap = Bootstrap::read(&settings.bootstrap_kubeconfig)?;
+    let credential = bootstrap.credential()?;
+    let place = Place {
+        authority_name: bootstrap.authority_name.clone(),
+        credential_name: credential.name.clone(),
+        server: bootstrap.server.clone(),
+    };
+    around.console.say(
+        Topic::Bootstrap,
+        &format!("asking {} with {}", place.server, place.credential_name),
+    );
+    match credential.validity(now) {
+        Validity::Expired(at) => {
+            return Err(AgentError::ExpiredCredential {
+                credential: credential.name,
+                at,
+                now,
+            });
+        }
+        Validity::NotYet(at) => {
+            let message = format!(
+                "{} is valid from {} on, but this machine's clock says {}: it is probably wrong; going on",
+                credential.name,
+                words::moment(at),
+                words::moment(now)
+            );
+            around.console.warn(Topic::Bootstrap, &message);
+        }
+        Validity::Usable => {}
+    }
+    let client_authority = client_authority(settings)?;
+    Ok(Cluster {
+        bootstrap,
+        client_authority,
+        place,
+    })
+}
+
+/// The CA that `--client-ca` names and that must have signed the certificate, if one is named.
+fn client_authority(
+    settings: &Settings,
+) -> Result<Option<(PathBuf, Vec<CertificateDer<'static>>)>, AgentError> {
+    let Some(file) = settings.client_ca.clone() else {
+        return Ok(None);
+    };
+    let refused = |why: String| AgentError::ClientAuthority {
+        file: file.clone(),
+        why,
+    };
+    let pem = std::fs::read(&file).map_err(|error| refused(format!("cannot be read: {error}")))?;
+    let found = certificate::certificates(&pem).unwrap_or_default();
+    if found.is_empty() {
+        return Err(refused("holds no CA certificate in PEM".to_owned()));
+    }
+    Ok(Some((file, found)))
+}
