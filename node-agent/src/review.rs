@@ -23,7 +23,7 @@ const PATIENCE: Duration = Duration::from_mins(2);
 /// Asks, with the new certificate, for the user it stands for: it must be this node in the group of nodes.
 ///
 /// # Errors
-/// When the API server takes it for somebody else, or refuses it for too long.
+/// When the API server takes it for somebody else, or refuses it for longer than two minutes.
 pub async fn review(
     client: Client,
     console: &Console,
