@@ -92,6 +92,17 @@ enum Broken {
     Stopped,
 }
 
+impl Broken {
+    /// Whether the API server no longer knows what happened since the version: it says so in the stream, or instead of
+    /// one.
+    fn is_expired(&self) -> bool {
+        match self {
+            Self::Api(kube::Error::Api(status)) | Self::Watch(status) => status.code == GONE,
+            Self::Api(_) | Self::NoVersion | Self::Silent(_) | Self::Stopped => false,
+        }
+    }
+}
+
 /// Runs a feed until nobody listens any more. It never gives up: whatever breaks is told once and tried again.
 pub(crate) async fn run<W: Watched>(watched: W, api: Api<W::Resource>, sink: mpsc::Sender<Input>) {
     let feed = watched.feed();
@@ -123,6 +134,9 @@ pub(crate) async fn run<W: Watched>(watched: W, api: Api<W::Resource>, sink: mps
                 .is_err()
         {
             return;
+        }
+        if broken.is_expired() {
+            version = None;
         }
         let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
         let text = broken.to_string();
@@ -177,16 +191,7 @@ impl<W: Watched> Runner<W> {
                 .map_err(|_| Broken::Silent(SILENCE))?;
             match next? {
                 None => return Ok(()),
-                Some(event) => {
-                    if let Err(broken) = self.pass_on(event, version).await {
-                        let relist =
-                            matches!(&broken, Broken::Watch(status) if status.code == GONE);
-                        if relist {
-                            version.clear();
-                        }
-                        return Err(broken);
-                    }
-                }
+                Some(event) => self.pass_on(event, version).await?,
             }
         }
     }
