@@ -18,7 +18,7 @@ use kube::{Api, ResourceExt};
 use rollcall_approver_core::{Change, Feed};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 use tracing::{debug, error, info};
 
 use crate::engine::Input;
@@ -36,6 +36,9 @@ const PAGE: u32 = 500;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause before a broken feed is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+/// How long a watch lasts at the least: one that ended sooner is not started again before. A proxy or a server that goes
+/// down may end each at once.
+const SHORTEST_WATCH: Duration = Duration::from_secs(1);
 /// The code of a resource version that is too old: a full list is due (Kubernetes: API concepts, efficient detection of
 /// changes).
 const GONE: u16 = 410;
@@ -116,6 +119,7 @@ pub(crate) async fn run<W: Watched>(watched: W, api: Api<W::Resource>, sink: mps
     let mut pauses = pauses();
     let mut told = None;
     loop {
+        let started = Instant::now();
         let Err(broken) = runner
             .follow(&mut version, &mut || {
                 pauses = self::pauses();
@@ -125,6 +129,7 @@ pub(crate) async fn run<W: Watched>(watched: W, api: Api<W::Resource>, sink: mps
             })
             .await
         else {
+            tokio::time::sleep(SHORTEST_WATCH.saturating_sub(started.elapsed())).await;
             continue;
         };
         if matches!(broken, Broken::Stopped)
