@@ -111,7 +111,16 @@ mod tests {
 
     #[test]
     fn every_number_is_exported() {
-        let text = Metrics::new().text().unwrap();
+        let metrics = Metrics::new();
+        // A family appears with its first member.
+        metrics
+            .decisions
+            .get_or_create(&DecisionLabels {
+                verdict: "hold",
+                reason: "NodeExists",
+            })
+            .inc();
+        let text = metrics.text().unwrap();
         for name in [
             "rollcall_decisions",
             "rollcall_approval_seconds",
