@@ -6,6 +6,7 @@
 //! `tests/control-plane/` or taken from `KUBEBUILDER_ASSETS`. With `ROLLCALL_LOGS` set, a test that panics shows the end
 //! of each program's log.
 
+pub mod agent;
 mod api_server;
 mod apply;
 pub mod assets;

@@ -1,7 +1,7 @@
 //! Our own two programs, run as processes: where they are, what they print, and their end.
 
 use std::path::{Path, PathBuf};
-use std::process::ExitStatus;
+use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -74,9 +74,19 @@ impl Program {
     ) -> Result<Self> {
         let mut command = clean_command(&binary(name)?);
         command.args(arguments).envs(environment.iter().copied());
+        Self::run(name, &command, directory)
+    }
+
+    /// Starts any command; what it prints goes to `<name>.log` in `directory`, which is made if need be.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn run(name: &str, command: &Command, directory: &Path) -> Result<Self> {
+        std::fs::create_dir_all(directory)
+            .with_context(|| format!("cannot create {}", directory.display()))?;
         let log = directory.join(format!("{name}.log"));
         Ok(Self {
-            process: Process::spawn(name, &command, &log)?,
+            process: Process::spawn(name, command, &log)?,
         })
     }
 
@@ -85,11 +95,7 @@ impl Program {
     /// # Errors
     /// If the API server refuses a manifest, or the approver cannot be started.
     pub async fn approver(control_plane: &ControlPlane, arguments: &[&str]) -> Result<Self> {
-        deploy_rights(control_plane).await?;
-        let (namespace, name) = APPROVER;
-        let kubeconfig = control_plane
-            .service_account_kubeconfig(namespace, name)
-            .await?;
+        let kubeconfig = approver_kubeconfig(control_plane).await?;
         Self::approver_as(control_plane, &kubeconfig, arguments)
     }
 
@@ -102,6 +108,21 @@ impl Program {
         kubeconfig: &Path,
         arguments: &[&str],
     ) -> Result<Self> {
+        // A container that is restarted in its pod has the pod's uid again, and with it its Lease.
+        let pod = "approver-under-test";
+        Self::approver_in(pod, &control_plane.logs_dir(), kubeconfig, arguments)
+    }
+
+    /// Starts the approver as the container of this pod, with a log folder of its own.
+    ///
+    /// # Errors
+    /// If it cannot be started.
+    pub fn approver_in(
+        pod: &str,
+        directory: &Path,
+        kubeconfig: &Path,
+        arguments: &[&str],
+    ) -> Result<Self> {
         let kubeconfig = kubeconfig
             .to_str()
             .context("the path of the kubeconfig is not text")?;
@@ -110,14 +131,7 @@ impl Program {
             .chain(arguments)
             .copied()
             .collect();
-        // A container that is restarted in its pod has the pod's uid again, and with it its Lease.
-        let environment = [("POD_UID", "approver-under-test")];
-        Self::start_with(
-            "rollcall-approver",
-            &control_plane.logs_dir(),
-            &all,
-            &environment,
-        )
+        Self::start_with("rollcall-approver", directory, &all, &[("POD_UID", pod)])
     }
 
     /// Everything it has printed, also before an earlier restart.
@@ -194,6 +208,18 @@ impl Drop for Program {
     fn drop(&mut self) {
         self.process.show_log_if_panicking();
     }
+}
+
+/// Applies what gives the approver its rights, and returns a kubeconfig with a token of its ServiceAccount.
+///
+/// # Errors
+/// If the API server refuses.
+pub async fn approver_kubeconfig(control_plane: &ControlPlane) -> Result<PathBuf> {
+    deploy_rights(control_plane).await?;
+    let (namespace, name) = APPROVER;
+    control_plane
+        .service_account_kubeconfig(namespace, name)
+        .await
 }
 
 /// Applies everything in `deploy/base` that gives the approver its rights, and what these need to exist.
