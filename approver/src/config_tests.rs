@@ -105,3 +105,32 @@ fn a_missing_file_is_named() {
         "cannot read /nonexistent/approver.yaml: No such file or directory (os error 2)"
     );
 }
+
+#[test]
+fn the_configuration_that_is_deployed_states_the_defaults() {
+    let manifest = include_str!("../../deploy/base/config.yaml");
+    let config_map: k8s_openapi::api::core::v1::ConfigMap =
+        serde_saphyr::from_str(manifest).unwrap();
+    let data = config_map.data.unwrap();
+    let files: Vec<&str> = data.keys().map(String::as_str).collect();
+    // The Deployment names this file on its command line.
+    assert_eq!(files, ["approver.yaml"]);
+    let text = &data["approver.yaml"];
+    assert_eq!(Config::parse(text), Ok(Config::default()));
+    // It states each of them, so that a reader need not look anywhere else.
+    let fields = [
+        "mode:",
+        "requestors:",
+        "joinWindow:",
+        "clockSkew:",
+        "contested:",
+        "reissueAfter:",
+        "maxIssues:",
+        "deny:",
+        "maxStaleness:",
+        "machines:",
+    ];
+    for field in fields {
+        assert!(text.contains(field), "{field} is missing");
+    }
+}

@@ -1,0 +1,150 @@
+//! The manifests in `deploy/base`: the roles give the rights that the code names, all of them and no more.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use rollcall_approver::rights::{RIGHTS, Scope};
+use serde_json::Value;
+
+/// One verb on one resource, somewhere.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Single {
+    namespace: Option<String>,
+    group: String,
+    resource: String,
+    name: Option<String>,
+    verb: String,
+}
+
+fn base() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/base")
+}
+
+fn read(file: &str) -> Value {
+    let path = base().join(file);
+    serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+/// The documents that `kubectl apply -k` applies.
+fn documents() -> Vec<Value> {
+    let files = texts(&read("kustomization.yaml")["resources"]);
+    files.iter().map(|file| read(file)).collect()
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    let items = list.as_array().into_iter().flatten();
+    items
+        .map(|item| item.as_str().unwrap().to_owned())
+        .collect()
+}
+
+/// Each name on its own; no names at all mean every object.
+fn each(names: Vec<String>) -> Vec<Option<String>> {
+    if names.is_empty() {
+        vec![None]
+    } else {
+        names.into_iter().map(Some).collect()
+    }
+}
+
+/// What the roles give.
+fn given() -> BTreeSet<Single> {
+    let mut given = BTreeSet::new();
+    for role in documents() {
+        let namespace = role["metadata"]["namespace"].as_str();
+        for rule in role["rules"].as_array().into_iter().flatten() {
+            given.extend(singles(namespace, rule));
+        }
+    }
+    given
+}
+
+fn singles(namespace: Option<&str>, rule: &Value) -> Vec<Single> {
+    let compared = ["apiGroups", "resources", "resourceNames", "verbs"];
+    for field in rule.as_object().unwrap().keys() {
+        assert!(compared.contains(&field.as_str()), "{field} in {rule}");
+    }
+    let mut singles = Vec::new();
+    for group in texts(&rule["apiGroups"]) {
+        for resource in texts(&rule["resources"]) {
+            for name in each(texts(&rule["resourceNames"])) {
+                for verb in texts(&rule["verbs"]) {
+                    singles.push(Single {
+                        namespace: namespace.map(str::to_owned),
+                        group: group.clone(),
+                        resource: resource.clone(),
+                        name: name.clone(),
+                        verb,
+                    });
+                }
+            }
+        }
+    }
+    singles
+}
+
+/// What the code uses, with the default configuration.
+fn used() -> BTreeSet<Single> {
+    let mut used = BTreeSet::new();
+    for right in RIGHTS {
+        let namespace = match right.scope {
+            Scope::Cluster => None,
+            Scope::Default => Some("default"),
+            Scope::Machines => Some("openshift-machine-api"),
+            Scope::Own => Some("rollcall"),
+        };
+        for name in each(right.names.iter().map(|&name| name.to_owned()).collect()) {
+            used.extend(right.verbs.iter().map(|&verb| Single {
+                namespace: namespace.map(str::to_owned),
+                group: right.group.to_owned(),
+                resource: right.resource.to_owned(),
+                name: name.clone(),
+                verb: verb.to_owned(),
+            }));
+        }
+    }
+    used
+}
+
+#[test]
+fn the_roles_give_what_the_code_uses_and_no_more() {
+    let (given, used) = (given(), used());
+    let missing: Vec<&Single> = used.difference(&given).collect();
+    let extra: Vec<&Single> = given.difference(&used).collect();
+    assert!(
+        missing.is_empty() && extra.is_empty(),
+        "missing in deploy/base: {missing:#?}\nnot in rights.rs: {extra:#?}"
+    );
+}
+
+#[test]
+fn every_role_is_bound_to_the_service_account_that_the_pod_runs_as() {
+    let documents = documents();
+    let of = |kinds: &[&str]| -> Vec<&Value> {
+        let kinds = |document: &&Value| kinds.contains(&document["kind"].as_str().unwrap());
+        documents.iter().filter(kinds).collect()
+    };
+    let account = &of(&["ServiceAccount"])[0]["metadata"];
+    let pod = &of(&["Deployment"])[0]["spec"]["template"]["spec"];
+    assert_eq!(pod["serviceAccountName"], account["name"]);
+    let roles = of(&["Role", "ClusterRole"]);
+    let bindings = of(&["RoleBinding", "ClusterRoleBinding"]);
+    assert_eq!(roles.len(), bindings.len());
+    for role in roles {
+        let binding = bindings.iter().find(|binding| {
+            binding["roleRef"]["kind"] == role["kind"]
+                && binding["roleRef"]["name"] == role["metadata"]["name"]
+                && binding["metadata"]["namespace"] == role["metadata"]["namespace"]
+        });
+        let binding = binding.unwrap_or_else(|| panic!("nobody has {}", role["metadata"]));
+        let subject = &binding["subjects"][0];
+        assert_eq!(subject["kind"], "ServiceAccount");
+        assert_eq!(subject["name"], account["name"]);
+        assert_eq!(subject["namespace"], account["namespace"]);
+    }
+}
