@@ -34,6 +34,8 @@ const BATCH: usize = 1024;
 const START_GRACE: Duration = Duration::from_secs(10);
 /// How often claims are looked through for those that must be recorded.
 const RECORD_PERIOD: Duration = Duration::from_secs(60);
+/// How soon claims are recorded once an approved request has gone, so that a burst of deletions is one write.
+const RECORD_SOON: Duration = Duration::from_secs(1);
 /// How old a claim is when it is recorded: long before the request cleaner takes an approved request away, one hour
 /// (Kubernetes: `pkg/controller/certificates/cleaner`), and long after most machines have become Nodes.
 const RECORD_AFTER: SignedDuration = SignedDuration::from_mins(10);
@@ -94,6 +96,8 @@ pub(crate) struct Engine {
     started: Instant,
     heard: bool,
     led: bool,
+    /// Whether approved requests have gone, so that their claims stand in memory only.
+    claims_alone: bool,
 }
 
 impl Engine {
@@ -112,12 +116,14 @@ impl Engine {
             started: Instant::now(),
             heard: false,
             led: false,
+            claims_alone: false,
         }
     }
 
     /// Runs until it is told to stop, then lets the writes under way end.
     pub(crate) async fn run(mut self, mut news: mpsc::Receiver<Input>, stop: CancellationToken) {
         let mut record = period(RECORD_PERIOD);
+        let mut soon = false;
         let grace = tokio::time::sleep(START_GRACE);
         tokio::pin!(grace);
         let mut patience = true;
@@ -141,6 +147,7 @@ impl Engine {
                     Err(_) => break,
                 },
                 _ = record.tick() => {
+                    soon = false;
                     self.record_claims();
                     BTreeSet::new()
                 }
@@ -149,6 +156,10 @@ impl Engine {
                     self.cluster.pending().collect()
                 }
             };
+            if std::mem::take(&mut self.claims_alone) && !soon {
+                soon = true;
+                record.reset_after(RECORD_SOON);
+            }
             self.judge_all(woken);
             self.dispatch();
             self.outside
@@ -207,8 +218,11 @@ impl Engine {
             Input::Change(change) => {
                 let list = matches!(&change, Change::RequestList(_, _));
                 if let Change::RequestGone(uid) = &change {
+                    let gone = self.cluster.request(uid);
+                    self.claims_alone |= gone.is_some_and(|request| !request.is_pending());
                     self.forget(uid);
                 }
+                self.claims_alone |= list;
                 let woken = self.cluster.apply(change, now);
                 if list {
                     let gone = |uid: &&RequestUid| self.cluster.request(uid).is_none();
