@@ -161,7 +161,12 @@ impl Cluster {
     /// A write ended. Returns the other requests to judge again; the request itself is left to the caller, who knows how
     /// long to wait before the next try.
     pub fn settle(&mut self, uid: &RequestUid, settlement: Settlement) -> BTreeSet<RequestUid> {
-        let claim = self.in_flight.remove(uid).flatten();
+        let Some(claim) = self.in_flight.remove(uid) else {
+            return BTreeSet::new();
+        };
+        if settlement == Settlement::Written {
+            self.foresee(uid, claim.as_ref());
+        }
         let woken = match (settlement, claim) {
             (Settlement::Unknown, Some(_)) => {
                 self.uncertain.insert(uid.clone());
@@ -182,6 +187,16 @@ impl Cluster {
             self.uncertain.remove(uid);
         }
         woken
+    }
+
+    /// A request stands as it was written, before the watch brings it: until then, nothing that happens may have it
+    /// written again.
+    fn foresee(&mut self, uid: &RequestUid, claim: Option<&Claim>) {
+        if let Some(request) = self.requests.get_mut(uid).filter(|one| one.is_pending()) {
+            request.standing = claim.map_or(Standing::Closed, |claim| {
+                Standing::Approved(claim.approved_at)
+            });
+        }
     }
 
     /// Takes out the requests whose time has come.

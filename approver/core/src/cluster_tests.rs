@@ -253,6 +253,16 @@ fn nothing_is_judged_while_it_is_written_or_after_it_was_decided() {
     assert_eq!(judge(&mut cluster, "csr-0", at(62)).0, "approve");
     assert_eq!(cluster.judge(&request_uid("csr-0"), at(62)), None);
     cluster.settle(&request_uid("csr-0"), Settlement::Written);
+    // Whatever happens before the watch brings the approval, it is not written again.
+    let woken = put_machine(
+        &mut cluster,
+        Machine {
+            phase: Some("Running".to_owned()),
+            ..machine("m-0", "worker-0")
+        },
+    );
+    assert_eq!(woken, uids(&[]));
+    assert_eq!(cluster.judge(&request_uid("csr-0"), at(62)), None);
     let approved = Request {
         standing: Standing::Approved(at(62)),
         ..request("csr-0", "worker-0", 0)
@@ -281,8 +291,10 @@ fn a_denial_is_written_once_and_spends_nothing() {
         cluster.settle(&request_uid("csr-0"), Settlement::Undone),
         uids(&[])
     );
-    // It did not get through: a later look writes it again.
+    // It did not get through: a later look writes it again, until it does.
     assert_eq!(judge(&mut cluster, "csr-0", at(63)).0, "deny");
+    cluster.settle(&request_uid("csr-0"), Settlement::Written);
+    assert_eq!(cluster.judge(&request_uid("csr-0"), at(64)), None);
     assert_eq!(judge(&mut cluster, "csr-1", at(63)).0, "approve");
 }
 
