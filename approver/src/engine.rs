@@ -15,7 +15,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
-use tokio_util::time::DelayQueue;
+use tokio_util::time::{DelayQueue, delay_queue};
 use tracing::{debug, info, warn};
 
 use crate::Mode;
@@ -82,6 +82,14 @@ struct About {
     created_at: Timestamp,
 }
 
+/// The writes of one request that failed.
+#[derive(Default)]
+struct Failures {
+    count: u32,
+    /// The next try in the queue of retries: never more than one.
+    retry: Option<delay_queue::Key>,
+}
+
 /// The engine's state.
 pub(crate) struct Engine {
     mode: Mode,
@@ -92,7 +100,7 @@ pub(crate) struct Engine {
     jobs: VecDeque<Job>,
     writes: JoinSet<(Job, Outcome)>,
     retries: DelayQueue<RequestUid>,
-    failures: HashMap<RequestUid, u32>,
+    failures: HashMap<RequestUid, Failures>,
     started: Instant,
     heard: bool,
     led: bool,
@@ -140,7 +148,7 @@ impl Engine {
                     Some(input) => self.take_in(input, &mut news),
                     None => break,
                 },
-                Some(expired) = self.retries.next() => BTreeSet::from([expired.into_inner()]),
+                Some(expired) = self.retries.next() => self.retry(expired.into_inner()),
                 () = tokio::time::sleep(due) => self.cluster.due(Timestamp::now()),
                 changed = self.outside.leadership.changed() => match changed {
                     Ok(()) => self.leadership_changed(),
@@ -153,7 +161,7 @@ impl Engine {
                 }
                 () = &mut grace, if patience => {
                     patience = false;
-                    self.cluster.pending().collect()
+                    self.cluster.pending().filter(|_| !self.heard).collect()
                 }
             };
             if std::mem::take(&mut self.claims_alone) && !soon {
@@ -237,7 +245,33 @@ impl Engine {
     fn forget(&mut self, uid: &RequestUid) {
         self.targets.remove(uid);
         self.told.remove(uid);
-        self.failures.remove(uid);
+        if let Some(key) = self
+            .failures
+            .remove(uid)
+            .and_then(|failures| failures.retry)
+        {
+            self.retries.try_remove(&key);
+        }
+    }
+
+    /// The pause after a failed write is over.
+    fn retry(&mut self, uid: RequestUid) -> BTreeSet<RequestUid> {
+        if let Some(failures) = self.failures.get_mut(&uid) {
+            failures.retry = None;
+        }
+        BTreeSet::from([uid])
+    }
+
+    /// Thinks of a failed write again after a pause; a pause that has not ended yet gives way to the new one.
+    fn retry_later(&mut self, uid: &RequestUid) {
+        let failures = self.failures.entry(uid.clone()).or_default();
+        if let Some(key) = failures.retry.take() {
+            self.retries.try_remove(&key);
+        }
+        let factor = 2_u32.saturating_pow(failures.count.min(RETRY.1));
+        failures.count = failures.count.saturating_add(1);
+        let pause = RETRY.0.saturating_mul(factor);
+        failures.retry = Some(self.retries.insert(uid.clone(), pause));
     }
 
     fn judge_all(&mut self, woken: BTreeSet<RequestUid>) {
@@ -407,12 +441,8 @@ impl Engine {
                 "the decision could not be written"
             );
         }
-        if outcome.again {
-            let failures = self.failures.entry(job.uid.clone()).or_default();
-            let factor = 2_u32.saturating_pow((*failures).min(RETRY.1));
-            *failures = failures.saturating_add(1);
-            self.retries
-                .insert(job.uid.clone(), RETRY.0.saturating_mul(factor));
+        if outcome.again && self.targets.contains_key(&job.uid) {
+            self.retry_later(&job.uid);
         }
         self.cluster.settle(&job.uid, outcome.settlement)
     }
