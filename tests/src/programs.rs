@@ -5,6 +5,9 @@ use std::process::{Command, ExitStatus};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::Api;
+use serde::Deserialize;
 
 use crate::command::clean_command;
 use crate::process::{self, Process};
@@ -13,18 +16,8 @@ use crate::{ControlPlane, wait};
 /// The namespace and name of the approver's ServiceAccount in `deploy/base`.
 pub const APPROVER: (&str, &str) = ("rollcall", "rollcall-approver");
 
-/// The manifests that give the approver its rights, in the order in which they are applied.
-const RIGHTS: [&str; 9] = [
-    "namespace.yaml",
-    "service-account.yaml",
-    "cluster-role.yaml",
-    "cluster-role-binding.yaml",
-    "role-machines.yaml",
-    "role-binding-machines.yaml",
-    "role-events.yaml",
-    "role-binding-events.yaml",
-    "role-own.yaml",
-];
+/// The key of the configuration in its ConfigMap, and the name of the file it is mounted as.
+const CONFIG: &str = "approver.yaml";
 
 /// Where a binary of this workspace is: beside the one that asks.
 ///
@@ -96,7 +89,15 @@ impl Program {
     /// If the API server refuses a manifest, or the approver cannot be started.
     pub async fn approver(control_plane: &ControlPlane, arguments: &[&str]) -> Result<Self> {
         let kubeconfig = approver_kubeconfig(control_plane).await?;
-        Self::approver_as(control_plane, &kubeconfig, arguments)
+        let config = deployed_config(control_plane).await?;
+        let config = config
+            .to_str()
+            .context("the path of the configuration is not text")?;
+        // A test's own --config takes the place of the deployed one.
+        let own = arguments.contains(&"--config");
+        let deployed = ["--config", config].into_iter().filter(|_| !own);
+        let arguments: Vec<&str> = deployed.chain(arguments.iter().copied()).collect();
+        Self::approver_as(control_plane, &kubeconfig, &arguments)
     }
 
     /// Starts the approver with a kubeconfig, whatever its rights.
@@ -210,26 +211,61 @@ impl Drop for Program {
     }
 }
 
-/// Applies what gives the approver its rights, and returns a kubeconfig with a token of its ServiceAccount.
+/// Applies `deploy/base`, and returns a kubeconfig with a token of the approver's ServiceAccount.
 ///
 /// # Errors
 /// If the API server refuses.
 pub async fn approver_kubeconfig(control_plane: &ControlPlane) -> Result<PathBuf> {
-    deploy_rights(control_plane).await?;
+    apply_deploy(control_plane).await?;
     let (namespace, name) = APPROVER;
     control_plane
         .service_account_kubeconfig(namespace, name)
         .await
 }
 
-/// Applies everything in `deploy/base` that gives the approver its rights, and what these need to exist.
+/// Applies every manifest that `deploy/base/kustomization.yaml` names, and before them what they need to exist. The
+/// Deployment makes no pod here: nothing schedules one.
 ///
 /// # Errors
 /// If the API server refuses.
-pub async fn deploy_rights(control_plane: &ControlPlane) -> Result<()> {
+pub async fn apply_deploy(control_plane: &ControlPlane) -> Result<()> {
     crate::machines::install(control_plane).await?;
-    for manifest in RIGHTS.into_iter().chain(["role-binding-own.yaml"]) {
+    for manifest in kustomization()?.resources {
         control_plane.apply_file(&deploy().join(manifest)).await?;
     }
     Ok(())
+}
+
+/// The deployed configuration, in a file as the Deployment mounts it.
+///
+/// # Errors
+/// If it has not been deployed ([`apply_deploy`]) or the file cannot be written.
+pub async fn deployed_config(control_plane: &ControlPlane) -> Result<PathBuf> {
+    let (namespace, name) = APPROVER;
+    let maps: Api<ConfigMap> = Api::namespaced(control_plane.admin(), namespace);
+    let map = maps
+        .get(name)
+        .await
+        .context("the approver's configuration is not deployed")?;
+    let text = map
+        .data
+        .unwrap_or_default()
+        .remove(CONFIG)
+        .context("the configuration is empty")?;
+    let file = control_plane.dir().join(CONFIG);
+    std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(file)
+}
+
+fn kustomization() -> Result<Kustomization> {
+    let path = deploy().join("kustomization.yaml");
+    let text = std::fs::read_to_string(&path)
+        .with_context(|| format!("cannot read {}", path.display()))?;
+    serde_saphyr::from_str(&text).with_context(|| format!("{} names no resources", path.display()))
+}
+
+/// What of a kustomization matters here.
+#[derive(Deserialize)]
+struct Kustomization {
+    resources: Vec<String>,
 }
