@@ -43,16 +43,28 @@ pub(crate) fn describe(error: &kube::Error) -> String {
             _ => format!("{} ({})", status.message, status.code),
         };
     }
-    let mut text = error.to_string();
+    let mut causes = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(inner) = cause {
-        let message = inner.to_string();
-        if !text.contains(&message) {
-            text = format!("{text}: {message}");
-        }
+        causes.push(inner.to_string());
         cause = inner.source();
     }
-    text
+    // The outer layers only say which library passed the error on.
+    let root = causes.last().cloned().unwrap_or_default();
+    if causes
+        .iter()
+        .any(|cause| cause.contains("invalid peer certificate"))
+    {
+        return format!(
+            "the API server's certificate is not accepted: {root}; is the CA in the kubeconfig the one that signed it, \
+             is the name right, and the clock?"
+        );
+    }
+    if causes.iter().any(|cause| cause.contains("(Connect)")) {
+        return format!("the API server cannot be reached: {root}");
+    }
+    causes.dedup_by(|inner, outer| outer.contains(inner.as_str()));
+    causes.join(": ")
 }
 
 /// Names the right that is missing. The API server's own message names verb and resource; only for signers it does not.
