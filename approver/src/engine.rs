@@ -9,7 +9,8 @@ use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Api;
 use rollcall_approver_core::{
-    Change, Claim, Cluster, Decision, Finding, Reason, Request, RequestUid, Settlement, Verdict,
+    Change, Claim, Cluster, Decision, Feed, Finding, Reason, Request, RequestUid, Settlement,
+    Verdict,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -187,6 +188,7 @@ impl Engine {
             let Ok(input) = news.try_recv() else { break };
             woken.extend(self.apply(input, now));
         }
+        self.look_at_watches();
         if !self.heard && self.cluster.freshness().all_heard() {
             self.heard = true;
             info!(
@@ -194,10 +196,19 @@ impl Engine {
                 pending = self.targets.len(),
                 "every watch is complete; deciding"
             );
-            self.outside.ready.send_replace(true);
             woken.extend(self.cluster.pending());
         }
         woken
+    }
+
+    /// A replica is ready once its watches are complete. The record of claims is not asked for: only the replica that
+    /// leads reads it, and one that stands by must not look broken.
+    fn look_at_watches(&mut self) {
+        let mut starting = self.cluster.freshness().starting();
+        if !*self.outside.ready.borrow() && starting.all(|feed| *feed == Feed::Claims) {
+            info!("watching; the replica that holds the Lease decides");
+            self.outside.ready.send_replace(true);
+        }
     }
 
     /// A replica that has just begun to lead judges everything that waits; a renewal changes nothing.

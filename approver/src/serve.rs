@@ -37,7 +37,7 @@ pub(crate) async fn start(
     Ok(ready)
 }
 
-/// Serves until the process ends. Ready means: every feed has been complete once.
+/// Serves until the process ends. Ready means: every watch has been complete once.
 async fn serve(
     listener: TcpListener,
     metrics: Metrics,

@@ -95,7 +95,15 @@ impl Freshness {
 
     /// Whether every feed has been complete at least once.
     pub fn all_heard(&self) -> bool {
-        self.0.values().all(|state| *state != State::Starting)
+        self.starting().next().is_none()
+    }
+
+    /// The feeds that have never been complete.
+    pub fn starting(&self) -> impl Iterator<Item = &Feed> {
+        self.0
+            .iter()
+            .filter(|(_, state)| **state == State::Starting)
+            .map(|(feed, _)| feed)
     }
 }
 
