@@ -20,6 +20,7 @@ mod lease;
 pub mod machines;
 pub mod node;
 mod options;
+pub mod paced;
 mod pki;
 mod process;
 pub mod programs;
