@@ -115,32 +115,5 @@ fn to_event(announcement: Announcement, instance: &str, now: Timestamp) -> Event
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_with_capitals_in_its_name_gets_a_valid_event() {
-        let about = ObjectReference {
-            name: Some("node-csr-AbC_1".to_owned()),
-            uid: Some("0b5c-1".to_owned()),
-            ..ObjectReference::default()
-        };
-        let announcement = Announcement {
-            about,
-            warning: true,
-            reason: "NodeExists",
-            action: "Hold",
-            note: "n".repeat(2000),
-        };
-        let event = to_event(announcement, "host", Timestamp::from_second(1).unwrap());
-        let name = event.metadata.name.unwrap();
-        assert!(name.starts_with("rollcall-0b5c-1."), "{name}");
-        assert!(
-            name.chars()
-                .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || "-.".contains(c)),
-            "{name}"
-        );
-        assert_eq!(event.metadata.namespace.as_deref(), Some("default"));
-        assert_eq!(event.note.unwrap().len(), 1000);
-    }
-}
+#[path = "announce_tests.rs"]
+mod tests;

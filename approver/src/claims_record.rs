@@ -121,28 +121,5 @@ fn to_claim(key: &str, value: &str) -> Option<Claim> {
 }
 
 #[cfg(test)]
-mod tests {
-    use jiff::Timestamp;
-    use rollcall_csr::KeyHash;
-
-    use super::*;
-
-    #[test]
-    fn claims_survive_the_record() {
-        let claim = Claim {
-            approved_at: Timestamp::from_second(1_795_000_000).unwrap(),
-            key: KeyHash::of_spki(b"key"),
-            machine: MachineUid("0b5c2c5e-1".to_owned()),
-            request: RequestUid("77b0-2".to_owned()),
-        };
-        let (key, value) = to_entry(&claim);
-        assert!(
-            key.chars()
-                .all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c)),
-            "{key}"
-        );
-        assert_eq!(to_claim(&key, &value), Some(claim));
-        assert_eq!(to_claim("m", &value), None);
-        assert_eq!(to_claim(&key, "yesterday sha256:00"), None);
-    }
-}
+#[path = "claims_record_tests.rs"]
+mod tests;

@@ -544,3 +544,7 @@ fn until(at: Timestamp) -> Option<Duration> {
 fn count(number: usize) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
+
+#[cfg(test)]
+#[path = "engine_tests.rs"]
+mod tests;

@@ -285,3 +285,7 @@ where
 {
     Ok(api.watch(params, version).await?.boxed())
 }
+
+#[cfg(test)]
+#[path = "feed_tests.rs"]
+mod tests;

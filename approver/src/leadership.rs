@@ -105,3 +105,7 @@ pub(crate) async fn record_claims(record: ClaimsRecord, mut claims: watch::Recei
         record.store(current).await;
     }
 }
+
+#[cfg(test)]
+#[path = "leadership_tests.rs"]
+mod tests;

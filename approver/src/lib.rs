@@ -12,6 +12,8 @@ mod errors;
 pub mod exit;
 mod feed;
 mod feeds;
+#[cfg(test)]
+mod fixtures;
 mod leadership;
 mod lease;
 mod metrics;

@@ -107,20 +107,26 @@ impl Metrics {
 
 #[cfg(test)]
 mod tests {
+    use rollcall_approver_core::{Facts, Policy, decide};
+
     use super::*;
 
     #[test]
     fn every_number_is_exported() {
         let metrics = Metrics::new();
-        // A family appears with its first member.
-        metrics
-            .decisions
-            .get_or_create(&DecisionLabels {
-                verdict: "hold",
-                reason: "NodeExists",
-            })
-            .inc();
+        // A family is told only once it has a member.
+        let object = crate::fixtures::read(&crate::fixtures::csr("csr-0", "worker-0"));
+        let (request, _) = crate::convert::to_request(object).unwrap();
+        let now = request.created_at;
+        metrics.decided(&decide(
+            &request,
+            &Facts::default(),
+            &Policy::default(),
+            now,
+        ));
         let text = metrics.text().unwrap();
+        let counted = "rollcall_decisions_total{verdict=\"hold\",reason=\"MachineNotFound\"} 1";
+        assert!(text.contains(counted), "{text}");
         for name in [
             "rollcall_decisions",
             "rollcall_approval_seconds",

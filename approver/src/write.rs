@@ -89,3 +89,7 @@ fn failed(error: &kube::Error) -> Outcome {
         },
     }
 }
+
+#[cfg(test)]
+#[path = "write_tests.rs"]
+mod tests;

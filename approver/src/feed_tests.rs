@@ -1,0 +1,408 @@
+//! Lists and watches over a real client: what the engine is told, and where a broken watch goes on.
+
+use std::io;
+use std::sync::{Arc, Mutex};
+
+use rollcall_csr::Signer;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::feeds::{Nodes, OpenShiftMachines, Requests};
+use crate::fixtures::{Call, Server, csr, machine, server};
+
+const CSRS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+const MACHINES: &str =
+    "/apis/machine.openshift.io/v1beta1/namespaces/openshift-machine-api/machines";
+
+/// A feed that runs, the server it talks to, and what it tells.
+fn start<W: Watched>(
+    watched: W,
+    api: impl FnOnce(kube::Client) -> Api<W::Resource>,
+) -> (Server, mpsc::Receiver<Input>) {
+    let (client, server) = server();
+    let (sink, told) = mpsc::channel(100);
+    tokio::spawn(run(watched, api(client), sink));
+    (server, told)
+}
+
+fn requests() -> (Server, mpsc::Receiver<Input>) {
+    start(Requests(Signer::KubeApiserverClientKubelet), Api::all)
+}
+
+/// The next thing that is told, in short.
+async fn next(told: &mut mpsc::Receiver<Input>) -> String {
+    let input = timeout(Duration::from_secs(60), told.recv()).await;
+    let names = |mut names: Vec<String>| {
+        names.sort();
+        names.join(" ")
+    };
+    match input.expect("news have to come").expect("the feed lives") {
+        Input::Request(news) => format!("request {}", news.0.name),
+        Input::Change(Change::Lost(_)) => "lost".to_owned(),
+        Input::Change(Change::Synced(_)) => "synced".to_owned(),
+        Input::Change(Change::RequestGone(uid)) => format!("gone {}", uid.0),
+        Input::Change(Change::RequestList(_, uids)) => {
+            format!(
+                "all [{}]",
+                names(uids.into_iter().map(|uid| uid.0).collect())
+            )
+        }
+        Input::Change(Change::Node(name, _)) => format!("node {name}"),
+        Input::Change(Change::NodeGone(name)) => format!("gone {name}"),
+        Input::Change(Change::NodeList(all)) => {
+            format!(
+                "all [{}]",
+                names(all.iter().map(ToString::to_string).collect())
+            )
+        }
+        Input::Change(Change::Machine(machine)) => format!("machine {}", machine.reference),
+        Input::Change(Change::MachineGone(uid)) => format!("gone {}", uid.0),
+        Input::Change(Change::MachineList(_, namespace, uids)) => {
+            let uids = names(uids.into_iter().map(|uid| uid.0).collect());
+            format!("all in {namespace} [{uids}]")
+        }
+        Input::Change(change @ (Change::Claimed(_) | Change::Request(_))) => {
+            panic!("no feed tells this: {change:?}")
+        }
+    }
+}
+
+async fn assert_told(told: &mut mpsc::Receiver<Input>, expected: &[&str]) {
+    for expected in expected {
+        assert_eq!(next(told).await, *expected);
+    }
+}
+
+fn list(items: &[Value], version: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "List", "metadata": {"resourceVersion": version}, "items": items})
+}
+
+fn event(type_: &str, mut object: Value, version: &str) -> Value {
+    object["metadata"]["resourceVersion"] = json!(version);
+    json!({"type": type_, "object": object})
+}
+
+fn expired() -> Value {
+    let status = json!({
+        "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+        "reason": "Expired", "message": "too old resource version: 10 (99)", "code": 410,
+    });
+    json!({"type": "ERROR", "object": status})
+}
+
+/// Expects a list.
+async fn expect_list(server: &mut Server, path: &str) -> Call {
+    let call = server.expect("GET", path).await;
+    assert!(!call.query.contains("watch"), "no list: {}", call.query);
+    call
+}
+
+/// Expects a watch from a version on.
+async fn expect_watch(server: &mut Server, path: &str, version: &str) -> Call {
+    let call = server.expect("GET", path).await;
+    let parts: Vec<&str> = call.query.split('&').collect();
+    for part in [
+        "watch=true",
+        "allowWatchBookmarks=true",
+        &format!("resourceVersion={version}"),
+    ] {
+        assert!(parts.contains(&part), "{part}: {}", call.query);
+    }
+    call
+}
+
+/// Answers the first list with one request of version 10.
+async fn listed(server: &mut Server, told: &mut mpsc::Receiver<Input>) {
+    let answer = list(&[csr("csr-0", "worker-0")], "10");
+    expect_list(server, CSRS).await.answer(&answer);
+    assert_told(told, &["request csr-0", "all [csr-0]"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_list_comes_in_pages_and_is_complete_at_its_end() {
+    let (mut server, mut told) = requests();
+    let call = expect_list(&mut server, CSRS).await;
+    let selector = "fieldSelector=spec.signerName%3Dkubernetes.io%2Fkube-apiserver-client-kubelet";
+    assert!(call.query.contains(selector), "{}", call.query);
+    assert!(call.query.contains("limit=500"), "{}", call.query);
+    let mut page = list(&[csr("csr-0", "worker-0")], "10");
+    page["metadata"]["continue"] = json!("token");
+    call.answer(&page);
+    assert_told(&mut told, &["request csr-0"]).await;
+    let call = expect_list(&mut server, CSRS).await;
+    assert!(call.query.contains("continue=token"), "{}", call.query);
+    let mut page = list(&[csr("csr-1", "worker-1")], "10");
+    page["metadata"]["continue"] = json!("");
+    call.answer(&page);
+    assert_told(&mut told, &["request csr-1", "all [csr-0 csr-1]"]).await;
+    let call = expect_watch(&mut server, CSRS, "10").await;
+    assert!(call.query.contains(selector), "{}", call.query);
+    call.events(&[], false);
+    assert_told(&mut told, &["synced"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_page_that_expired_starts_the_list_anew() {
+    let (mut server, mut told) = requests();
+    let mut page = list(&[csr("csr-0", "worker-0")], "10");
+    page["metadata"]["continue"] = json!("token");
+    expect_list(&mut server, CSRS).await.answer(&page);
+    let expired = "the provided continue parameter is too old";
+    expect_list(&mut server, CSRS).await.fail(410, expired);
+    assert_told(&mut told, &["request csr-0", "lost"]).await;
+    let call = expect_list(&mut server, CSRS).await;
+    assert!(!call.query.contains("continue"), "{}", call.query);
+    call.answer(&list(&[], "11"));
+    assert_told(&mut told, &["all []"]).await;
+    expect_watch(&mut server, CSRS, "11")
+        .await
+        .events(&[], false);
+    assert_told(&mut told, &["synced"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_object_that_cannot_be_read_does_not_hide_the_others() {
+    let (mut server, mut told) = requests();
+    let mut malformed = csr("csr-0", "worker-0");
+    malformed["spec"]["usages"] = json!("all of them");
+    let mut foreign = csr("csr-1", "worker-1");
+    foreign["spec"]["signerName"] = json!("example.com/other");
+    let items = [malformed.clone(), foreign, csr("csr-2", "worker-2")];
+    let answer = list(&items, "10");
+    expect_list(&mut server, CSRS).await.answer(&answer);
+    assert_told(&mut told, &["request csr-2", "all [csr-2]"]).await;
+    let events = [
+        event("ADDED", malformed, "11"),
+        event("ADDED", csr("csr-3", "worker-3"), "12"),
+    ];
+    expect_watch(&mut server, CSRS, "10")
+        .await
+        .events(&events, false);
+    assert_told(&mut told, &["synced", "request csr-3"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_ended_goes_on_where_it_was() {
+    let (mut server, mut told) = requests();
+    listed(&mut server, &mut told).await;
+    let events = [
+        event("MODIFIED", csr("csr-0", "worker-0"), "11"),
+        event("DELETED", csr("csr-0", "worker-0"), "12"),
+    ];
+    expect_watch(&mut server, CSRS, "10")
+        .await
+        .events(&events, true);
+    assert_told(&mut told, &["synced", "request csr-0", "gone csr-0"]).await;
+    let bookmark = json!({
+        "type": "BOOKMARK",
+        "object": {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest",
+                   "metadata": {"resourceVersion": "20", "creationTimestamp": null}},
+    });
+    expect_watch(&mut server, CSRS, "12")
+        .await
+        .events(&[bookmark], true);
+    assert_told(&mut told, &["synced"]).await;
+    expect_watch(&mut server, CSRS, "20")
+        .await
+        .events(&[], false);
+    assert_told(&mut told, &["synced"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_version_that_is_too_old_is_listed_anew() {
+    // The API server tells it in the stream, or instead of one.
+    for in_stream in [true, false] {
+        let (mut server, mut told) = requests();
+        listed(&mut server, &mut told).await;
+        let call = expect_watch(&mut server, CSRS, "10").await;
+        if in_stream {
+            call.events(&[expired()], false);
+            assert_told(&mut told, &["synced"]).await;
+        } else {
+            call.fail(410, "too old resource version: 10 (99)");
+        }
+        assert_told(&mut told, &["lost"]).await;
+        let answer = list(&[csr("csr-1", "worker-1")], "99");
+        expect_list(&mut server, CSRS).await.answer(&answer);
+        assert_told(&mut told, &["request csr-1", "all [csr-1]"]).await;
+        expect_watch(&mut server, CSRS, "99")
+            .await
+            .events(&[], false);
+        assert_told(&mut told, &["synced"]).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_broken_watch_is_lost_until_it_is_back_and_misses_nothing() {
+    let (mut server, mut told) = requests();
+    listed(&mut server, &mut told).await;
+    let events = [event("ADDED", csr("csr-1", "worker-1"), "11")];
+    expect_watch(&mut server, CSRS, "10")
+        .await
+        .events(&events, true);
+    assert_told(&mut told, &["synced", "request csr-1"]).await;
+    expect_watch(&mut server, CSRS, "11").await.break_off();
+    assert_told(&mut told, &["lost"]).await;
+    expect_watch(&mut server, CSRS, "11")
+        .await
+        .fail(500, "etcdserver: leader changed");
+    assert_told(&mut told, &["lost"]).await;
+    expect_watch(&mut server, CSRS, "11")
+        .await
+        .events(&[], false);
+    assert_told(&mut told, &["synced"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_falls_silent_is_lost() {
+    let (mut server, mut told) = requests();
+    listed(&mut server, &mut told).await;
+    let started = Instant::now();
+    expect_watch(&mut server, CSRS, "10")
+        .await
+        .events(&[], false);
+    assert_told(&mut told, &["synced", "lost"]).await;
+    assert_eq!(started.elapsed().as_secs(), SILENCE.as_secs());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_ends_every_watch_at_once_is_not_asked_without_pause() {
+    let (mut server, mut told) = requests();
+    listed(&mut server, &mut told).await;
+    tokio::spawn(async move { while told.recv().await.is_some() {} });
+    let started = Instant::now();
+    for _ in 0..20 {
+        expect_watch(&mut server, CSRS, "10")
+            .await
+            .events(&[], true);
+    }
+    assert!(started.elapsed() > Duration::from_secs(10));
+}
+
+/// Keeps log lines in memory.
+#[derive(Clone, Default)]
+struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_same_error_is_told_once_and_its_end_too() {
+    let lines = Lines::default();
+    let writer = lines.clone();
+    let subscriber = tracing_subscriber::fmt()
+        .with_writer(move || writer.clone())
+        .with_ansi(false)
+        .finish();
+    let _logging = tracing::subscriber::set_default(subscriber);
+    let (mut server, mut told) = requests();
+    let forbidden = "certificatesigningrequests is forbidden: User \"u\" cannot list resource";
+    for _ in 0..5 {
+        expect_list(&mut server, CSRS).await.fail(403, forbidden);
+        assert_told(&mut told, &["lost"]).await;
+    }
+    listed(&mut server, &mut told).await;
+    expect_watch(&mut server, CSRS, "10")
+        .await
+        .events(&[], false);
+    assert_told(&mut told, &["synced"]).await;
+    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let count = |words: &str| text.lines().filter(|line| line.contains(words)).count();
+    assert_eq!(count("cannot list resource"), 1, "{text}");
+    assert_eq!(count("a right is missing"), 1, "{text}");
+    assert_eq!(count("the watch is back"), 1, "{text}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_feed_ends_when_nobody_listens() {
+    let (client, mut server) = server();
+    let (sink, told) = mpsc::channel(1);
+    let feed = tokio::spawn(run(Nodes, Api::all(client), sink));
+    drop(told);
+    expect_list(&mut server, "/api/v1/nodes")
+        .await
+        .answer(&list(&[], "1"));
+    timeout(Duration::from_secs(60), feed)
+        .await
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_nodes_only_the_metadata_is_asked_for() {
+    let (mut server, mut told) = start(Nodes, Api::all);
+    let node = |name: &str| {
+        json!({
+            "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+            "metadata": {"name": name, "uid": name, "creationTimestamp": "2026-11-01T00:00:00Z"},
+        })
+    };
+    let call = expect_list(&mut server, "/api/v1/nodes").await;
+    assert!(
+        call.accept.contains("as=PartialObjectMetadataList"),
+        "{}",
+        call.accept
+    );
+    call.answer(&list(&[node("worker-0")], "1"));
+    let call = expect_watch(&mut server, "/api/v1/nodes", "1").await;
+    assert!(
+        call.accept.contains("as=PartialObjectMetadata;"),
+        "{}",
+        call.accept
+    );
+    let events = [
+        event("ADDED", node("worker-1"), "2"),
+        event("DELETED", node("worker-0"), "3"),
+    ];
+    call.events(&events, false);
+    let expected = [
+        "node worker-0",
+        "all [worker-0]",
+        "synced",
+        "node worker-1",
+        "gone worker-0",
+    ];
+    assert_told(&mut told, &expected).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_that_cannot_be_believed_is_taken_off_the_roll() {
+    let namespace = "openshift-machine-api";
+    let machines = OpenShiftMachines {
+        namespace: namespace.to_owned(),
+    };
+    let (mut server, mut told) = start(machines, |client| Api::namespaced(client, namespace));
+    let answer = list(
+        &[machine("m-0", "worker-0"), machine("m-1", "worker-1")],
+        "1",
+    );
+    expect_list(&mut server, MACHINES).await.answer(&answer);
+    let mut bound = machine("m-0", "worker-0");
+    bound["status"]["nodeRef"] = json!({"kind": "Node", "name": "not a node"});
+    let mut malformed = machine("m-1", "worker-1");
+    malformed["status"]["addresses"] = json!("10.0.0.1");
+    let events = [
+        event("MODIFIED", bound, "2"),
+        event("MODIFIED", malformed, "3"),
+    ];
+    expect_watch(&mut server, MACHINES, "1")
+        .await
+        .events(&events, false);
+    let expected = [
+        "machine openshift-machine-api/m-0",
+        "machine openshift-machine-api/m-1",
+        "all in openshift-machine-api [m-0 m-1]",
+        "synced",
+        "gone m-0",
+        "gone m-1",
+    ];
+    assert_told(&mut told, &expected).await;
+}

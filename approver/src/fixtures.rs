@@ -1,0 +1,176 @@
+//! What the tests of API calls share: a pretended API server behind a real client, and objects as the API gives them.
+
+use std::time::Duration;
+
+use axum::body::Body as Answer;
+use futures::StreamExt as _;
+use jiff::{SignedDuration, Timestamp};
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use kube::Client;
+use kube::client::Body;
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rollcall_csr::{NODES_GROUP, NodeName};
+use serde_json::{Value, json};
+use tower_test::mock;
+
+/// How long a call that has to come may take. Tests with paused time do not wait.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// The pretended API server.
+pub(crate) struct Server(mock::Handle<http::Request<Body>, http::Response<Answer>>);
+
+/// A call that has come and waits for its answer.
+pub(crate) struct Call {
+    pub(crate) method: http::Method,
+    pub(crate) path: String,
+    pub(crate) query: String,
+    /// The header `Accept`.
+    pub(crate) accept: String,
+    pub(crate) body: Value,
+    reply: mock::SendResponse<http::Response<Answer>>,
+}
+
+/// A client, and the server that it talks to.
+pub(crate) fn server() -> (Client, Server) {
+    let (service, handle) = mock::pair();
+    (Client::new(service, "rollcall"), Server(handle))
+}
+
+impl Server {
+    /// The next call, whatever it is.
+    pub(crate) async fn call(&mut self) -> Call {
+        let next = tokio::time::timeout(PATIENCE, self.0.next_request());
+        let (request, reply) = next
+            .await
+            .expect("a call has to come")
+            .expect("the client lives");
+        let (head, body) = request.into_parts();
+        let body = body.collect_bytes().await.unwrap();
+        Call {
+            method: head.method,
+            path: head.uri.path().to_owned(),
+            accept: head
+                .headers
+                .get(http::header::ACCEPT)
+                .map(|value| value.to_str().unwrap().to_owned())
+                .unwrap_or_default(),
+            query: head.uri.query().unwrap_or_default().to_owned(),
+            body: serde_json::from_slice(&body).unwrap_or_default(),
+            reply,
+        }
+    }
+
+    /// The next call, which has to be this one.
+    pub(crate) async fn expect(&mut self, method: &str, path: &str) -> Call {
+        let call = self.call().await;
+        assert_eq!((call.method.as_str(), call.path.as_str()), (method, path));
+        call
+    }
+
+    /// Asserts that no call comes for a while.
+    pub(crate) async fn expect_none(&mut self, during: Duration) {
+        let next = tokio::time::timeout(during, self.0.next_request()).await;
+        if let Ok(Some((request, _))) = next {
+            panic!("an extra call came: {} {}", request.method(), request.uri());
+        }
+    }
+}
+
+impl Call {
+    /// Answers with an object.
+    pub(crate) fn answer(self, object: &Value) {
+        self.send(200, Answer::from(object.to_string()));
+    }
+
+    /// Answers with a failure as the API server tells it.
+    pub(crate) fn fail(self, code: u16, message: &str) {
+        let reason = match code {
+            403 => "Forbidden",
+            404 => "NotFound",
+            409 => "Conflict",
+            410 => "Expired",
+            429 => "TooManyRequests",
+            _ => "Unknown",
+        };
+        let status = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": message, "reason": reason, "code": code,
+        });
+        self.send(code, Answer::from(status.to_string()));
+    }
+
+    /// Breaks the connection.
+    pub(crate) fn break_off(self) {
+        self.reply.send_error("connection reset by peer");
+    }
+
+    /// Answers a watch with these events, and then ends it or keeps it open.
+    pub(crate) fn events(self, events: &[Value], ends: bool) {
+        let lines: Vec<Result<String, std::io::Error>> = events
+            .iter()
+            .map(|event| Ok(format!("{event}\n")))
+            .collect();
+        let lines = futures::stream::iter(lines);
+        let body = if ends {
+            Answer::from_stream(lines)
+        } else {
+            Answer::from_stream(lines.chain(futures::stream::pending()))
+        };
+        self.send(200, body);
+    }
+
+    fn send(self, code: u16, body: Answer) {
+        let response = http::Response::builder().status(code).body(body).unwrap();
+        self.reply.send_response(response);
+    }
+}
+
+/// A bootstrapper's pending request for a node, made now, as the API gives it; the uid is its name.
+pub(crate) fn csr(name: &str, node: &str) -> Value {
+    let node: NodeName = node.parse().unwrap();
+    let mut params = CertificateParams::default();
+    let mut subject = DistinguishedName::new();
+    subject.push(DnType::OrganizationName, NODES_GROUP);
+    subject.push(DnType::CommonName, node.username());
+    params.distinguished_name = subject;
+    let request = params
+        .serialize_request(&KeyPair::generate().unwrap())
+        .unwrap();
+    let pem = k8s_openapi::ByteString(request.pem().unwrap().into_bytes());
+    json!({
+        "apiVersion": "certificates.k8s.io/v1",
+        "kind": "CertificateSigningRequest",
+        "metadata": {
+            "name": name, "uid": name, "resourceVersion": "7", "creationTimestamp": Timestamp::now(),
+        },
+        "spec": {
+            "request": pem,
+            "signerName": "kubernetes.io/kube-apiserver-client-kubelet",
+            "usages": ["digital signature", "client auth"],
+            "username": "system:serviceaccount:openshift-machine-config-operator:node-bootstrapper",
+            "groups": ["system:authenticated"],
+        },
+    })
+}
+
+/// Reads a request object.
+pub(crate) fn read(object: &Value) -> CertificateSigningRequest {
+    serde_json::from_value(object.clone()).unwrap()
+}
+
+/// A provisioned OpenShift Machine made a minute ago, as the API gives it; the uid is its name.
+pub(crate) fn machine(name: &str, node: &str) -> Value {
+    let made = Timestamp::now()
+        .checked_sub(SignedDuration::from_mins(1))
+        .unwrap();
+    json!({
+        "apiVersion": "machine.openshift.io/v1beta1",
+        "kind": "Machine",
+        "metadata": {
+            "name": name, "namespace": "openshift-machine-api", "uid": name, "resourceVersion": "5",
+            "creationTimestamp": made,
+        },
+        "spec": {},
+        "status": {"phase": "Provisioned", "addresses": [{"type": "InternalDNS", "address": node}]},
+    })
+}

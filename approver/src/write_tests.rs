@@ -1,0 +1,196 @@
+//! The one write of a decision: what is sent, and what each answer means.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
+use rollcall_approver_core::Reason;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::convert::to_request;
+use crate::fixtures::{Call, csr, read, server};
+
+const PATH: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests/csr-0/approval";
+
+fn finding() -> Finding {
+    Finding::new(Reason::FirstCertificate, "expected")
+}
+
+/// Writes an approval of an object, and lets the server answer it.
+async fn approve(object: Value, answer: impl FnOnce(Call)) -> Outcome {
+    let (client, mut server) = server();
+    let (_, target) = to_request(read(&object)).unwrap();
+    let writing = tokio::spawn(write(Api::all(client), target, Side::Approved, finding()));
+    answer(server.expect("PUT", PATH).await);
+    let outcome = writing.await.unwrap();
+    server.expect_none(Duration::from_secs(1)).await;
+    outcome
+}
+
+fn object() -> Value {
+    csr("csr-0", "worker-0")
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_approval_sends_one_more_condition_and_everything_else_as_it_was() {
+    let mut object = object();
+    let owner = OwnerReference {
+        api_version: "v1".to_owned(),
+        kind: "Any".to_owned(),
+        name: "owner".to_owned(),
+        uid: "o".to_owned(),
+        ..OwnerReference::default()
+    };
+    let earlier = json!({
+        "type": "Custom", "status": "True", "reason": "Seen", "message": "by somebody",
+        "lastUpdateTime": "2026-11-01T00:00:00Z", "lastTransitionTime": "2026-11-01T00:00:00Z",
+    });
+    let metadata = object["metadata"].as_object_mut().unwrap();
+    metadata.insert("labels".to_owned(), json!({"a": "b"}));
+    metadata.insert("annotations".to_owned(), json!({"c": "d"}));
+    metadata.insert("finalizers".to_owned(), json!(["example.com/keep"]));
+    metadata.insert("ownerReferences".to_owned(), json!([owner]));
+    object["status"] = json!({"conditions": [earlier]});
+    let answered = object.clone();
+    let outcome = approve(object, |call| {
+        let body = &call.body;
+        let mut expected = json!({
+            "name": "csr-0", "uid": "csr-0", "resourceVersion": "7", "labels": {"a": "b"},
+            "annotations": {"c": "d"}, "finalizers": ["example.com/keep"],
+        });
+        expected["ownerReferences"] = json!([owner]);
+        assert_eq!(body["metadata"], expected);
+        assert_eq!(body["spec"]["request"], "");
+        assert_eq!(
+            body["spec"]["signerName"],
+            "kubernetes.io/kube-apiserver-client-kubelet"
+        );
+        let conditions = body["status"]["conditions"].as_array().unwrap();
+        assert_eq!(conditions.len(), 2);
+        assert_eq!(conditions[0], earlier);
+        let condition = &conditions[1];
+        assert_eq!(condition["type"], "Approved");
+        assert_eq!(condition["status"], "True");
+        assert_eq!(condition["reason"], "FirstCertificate");
+        assert_eq!(condition["message"], "expected");
+        let when: Timestamp = condition["lastUpdateTime"]
+            .as_str()
+            .unwrap()
+            .parse()
+            .unwrap();
+        assert!(Timestamp::now().duration_since(when).as_secs().abs() < 60);
+        assert_eq!(body["status"].get("certificate"), None);
+        call.answer(&answered);
+    });
+    let written = Outcome {
+        settlement: Settlement::Written,
+        trouble: None,
+        again: false,
+    };
+    assert_eq!(outcome.await, written);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_denial_is_a_condition_of_that_type() {
+    let (client, mut server) = server();
+    let (_, target) = to_request(read(&object())).unwrap();
+    let finding = Finding::new(Reason::NamesNotAllowed, "names".repeat(1000));
+    let writing = tokio::spawn(write(Api::all(client), target, Side::Denied, finding));
+    let call = server.expect("PUT", PATH).await;
+    let condition = &call.body["status"]["conditions"][0];
+    assert_eq!(condition["type"], "Denied");
+    assert_eq!(condition["reason"], "NamesNotAllowed");
+    assert_eq!(condition["message"].as_str().unwrap().len(), 1000);
+    call.answer(&object());
+    assert_eq!(writing.await.unwrap().settlement, Settlement::Written);
+}
+
+/// What a failure with this code and message comes to: settlement, trouble, another try.
+async fn refused(code: u16, message: &str) -> (Settlement, Option<String>, bool) {
+    let outcome = approve(object(), |call| call.fail(code, message)).await;
+    (outcome.settlement, outcome.trouble, outcome.again)
+}
+
+#[tokio::test(start_paused = true)]
+async fn somebody_else_s_change_is_no_trouble() {
+    let conflict = "Operation cannot be fulfilled: the object has been modified";
+    assert_eq!(
+        refused(409, conflict).await,
+        (Settlement::Undone, None, true)
+    );
+    assert_eq!(
+        refused(404, "csr-0 not found").await,
+        (Settlement::Undone, None, false)
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_missing_right_is_named_and_tried_again() {
+    let plain = "certificatesigningrequests.certificates.k8s.io \"csr-0\" is forbidden: User \"u\" cannot update \
+                 resource \"certificatesigningrequests/approval\" in API group \"certificates.k8s.io\" at the cluster scope";
+    let (settlement, trouble, again) = refused(403, plain).await;
+    assert_eq!((settlement, again), (Settlement::Undone, true));
+    let trouble = trouble.unwrap();
+    assert!(
+        trouble.contains("cannot update resource \"certificatesigningrequests/approval\""),
+        "{trouble}"
+    );
+
+    let signer = "certificatesigningrequests.certificates.k8s.io \"csr-0\" is forbidden: user not permitted to approve \
+                  requests with signerName \"kubernetes.io/kube-apiserver-client-kubelet\"";
+    let (settlement, trouble, again) = refused(403, signer).await;
+    assert_eq!((settlement, again), (Settlement::Undone, true));
+    let trouble = trouble.unwrap();
+    assert!(
+        trouble.contains("verb approve on resource signers"),
+        "{trouble}"
+    );
+    let (settlement, trouble, again) = refused(401, "Unauthorized").await;
+    assert_eq!((settlement, again), (Settlement::Undone, true));
+    assert!(trouble.unwrap().contains("does not accept the credentials"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_is_busy_did_nothing() {
+    for code in [429, 503] {
+        let (settlement, trouble, again) = refused(code, "try again later").await;
+        assert_eq!((settlement, again), (Settlement::Undone, true), "{code}");
+        assert_eq!(trouble, Some(format!("try again later ({code})")));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_server_will_never_take_is_not_sent_again() {
+    let (settlement, trouble, again) = refused(422, "status.conditions: Invalid value").await;
+    assert_eq!((settlement, again), (Settlement::Undone, false));
+    assert_eq!(
+        trouble,
+        Some("status.conditions: Invalid value (422)".to_owned())
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_failed_server_or_a_broken_connection_nobody_knows() {
+    for code in [500, 504] {
+        let (settlement, trouble, again) = refused(code, "etcdserver: request timed out").await;
+        assert_eq!((settlement, again), (Settlement::Unknown, true), "{code}");
+        assert!(trouble.unwrap().contains("etcdserver"));
+    }
+    let outcome = approve(object(), Call::break_off).await;
+    assert_eq!(
+        (outcome.settlement, outcome.again),
+        (Settlement::Unknown, true)
+    );
+    let trouble = outcome.trouble.unwrap();
+    assert!(trouble.contains("connection reset by peer"), "{trouble}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_server_that_does_not_answer_is_given_up() {
+    let (client, mut server) = server();
+    let (_, target) = to_request(read(&object())).unwrap();
+    let writing = tokio::spawn(write(Api::all(client), target, Side::Approved, finding()));
+    let _unanswered = server.expect("PUT", PATH).await;
+    let outcome = writing.await.unwrap();
+    assert_eq!(outcome.settlement, Settlement::Unknown);
+    assert_eq!(outcome.trouble, Some("no answer for 70 s".to_owned()));
+    assert!(outcome.again);
+}

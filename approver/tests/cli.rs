@@ -1,0 +1,311 @@
+//! The binary as a person calls it: exit codes, and sentences that name the file in question.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
+
+use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// How long a call may take that has to end by itself; one that does not is stopped and has no exit code.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// How a call ended: exit code, standard output, standard error.
+struct Ended {
+    code: Option<i32>,
+    stdout: String,
+    stderr: String,
+}
+
+/// Calls the binary with nothing in its environment that could name a cluster.
+fn call(arguments: &[&str], environment: &[(&str, &Path)]) -> Ended {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall-approver"));
+    command
+        .args(arguments)
+        .env_clear()
+        .envs(environment.iter().copied())
+        .stdin(Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    // The little that is written fits into the pipes.
+    let started = Instant::now();
+    while child.try_wait().unwrap().is_none() && started.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(5));
+    }
+    child.kill().ok();
+    let output = child.wait_with_output().unwrap();
+    Ended {
+        code: output.status.code(),
+        stdout: String::from_utf8(output.stdout).unwrap(),
+        stderr: String::from_utf8(output.stderr).unwrap(),
+    }
+}
+
+/// Asserts that a call ended as bad usage, before anything was started, and says all of these words.
+fn assert_usage(arguments: &[&str], environment: &[(&str, &Path)], words: &[&str]) {
+    let ended = call(arguments, environment);
+    assert_eq!(ended.code, Some(64), "{arguments:?}: {}", ended.stderr);
+    assert_eq!(ended.stdout, "", "{arguments:?}");
+    for word in words {
+        assert!(
+            ended.stderr.contains(word),
+            "{arguments:?} does not say {word:?}: {}",
+            ended.stderr
+        );
+    }
+    assert!(!ended.stderr.contains("panicked"), "{}", ended.stderr);
+}
+
+/// A file with this content, and its folder, which lives as long as it is held.
+fn file(name: &str, content: &str) -> (TempDir, String) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join(name);
+    fs::write(&path, content).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (folder, path)
+}
+
+#[test]
+fn the_version_is_told() {
+    let ended = call(&["--version"], &[]);
+    assert_eq!(ended.code, Some(0));
+    assert_eq!(
+        ended.stdout,
+        concat!("rollcall-approver ", env!("CARGO_PKG_VERSION"), "\n")
+    );
+    assert_eq!(ended.stderr, "");
+}
+
+#[test]
+fn help_explains_the_commands_and_the_exit_codes() {
+    for arguments in [&["--help"][..], &["run", "--help"]] {
+        let ended = call(arguments, &[]);
+        assert_eq!(ended.code, Some(0));
+        assert_eq!(ended.stderr, "");
+        for line in [
+            "Exit codes:",
+            "0   done",
+            "1   failed while running",
+            "64  bad usage",
+        ] {
+            assert!(ended.stdout.contains(line), "{line}: {}", ended.stdout);
+        }
+    }
+    let help = call(&["run", "--help"], &[]).stdout;
+    for flag in [
+        "--config",
+        "--kubeconfig",
+        "--management-kubeconfig",
+        "--mode",
+        "--metrics-addr",
+        "--leader-elect",
+        "--log-format",
+    ] {
+        assert!(help.contains(flag), "{flag}: {help}");
+    }
+}
+
+#[test]
+fn what_is_no_command_line_is_bad_usage() {
+    assert_usage(&[], &[], &["Usage"]);
+    assert_usage(&["walk"], &[], &["walk"]);
+    assert_usage(&["run", "--fast"], &[], &["--fast"]);
+    assert_usage(
+        &["run", "--mode", "enforced"],
+        &[],
+        &["enforced", "enforce", "manual", "audit"],
+    );
+    assert_usage(
+        &["run", "--leader-elect=perhaps"],
+        &[],
+        &["perhaps", "--leader-elect"],
+    );
+    assert_usage(
+        &["run", "--metrics-addr", "8080"],
+        &[],
+        &["8080", "--metrics-addr"],
+    );
+}
+
+#[test]
+fn a_configuration_file_that_is_not_there_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("approver.yaml");
+    let missing = missing.to_str().unwrap();
+    assert_usage(
+        &["run", "--config", missing],
+        &[],
+        &[&format!("cannot read {missing}"), "No such file"],
+    );
+    // A folder is no file.
+    let folder = folder.path().to_str().unwrap();
+    assert_usage(
+        &["run", "--config", folder],
+        &[],
+        &[&format!("cannot read {folder}")],
+    );
+}
+
+#[test]
+fn what_is_wrong_in_a_configuration_file_is_named_with_its_line() {
+    const HEAD: &str = "apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\n";
+    for (body, words) in [
+        ("mode: enforced\n", &["line 3", "enforced"][..]),
+        ("joinWindow: 2h\n", &["line 3", "joinWindow"]),
+        ("bootstrap:\n  joinWindow: soon\n", &["line 4", "soon"]),
+        ("mode: [\n", &["line"]),
+        ("machines: []\n", &["machines"]),
+    ] {
+        let (_folder, path) = file("approver.yaml", &format!("{HEAD}{body}"));
+        let words: Vec<&str> = words.iter().copied().chain([path.as_str()]).collect();
+        assert_usage(&["run", "--config", &path], &[], &words);
+    }
+}
+
+#[test]
+fn a_kubeconfig_that_cannot_be_used_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let missing = folder.path().join("missing.kubeconfig");
+    let missing = missing.to_str().unwrap();
+    assert_usage(
+        &["run", "--kubeconfig", missing],
+        &[],
+        &["kubeconfig", missing],
+    );
+
+    let (_folder, garbage) = file("garbage.kubeconfig", "this is: [no kubeconfig");
+    assert_usage(
+        &["run", "--kubeconfig", &garbage],
+        &[],
+        &["kubeconfig", &garbage],
+    );
+
+    let empty = "apiVersion: v1\nkind: Config\nclusters: []\nusers: []\ncontexts: []\n";
+    let (_folder, empty) = file("empty.kubeconfig", empty);
+    assert_usage(
+        &["run", "--kubeconfig", &empty],
+        &[],
+        &["kubeconfig", &empty],
+    );
+}
+
+/// A kubeconfig for a server where nobody listens, trusting this certificate authority.
+fn kubeconfig(authority: &str) -> String {
+    format!(
+        "apiVersion: v1
+kind: Config
+clusters: [{{name: c, cluster: {{server: 'https://127.0.0.1:1', {authority}}}}}]
+users: [{{name: u, user: {{token: t}}}}]
+contexts: [{{name: x, context: {{cluster: c, user: u}}}}]
+current-context: x
+"
+    )
+}
+
+#[test]
+fn a_file_that_the_kubeconfig_names_and_that_is_not_there_is_named() {
+    let (folder, path) = file(
+        "kubeconfig",
+        &kubeconfig("certificate-authority: absent.crt"),
+    );
+    let absent = folder.path().join("absent.crt");
+    assert_usage(
+        &["run", "--kubeconfig", &path],
+        &[],
+        &[&path, absent.to_str().unwrap()],
+    );
+}
+
+#[test]
+fn a_certificate_authority_that_is_none_is_bad_configuration() {
+    let (_folder, path) = file(
+        "kubeconfig",
+        &kubeconfig("certificate-authority-data: bm9uZQ=="),
+    );
+    assert_usage(
+        &["run", "--kubeconfig", &path],
+        &[],
+        &[&path, "holds no certificate"],
+    );
+}
+
+#[test]
+fn the_management_kubeconfig_is_named_too() {
+    let (_folder, good) = file("kubeconfig", &kubeconfig("insecure-skip-tls-verify: true"));
+    let (_other, garbage) = file("garbage.kubeconfig", "nothing");
+    assert_usage(
+        &[
+            "run",
+            "--kubeconfig",
+            &good,
+            "--management-kubeconfig",
+            &garbage,
+        ],
+        &[],
+        &["kubeconfig", &garbage],
+    );
+}
+
+#[test]
+fn without_any_credentials_the_start_says_where_it_looked() {
+    let home = tempfile::tempdir().unwrap();
+    assert_usage(&["run"], &[("HOME", home.path())], &["KUBECONFIG", "pod"]);
+    let missing = home.path().join("missing.kubeconfig");
+    assert_usage(
+        &["run"],
+        &[("HOME", home.path()), ("KUBECONFIG", &missing)],
+        &["KUBECONFIG", missing.to_str().unwrap()],
+    );
+}
+
+#[test]
+fn an_unreachable_server_is_told_once_for_each_watch_and_a_signal_still_ends_the_wait() {
+    let (_folder, path) = file("kubeconfig", &kubeconfig("insecure-skip-tls-verify: true"));
+    let mut child = Command::new(env!("CARGO_BIN_EXE_rollcall-approver"))
+        .args(["run", "--kubeconfig", &path])
+        .env_clear()
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stderr = BufReader::new(child.stderr.take().unwrap());
+    let (sink, lines) = mpsc::channel();
+    thread::spawn(move || stderr.lines().try_for_each(|line| sink.send(line.unwrap())));
+    let mut told = Vec::new();
+    // Requests to two signers, Nodes and Machines.
+    while told.len() < 4 {
+        let line = lines.recv_timeout(PATIENCE).unwrap();
+        assert!(!line.contains("failed with error"), "{line}");
+        if line.contains("the watch broke") {
+            assert!(line.contains("Connection refused"), "{line}");
+            told.push(line);
+        }
+    }
+    let stopped = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(stopped.unwrap().success());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let repeated = lines.iter().filter(|line| line.contains("the watch broke"));
+    assert_eq!(repeated.count(), 0);
+}
+
+#[test]
+fn an_address_that_is_taken_stops_the_start() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = taken.local_addr().unwrap().to_string();
+    let (_folder, path) = file("kubeconfig", &kubeconfig("insecure-skip-tls-verify: true"));
+    let ended = call(
+        &["run", "--kubeconfig", &path, "--metrics-addr", &address],
+        &[],
+    );
+    assert_eq!(ended.code, Some(1), "{}", ended.stderr);
+    assert!(
+        ended
+            .stderr
+            .contains(&format!("cannot listen on {address}")),
+        "{}",
+        ended.stderr
+    );
+}
