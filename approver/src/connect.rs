@@ -26,7 +26,8 @@ impl Connection {
             Some(path) => match Kubeconfig::read_from(path) {
                 Ok(file) => Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
                     .await
-                    .map_err(|error| error.to_string()),
+                    .map_err(|error| error.to_string())
+                    .and_then(check_authority),
                 Err(error) => Err(error.to_string()),
             },
             None => Config::infer().await.map_err(|error| error.to_string()),
@@ -44,6 +45,14 @@ impl Connection {
             namespace,
         })
     }
+}
+
+/// An authority without any certificate would make every server look like an impostor, for ever.
+fn check_authority(config: Config) -> Result<Config, String> {
+    if config.root_cert.as_ref().is_some_and(Vec::is_empty) {
+        return Err("its certificate authority holds no certificate in PEM".to_owned());
+    }
+    Ok(config)
 }
 
 /// A name that no other process has, but that a restarted container of the same pod has again: then the Lease is its
