@@ -252,7 +252,7 @@ pub async fn deployed_config(control_plane: &ControlPlane) -> Result<PathBuf> {
         .unwrap_or_default()
         .remove(CONFIG)
         .context("the configuration is empty")?;
-    let file = control_plane.dir().join(CONFIG);
+    let file = control_plane.dir().join(format!("deployed-{CONFIG}"));
     std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))?;
     Ok(file)
 }
