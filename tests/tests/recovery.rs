@@ -244,6 +244,9 @@ async fn the_api_server_may_restart_while_node_agent_waits() {
     let setting = Setting::new().await;
     let mut approver = setting.approver();
     let host = setting.host("worker-0");
+    machines::create_machine(&setting.admin, host.node(), &MachineStatus::provisioning())
+        .await
+        .unwrap();
     let mut agent = setting.agent(&host);
     agent.line(&["is pending"], TIMEOUT).await.unwrap();
 
@@ -253,7 +256,10 @@ async fn the_api_server_may_restart_while_node_agent_waits() {
     agent.line(&["cannot be reached"], TIMEOUT).await.unwrap();
     setting.control_plane.start_api_server().await.unwrap();
     agent.line(&["answers again"], TIMEOUT).await.unwrap();
-    setting.create_machine(host.node()).await;
+    let status = MachineStatus::provisioned(host.node(), "192.0.2.10");
+    machines::set_status(&setting.admin, host.node(), &status)
+        .await
+        .unwrap();
 
     setting
         .assert_joins(&host, &mut agent, "API server restarted")
