@@ -28,7 +28,15 @@ impl Host {
     /// # Errors
     /// If its folders cannot be made.
     pub fn create(control_plane: &ControlPlane, node: &str) -> Result<Self> {
-        let directory = control_plane.dir().join("hosts").join(node);
+        Self::create_in(&control_plane.dir().join("hosts"), node)
+    }
+
+    /// A new host whose files are in a folder below this one, named as its node.
+    ///
+    /// # Errors
+    /// If its folders cannot be made.
+    pub fn create_in(directory: &Path, node: &str) -> Result<Self> {
+        let directory = directory.join(node);
         let host = Self {
             node: node.to_owned(),
             directory,
