@@ -146,7 +146,7 @@ async fn a_machine_long_after_its_request_heals_by_a_new_request(
 #[tokio::test]
 async fn with_a_clock_skew_of_a_minute_a_machine_may_be_created_20_s_after_its_request() {
     let control_plane = ControlPlane::start().await.unwrap();
-    let config = control_plane.dir().join("approver.yaml");
+    let config = control_plane.dir().join("config-of-the-test.yaml");
     let text =
         "apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\nbootstrap: {clockSkew: 1m}\n";
     std::fs::write(&config, text).unwrap();

@@ -360,7 +360,7 @@ async fn a_request_that_comes_after_the_join_window_waits() {
     /// `joinWindow` of the configuration below.
     const WINDOW: Duration = Duration::from_secs(3);
     let control_plane = ControlPlane::start().await.unwrap();
-    let config = control_plane.dir().join("approver.yaml");
+    let config = control_plane.dir().join("config-of-the-test.yaml");
     let text =
         "apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\nbootstrap: {joinWindow: 3s}\n";
     std::fs::write(&config, text).unwrap();
