@@ -56,6 +56,14 @@ impl Announcer {
     }
 }
 
+/// Writes one at once, and says how that ended.
+pub(crate) async fn publish_now(client: &Client, announcement: Announcement) -> kube::Result<()> {
+    let event = to_event(announcement, &crate::connect::host_name(), Timestamp::now());
+    let namespace = event.metadata.namespace.clone().unwrap_or_default();
+    let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
+    api.create(&PostParams::default(), &event).await.map(drop)
+}
+
 async fn publish(client: Client, mut source: mpsc::Receiver<Announcement>) {
     let instance = crate::connect::host_name();
     let mut told = None;

@@ -1,9 +1,11 @@
 //! The command line, without logic: a doc comment per flag is its help text.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{ArgAction, Parser, Subcommand, ValueEnum};
+use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
 
 use crate::Mode;
 
@@ -11,7 +13,7 @@ const EXIT_CODES: &str = "\
 Exit codes:
   0   done
   1   failed while running
-  64  bad usage or configuration: nothing was started";
+  64  bad usage, configuration or input";
 
 /// Lets machines that were asked for join a Kubernetes or OpenShift cluster, and nobody else.
 ///
@@ -30,12 +32,194 @@ pub struct Args {
     pub log_format: LogFormat,
 }
 
+/// The file name under which kubectl runs this program as its plugin.
+const PLUGIN: &str = "kubectl-rollcall";
+
+impl Args {
+    /// Reads a command line. Called by the name of a kubectl plugin, help and errors show what a person then types.
+    ///
+    /// # Errors
+    /// If the command line cannot be understood; `--help` and `--version` come back as errors too.
+    pub fn from_command_line(arguments: &[OsString]) -> Result<Self, clap::Error> {
+        let plugin = arguments
+            .first()
+            .and_then(|program| Path::new(program).file_stem())
+            .is_some_and(|name| name == PLUGIN);
+        let mut command = Self::command();
+        if plugin {
+            command = command
+                .bin_name("kubectl rollcall")
+                .display_name("kubectl rollcall");
+        }
+        let mut matches = command.try_get_matches_from_mut(arguments)?;
+        Self::from_arg_matches_mut(&mut matches).map_err(|error| error.format(&mut command))
+    }
+}
+
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Approve requests by hand: what policy would approve, or anything with --override and a reason.
+    #[command(after_help = EXIT_CODES)]
+    Approve(ApproveArgs),
+
+    /// Deny requests by hand. A denial is final: the machine has to make another request.
+    #[command(after_help = EXIT_CODES)]
+    Deny(DenyArgs),
+
+    /// Say what would be decided of requests and why: of those in the cluster, or, offline, of those in files.
+    #[command(after_help = EXIT_CODES)]
+    Explain(ExplainArgs),
+
+    /// List the nodes' requests with age, node, Machine, decision and reason.
+    #[command(after_help = EXIT_CODES)]
+    List(ListArgs),
+
     /// Run the controller: watch requests, Machines and Nodes, decide, approve.
     #[command(after_help = EXIT_CODES)]
     Run(RunArgs),
+}
+
+/// Which cluster a command is about, and by which configuration it judges.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct ClusterArgs {
+    /// Configuration file of the approver, so that its rules are judged by. Without it, the defaults hold.
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Kubeconfig of the cluster that nodes join. Without it: the pod's own credentials, else $KUBECONFIG.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+
+    /// Kubeconfig of the cluster that keeps the Machine records, where that is another one.
+    #[arg(long, value_name = "FILE")]
+    pub management_kubeconfig: Option<PathBuf>,
+
+    /// Namespace of the approver, where its record of claims is.
+    #[arg(long, value_name = "NAMESPACE", default_value = "rollcall")]
+    pub namespace: String,
+}
+
+/// How an answer is written.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// JSON.
+    Json,
+    /// For people, at most 100 columns wide.
+    #[default]
+    Table,
+    /// YAML, with the same keys as JSON.
+    Yaml,
+}
+
+/// The flags of `explain`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ExplainArgs {
+    /// The requests to explain. Without any: all of them.
+    #[arg(value_name = "CSR")]
+    pub requests: Vec<String>,
+
+    /// Judge offline, by what is in this file, or in every .yaml, .yml and .json file below this directory; - is standard
+    /// input. YAML or JSON, any number of documents, Lists too: CertificateSigningRequests, Machines, Nodes.
+    #[arg(long, value_name = "FILE|DIR|-")]
+    pub from: Vec<PathBuf>,
+
+    /// Judge as of this time (RFC 3339). Without it: now.
+    #[arg(long, value_name = "RFC3339")]
+    pub at: Option<Timestamp>,
+
+    /// The CA, PEM, that the certificates which nodes serve are verified against.
+    #[arg(long, value_name = "FILE")]
+    pub kubelet_ca: Option<PathBuf>,
+
+    /// What each node serves now: a directory of <node>.pem.
+    #[arg(long, value_name = "DIR")]
+    pub serving_certs: Option<PathBuf>,
+
+    /// How the answer is written.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// The flags of `list`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ListArgs {
+    /// Also those that are decided already, with what was decided.
+    #[arg(long)]
+    pub all: bool,
+
+    /// How the answer is written.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// The flags of `approve`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct ApproveArgs {
+    /// The requests to approve.
+    #[arg(
+        value_name = "CSR",
+        required_unless_present = "all_pending",
+        conflicts_with = "all_pending"
+    )]
+    pub requests: Vec<String>,
+
+    /// Approve all pending node requests that policy would approve.
+    #[arg(long)]
+    pub all_pending: bool,
+
+    /// Approve what policy would not approve. Needs --reason.
+    #[arg(long = "override", requires = "reason")]
+    pub overrule: bool,
+
+    /// Why policy is overridden. Stands in the condition and in an Event.
+    #[arg(long, value_name = "TEXT", requires = "overrule", value_parser = reason)]
+    pub reason: Option<String>,
+
+    /// How the answer is written.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
+}
+
+/// The flags of `deny`.
+#[derive(Clone, Debug, clap::Args)]
+pub struct DenyArgs {
+    /// The requests to deny.
+    #[arg(value_name = "CSR", required = true)]
+    pub requests: Vec<String>,
+
+    /// Why. Stands in the condition and in an Event.
+    #[arg(long, value_name = "TEXT", value_parser = reason)]
+    pub reason: String,
+
+    /// How the answer is written.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+
+    /// Kubeconfig of the cluster that nodes join. Without it: the pod's own credentials, else $KUBECONFIG.
+    #[arg(long, value_name = "FILE")]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// A reason says something.
+fn reason(text: &str) -> Result<String, String> {
+    let text = text.trim();
+    if text.is_empty() {
+        return Err("a reason must say something".to_owned());
+    }
+    Ok(text.to_owned())
 }
 
 /// The flags of `run`.

@@ -72,6 +72,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// Reads and checks a file; without one, the defaults hold.
+    pub(crate) fn load_or_default(path: Option<&Path>) -> Result<Self, ConfigError> {
+        path.map_or_else(|| Ok(Self::default()), Self::load)
+    }
+
     /// Reads and checks a file.
     pub(crate) fn load(path: &Path) -> Result<Self, ConfigError> {
         let text = std::fs::read_to_string(path).map_err(|source| ConfigError::Unreadable {

@@ -3,8 +3,9 @@
 use std::process::ExitCode;
 
 use crate::ConfigError;
+use crate::cli::InputError;
 
-/// Bad usage or configuration (`EX_USAGE` of `sysexits.h`): starting again without a change is useless.
+/// Bad usage, configuration or input (`EX_USAGE` of `sysexits.h`): starting again without a change is useless.
 pub const USAGE: u8 = 64;
 /// Any other failure.
 pub const FAILURE: u8 = 1;
@@ -18,8 +19,10 @@ pub fn report(outcome: anyhow::Result<()>) -> ExitCode {
         let prefix = if depth == 0 { "error: " } else { "  because: " };
         print(&format!("{prefix}{cause}"));
     }
-    let bad_configuration = error.chain().any(|cause| cause.is::<ConfigError>());
-    ExitCode::from(if bad_configuration { USAGE } else { FAILURE })
+    let bad_usage = error
+        .chain()
+        .any(|cause| cause.is::<ConfigError>() || cause.is::<InputError>());
+    ExitCode::from(if bad_usage { USAGE } else { FAILURE })
 }
 
 /// Tells what is wrong with a command line; `--help` and `--version` come here too and are no failure.

@@ -4,6 +4,7 @@
 mod announce;
 mod args;
 mod claims_record;
+mod cli;
 mod config;
 mod connect;
 mod convert;
@@ -26,21 +27,34 @@ mod tasks;
 mod telemetry;
 mod write;
 
-pub use args::{Args, Command, LogFormat, RunArgs};
+pub use args::{
+    ApproveArgs, Args, ClusterArgs, Command, DenyArgs, ExplainArgs, ListArgs, LogFormat, Output,
+    RunArgs,
+};
 pub use config::{ConfigError, Mode};
 pub use settings::Settings;
 
 /// Carries out a command line.
 ///
 /// # Errors
-/// A [`ConfigError`] somewhere in the chain means bad usage or configuration; everything else is another failure.
+/// [`exit::report`] tells bad usage, configuration and input from other failures.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let Args {
         command,
         log_format,
     } = args;
-    telemetry::init(log_format);
+    let unless_asked = match &command {
+        Command::Run(_) => telemetry::CONTROLLER,
+        Command::Approve(_) | Command::Deny(_) | Command::Explain(_) | Command::List(_) => {
+            telemetry::COMMAND
+        }
+    };
+    telemetry::init(log_format, unless_asked);
     match command {
+        Command::Approve(args) => cli::approve(&args),
+        Command::Deny(args) => cli::deny(&args),
+        Command::Explain(args) => cli::explain(&args),
+        Command::List(args) => cli::list(&args),
         Command::Run(args) => run::run(Settings::try_from(args)?),
     }
 }

@@ -2,11 +2,11 @@
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
 use rollcall_approver::{Args, exit};
 
 fn main() -> ExitCode {
-    match Args::try_parse() {
+    let arguments: Vec<_> = std::env::args_os().collect();
+    match Args::from_command_line(&arguments) {
         Ok(args) => exit::report(rollcall_approver::run(args)),
         Err(error) => exit::usage(&error),
     }

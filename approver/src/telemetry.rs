@@ -6,13 +6,15 @@ use tracing_subscriber::EnvFilter;
 
 use crate::LogFormat;
 
-/// What is logged when nobody says otherwise. kube tells every failed call itself, at the level of errors; here each is
-/// told once, by the part that made it.
-const DEFAULT: &str = "info,kube_client=off,hyper=warn,tower=warn";
+/// What a controller logs when `RUST_LOG` does not say. kube tells every failed call itself, at the level of errors;
+/// here each is told once, by the part that made it.
+pub(crate) const CONTROLLER: &str = "info,kube_client=off,hyper=warn,tower=warn";
+/// What a command for people logs when `RUST_LOG` does not say: its answer is what it prints.
+pub(crate) const COMMAND: &str = "warn,kube_client=off,hyper=error";
 
 /// Starts logging. A later call changes nothing, so that tests may run in one process.
-pub(crate) fn init(format: LogFormat) {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+pub(crate) fn init(format: LogFormat, unless_asked: &str) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_asked));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr)

@@ -56,6 +56,8 @@ fn deny_class(reason: Reason) -> Option<DenyClass> {
         | Reason::MachineDeleting
         | Reason::MachineFailed
         | Reason::MachineNotFound
+        | Reason::ManualApproval
+        | Reason::ManualDenial
         | Reason::NodeExists
         | Reason::OutsideJoinWindow
         | Reason::Reissued

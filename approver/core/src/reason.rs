@@ -28,6 +28,10 @@ pub enum Reason {
     MachineFailed,
     /// No Machine owns the node name.
     MachineNotFound,
+    /// A person approved it.
+    ManualApproval,
+    /// A person denied it.
+    ManualDenial,
     /// A first certificate may hold no subject alternative names.
     NamesNotAllowed,
     /// A Node of that name exists.
@@ -52,7 +56,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their words.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::AlreadyDecided,
         Self::AlreadyIssued,
         Self::CommonNameNotANode,
@@ -64,6 +68,8 @@ impl Reason {
         Self::MachineDeleting,
         Self::MachineFailed,
         Self::MachineNotFound,
+        Self::ManualApproval,
+        Self::ManualDenial,
         Self::NamesNotAllowed,
         Self::NodeExists,
         Self::OrganizationNotNodes,
@@ -90,6 +96,8 @@ impl Reason {
             Self::MachineDeleting => "MachineDeleting",
             Self::MachineFailed => "MachineFailed",
             Self::MachineNotFound => "MachineNotFound",
+            Self::ManualApproval => "ManualApproval",
+            Self::ManualDenial => "ManualDenial",
             Self::NamesNotAllowed => "NamesNotAllowed",
             Self::NodeExists => "NodeExists",
             Self::OrganizationNotNodes => "OrganizationNotNodes",

@@ -1,0 +1,33 @@
+//! The commands for people: what would be decided and why, and deciding by hand. Each builds a [`scene::Scene`], from
+//! the cluster or from files, and asks it.
+
+mod documents;
+mod dump;
+mod explain;
+mod input;
+mod kinds;
+mod list;
+mod live;
+mod manual;
+mod opinion;
+mod parallel;
+mod print;
+mod scene;
+mod serving;
+mod table;
+
+use anyhow::Context as _;
+
+pub(crate) use explain::explain;
+pub(crate) use input::InputError;
+pub(crate) use list::list;
+pub(crate) use manual::{approve, deny};
+
+/// Runs something that talks to the API server.
+fn block_on<T>(work: impl Future<Output = anyhow::Result<T>>) -> anyhow::Result<T> {
+    tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("cannot start the runtime")?
+        .block_on(work)
+}

@@ -1,0 +1,212 @@
+//! A dump to a scene: what `kubectl get -o yaml`, a support dump or a text editor made, judged without a cluster.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
+
+use jiff::Timestamp;
+use rollcall_approver_core::{Change, Cluster};
+
+use super::documents::{Found, Object, Origin, parse};
+use super::input::{self, InputError};
+use super::kinds::{Identity, Kind, News};
+use super::parallel;
+use super::print::complain;
+use super::scene::Scene;
+use crate::config::Config;
+
+/// What was read, and the first input that was of no use, if there was one.
+#[derive(Debug)]
+pub(super) struct Dump {
+    pub(super) scene: Scene,
+    pub(super) useless: Option<InputError>,
+}
+
+/// Reads a dump. What cannot be read is told on standard error, and the rest counts.
+///
+/// # Errors
+/// If a file or directory cannot be read, or holds nothing to judge.
+pub(super) fn read(sources: &[PathBuf], config: Config, at: Timestamp) -> Result<Dump, InputError> {
+    let Found {
+        objects,
+        broken,
+        strangers,
+        useless,
+    } = parse(input::read(sources)?);
+    for sentence in broken {
+        complain("error", &sentence);
+    }
+    let mut others = Others::default();
+    others.count("no Kubernetes object", strangers);
+    let objects = parallel::map(objects, understand);
+    let mut latest = Latest::default();
+    for object in objects {
+        match object {
+            Understood::News(told) => latest.take(*told),
+            Understood::Other(kind) => others.count(&kind, 1),
+            Understood::Unreadable(sentence) => complain("error", &sentence),
+        }
+    }
+    others.tell();
+    let mut useless = useless.into_iter();
+    let first = useless.next().map(InputError::NoObjects);
+    for file in useless {
+        complain("error", &InputError::NoObjects(file).to_string());
+    }
+    let scene = assemble(latest, config, at);
+    if scene.entries.is_empty() {
+        return Err(first.unwrap_or(InputError::NothingToJudge));
+    }
+    Ok(Dump {
+        scene,
+        useless: first,
+    })
+}
+
+/// One object that says something.
+#[derive(Debug)]
+struct Told {
+    origin: Origin,
+    kind: &'static str,
+    identity: Identity,
+    news: News,
+}
+
+enum Understood {
+    News(Box<Told>),
+    Other(String),
+    Unreadable(String),
+}
+
+fn understand(object: Object) -> Understood {
+    let Object {
+        origin,
+        api_version,
+        kind,
+        value,
+    } = object;
+    let Some(known) = Kind::find(&api_version, &kind) else {
+        return Understood::Other(format!("{kind} ({api_version})"));
+    };
+    let name = value
+        .pointer("/metadata/name")
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or("(no name)")
+        .to_owned();
+    match known.read(value) {
+        Ok((identity, news)) => Understood::News(Box::new(Told {
+            origin,
+            kind: known.kind,
+            identity,
+            news,
+        })),
+        Err(message) => Understood::Unreadable(format!(
+            "{origin}: {kind} {name} cannot be read and is left out: {message}"
+        )),
+    }
+}
+
+/// Kinds that mean nothing here, counted.
+#[derive(Debug, Default)]
+struct Others(BTreeMap<String, usize>);
+
+impl Others {
+    fn count(&mut self, kind: &str, times: usize) {
+        if times > 0 {
+            let count = self.0.entry(kind.to_owned()).or_default();
+            *count = count.saturating_add(times);
+        }
+    }
+
+    fn tell(&self) {
+        if self.0.is_empty() {
+            return;
+        }
+        let counts: Vec<String> = self
+            .0
+            .iter()
+            .map(|(kind, count)| format!("{count} {kind}"))
+            .collect();
+        let counts = counts.join(", ");
+        complain(
+            "warning",
+            &format!("documents of other kinds were passed over: {counts}"),
+        );
+    }
+}
+
+/// Of objects that are there twice, the later one.
+#[derive(Debug, Default)]
+struct Latest {
+    told: Vec<Option<Told>>,
+    by_name: HashMap<(&'static str, String, String), usize>,
+    by_uid: HashMap<(&'static str, String), usize>,
+}
+
+impl Latest {
+    fn take(&mut self, told: Told) {
+        let Identity {
+            namespace,
+            name,
+            uid,
+        } = told.identity.clone();
+        let index = self.told.len();
+        let earlier = [
+            self.by_name.insert((told.kind, namespace, name), index),
+            self.by_uid.insert((told.kind, uid), index),
+        ];
+        for earlier in earlier.into_iter().flatten() {
+            if let Some(earlier) = self.told.get_mut(earlier).and_then(Option::take) {
+                complain("warning", &twice(&earlier, &told));
+            }
+        }
+        self.told.push(Some(told));
+    }
+}
+
+fn twice(earlier: &Told, later: &Told) -> String {
+    format!(
+        "{}: {} {} is there already ({}); the later one counts",
+        later.origin, later.kind, later.identity.name, earlier.origin
+    )
+}
+
+/// Puts together what is known. A dump is as it was when it was made: nothing in it is stale.
+fn assemble(latest: Latest, config: Config, at: Timestamp) -> Scene {
+    let namespaces: HashSet<String> = config.openshift_namespaces.iter().cloned().collect();
+    let mut elsewhere: BTreeMap<String, usize> = BTreeMap::new();
+    let mut scene = Scene::new(Cluster::new(config.policy, []));
+    let mut entries = Vec::new();
+    for told in latest.told.into_iter().flatten() {
+        let namespace = &told.identity.namespace;
+        match told.news {
+            News::Request(entry) => entries.push(*entry),
+            // Written by hand, a Machine may leave out its namespace.
+            News::Fact(change)
+                if matches!(*change, Change::Machine(_))
+                    && !namespace.is_empty()
+                    && !namespaces.contains(namespace) =>
+            {
+                let count = elsewhere.entry(namespace.clone()).or_default();
+                *count = count.saturating_add(1);
+            }
+            News::Fact(change) => {
+                scene.cluster.apply(*change, at);
+            }
+        }
+    }
+    // Requests last, so that each meets all the facts at once.
+    for entry in entries {
+        scene.add(entry, at);
+    }
+    for (namespace, count) in elsewhere {
+        let read = config.openshift_namespaces.join(", ");
+        complain(
+            "warning",
+            &format!(
+                "{count} Machines in namespace {namespace} are not on the roll: by the configuration, only those in \
+                 {read} are; see --config"
+            ),
+        );
+    }
+    scene
+}

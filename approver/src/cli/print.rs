@@ -1,0 +1,48 @@
+//! Answers on standard output, complaints on standard error.
+
+use std::io::{IsTerminal as _, Write as _};
+
+use anyhow::Context as _;
+use serde::Serialize;
+
+use super::table::Table;
+use crate::Output;
+
+/// Writes an answer in the form that was asked for.
+pub(super) fn answer<T: Serialize>(
+    output: Output,
+    rows: &[T],
+    table: impl FnOnce() -> Table,
+) -> anyhow::Result<()> {
+    let text = match output {
+        Output::Json => {
+            let json =
+                serde_json::to_string_pretty(rows).context("cannot write the answer as JSON")?;
+            format!("{json}\n")
+        }
+        Output::Yaml => {
+            let yaml = serde_saphyr::to_string(&rows).context("cannot write the answer as YAML")?;
+            format!("{}\n", yaml.trim_end())
+        }
+        Output::Table => {
+            let colourless = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+            table().render(std::io::stdout().is_terminal() && !colourless)
+        }
+    };
+    let mut standard_output = std::io::stdout().lock();
+    let written = standard_output
+        .write_all(text.as_bytes())
+        .and_then(|()| standard_output.flush());
+    match written {
+        // Whoever reads has read enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        written => written.context("cannot write to standard output"),
+    }
+}
+
+/// Tells what is wrong with a part of the input, while the rest goes on.
+pub(super) fn complain(severity: &str, sentence: &str) {
+    let line = format!("{severity}: {}\n", super::table::plain(sentence));
+    // Nothing is left to be done when standard error is gone.
+    std::io::stderr().write_all(line.as_bytes()).ok();
+}
