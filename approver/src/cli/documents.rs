@@ -193,12 +193,15 @@ fn from_yaml(document: &str, first_line: usize) -> Result<Value, String> {
         with_snippet: false,
     };
     serde_saphyr::from_str_with_options(document, options).map_err(|error| {
-        let line = error
-            .location()
-            .and_then(|location| usize::try_from(location.line()).ok())
-            .unwrap_or(1);
-        let line = first_line.saturating_add(line).saturating_sub(1);
-        format!("this is not YAML, see line {line}: {error}")
+        let message = format!("this is not YAML: {error}");
+        let Some(location) = error.location() else {
+            return message;
+        };
+        // The parser counts from the begin of the document, a person from that of the file.
+        let before = u64::try_from(first_line.saturating_sub(1)).unwrap_or(0);
+        let line = location.line().saturating_add(before);
+        let told = format!("line {},", location.line());
+        message.replacen(&told, &format!("line {line},"), 1)
     })
 }
 

@@ -1,0 +1,227 @@
+//! `explain` on dumps: each folder under `tests/cases/explain/` is a case, `case.json` says how it is called and what
+//! has to come out.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use serde::Deserialize;
+use serde_json::Value;
+
+/// The keys of one answer, in their order.
+const KEYS: [&str; 9] = [
+    "csr",
+    "signer",
+    "requestor",
+    "node",
+    "verdict",
+    "reason",
+    "reasons",
+    "message",
+    "machine",
+];
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Case {
+    #[serde(rename = "about")]
+    _about: String,
+    from: Vec<String>,
+    at: String,
+    #[serde(default)]
+    args: Vec<String>,
+    stdin: Option<String>,
+    exit: i32,
+    /// Each of these stands on standard error; without any, it is empty.
+    stderr: Vec<String>,
+    /// The answer; of a message, a part. Without it, nothing is printed.
+    output: Option<Vec<Value>>,
+}
+
+fn cases() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/explain")
+}
+
+fn explain(folder: &Path, case: &Case, output: &str) -> Output {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall-approver"));
+    command
+        .current_dir(folder)
+        .env_clear()
+        .args(["explain", "--at", &case.at, "-o", output])
+        .args(&case.args);
+    for from in &case.from {
+        command.args(["--from", from]);
+    }
+    command.stdin(match &case.stdin {
+        Some(file) => Stdio::from(File::open(folder.join(file)).unwrap()),
+        None => Stdio::null(),
+    });
+    command.output().unwrap()
+}
+
+fn read(folder: &Path) -> Case {
+    serde_json::from_slice(&std::fs::read(folder.join("case.json")).unwrap()).unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// What is wrong with how a case went.
+fn faults(folder: &Path, case: &Case) -> Vec<String> {
+    let done = explain(folder, case, "json");
+    let (stdout, stderr) = (text(&done.stdout), text(&done.stderr));
+    let mut faults = Vec::new();
+    if done.status.code() != Some(case.exit) {
+        faults.push(format!(
+            "exit code {:?}, not {}",
+            done.status.code(),
+            case.exit
+        ));
+    }
+    for part in &case.stderr {
+        if !stderr.contains(part) {
+            faults.push(format!("standard error lacks {part:?}"));
+        }
+    }
+    if case.stderr.is_empty() != stderr.is_empty() {
+        faults.push("standard error is not as expected".to_owned());
+    }
+    match &case.output {
+        Some(expected) => faults.extend(differences(&stdout, expected)),
+        None if !stdout.is_empty() => faults.push(format!("it printed {stdout}")),
+        None => {}
+    }
+    if !faults.is_empty() {
+        faults.push(format!("standard error was: {stderr}"));
+    }
+    faults
+}
+
+fn differences(stdout: &str, expected: &[Value]) -> Vec<String> {
+    let Ok(answers) = serde_json::from_str::<Vec<Value>>(stdout) else {
+        return vec![format!("this is no array: {stdout}")];
+    };
+    if answers.len() != expected.len() {
+        let (got, wanted) = (answers.len(), expected.len());
+        return vec![format!("{got} answers, not {wanted}: {stdout}")];
+    }
+    let different = answers.iter().zip(expected).filter(|(answer, expected)| {
+        let message = expected["message"].as_str().unwrap();
+        let same = |key: &&str| answer.get(key) == Some(&expected[key]);
+        answer.as_object().unwrap().len() != KEYS.len()
+            || !answer["message"].as_str().unwrap().contains(message)
+            || !KEYS.iter().filter(|key| **key != "message").all(same)
+    });
+    different
+        .map(|(answer, expected)| format!("{answer:#}\nbut expected\n{expected:#}"))
+        .collect()
+}
+
+#[test]
+fn every_case_comes_out_as_it_should() {
+    let mut folders: Vec<PathBuf> = std::fs::read_dir(cases())
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .collect();
+    folders.sort();
+    assert!(folders.len() >= 25, "{folders:?}");
+    let failed: Vec<String> = folders
+        .iter()
+        .filter(|folder| !folder.join("table.txt").is_file())
+        .map(|folder| (folder, faults(folder, &read(folder))))
+        .filter(|(_, faults)| !faults.is_empty())
+        .map(|(folder, faults)| format!("{}:\n{}", folder.display(), faults.join("\n")))
+        .collect();
+    assert!(failed.is_empty(), "{}", failed.join("\n\n"));
+}
+
+#[test]
+fn the_keys_stand_in_the_order_of_the_contract() {
+    let folder = cases().join("machine-failed");
+    let json = text(&explain(&folder, &read(&folder), "json").stdout);
+    let places: Vec<usize> = KEYS
+        .iter()
+        .map(|key| json.find(&format!("\n    \"{key}\": ")).unwrap())
+        .collect();
+    assert!(places.is_sorted(), "{json}");
+}
+
+#[test]
+fn yaml_says_the_same_as_json() {
+    for name in ["superseded", "all-reasons", "machine-not-found", "by-hand"] {
+        let folder = cases().join(name);
+        let case = read(&folder);
+        let json: Value = serde_json::from_slice(&explain(&folder, &case, "json").stdout).unwrap();
+        let yaml = text(&explain(&folder, &case, "yaml").stdout);
+        let yaml: Value = serde_saphyr::from_str(&yaml).unwrap();
+        assert_eq!(yaml, json, "{name}");
+    }
+}
+
+#[test]
+fn the_table_fits_and_says_why() {
+    let folder = cases().join("table");
+    let done = explain(&folder, &read(&folder), "table");
+    let table = text(&done.stdout);
+    let expected = std::fs::read_to_string(folder.join("table.txt")).unwrap();
+    assert_eq!(table, expected, "{table}");
+    assert!(
+        table.lines().all(|line| line.chars().count() <= 100),
+        "{table}"
+    );
+    assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
+}
+
+#[test]
+fn help_and_errors_go_by_the_name_of_the_plugin() {
+    let folder = tempfile::tempdir().unwrap();
+    let plugin = folder.path().join("kubectl-rollcall");
+    std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rollcall-approver"), &plugin).unwrap();
+    let help = |program: &Path, command: &str| {
+        let done = Command::new(program)
+            .args([command, "--help"])
+            .output()
+            .unwrap();
+        assert!(done.status.success());
+        text(&done.stdout)
+    };
+    for command in ["explain", "list", "approve", "deny"] {
+        let shown = help(&plugin, command);
+        let usage = format!("Usage: kubectl rollcall {command} ");
+        assert!(shown.contains(&usage), "{shown}");
+    }
+    let own = help(
+        Path::new(env!("CARGO_BIN_EXE_rollcall-approver")),
+        "explain",
+    );
+    assert!(own.contains("Usage: rollcall-approver explain "), "{own}");
+    let wrong = Command::new(&plugin).arg("explane").output().unwrap();
+    assert_eq!(wrong.status.code(), Some(64));
+}
+
+#[test]
+fn a_reason_and_an_override_belong_together() {
+    let wrong: [&[&str]; 7] = [
+        &["approve"],
+        &["approve", "csr-1", "--override"],
+        &["approve", "csr-1", "--reason", "because"],
+        &["approve", "csr-1", "--override", "--reason", "  "],
+        &["approve", "csr-1", "--all-pending"],
+        &["deny", "csr-1"],
+        &["deny", "--reason", "because"],
+    ];
+    for arguments in wrong {
+        let done = Command::new(env!("CARGO_BIN_EXE_rollcall-approver"))
+            .args(arguments)
+            .output()
+            .unwrap();
+        assert_eq!(done.status.code(), Some(64), "{arguments:?}");
+        assert!(text(&done.stderr).contains("error: "), "{arguments:?}");
+    }
+}

@@ -1,0 +1,279 @@
+//! The commands for people on a real cluster: who may decide what, and what stands in the cluster afterwards.
+#![expect(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    reason = "tests fail by panicking"
+)]
+
+use std::path::PathBuf;
+use std::process::Output;
+
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::api::events::v1::Event;
+use kube::Api;
+use kube::api::ListParams;
+use rollcall_e2e::ControlPlane;
+use rollcall_e2e::machines::{self, MachineStatus};
+use rollcall_e2e::programs::{binary, deploy_rights};
+use rollcall_e2e::requests::{self, NodeRequest};
+use serde_json::Value;
+
+/// A cluster, and a person who asks it things.
+struct Desk {
+    control_plane: ControlPlane,
+    admin: kube::Client,
+    bootstrapper: kube::Client,
+    kubeconfig: PathBuf,
+}
+
+impl Desk {
+    async fn open() -> Self {
+        let control_plane = ControlPlane::start().await.unwrap();
+        deploy_rights(&control_plane).await.unwrap();
+        let bootstrap = control_plane.bootstrap_kubeconfig().await.unwrap();
+        Self {
+            admin: control_plane.admin(),
+            bootstrapper: control_plane.client_from(&bootstrap).await.unwrap(),
+            kubeconfig: control_plane
+                .kubeconfig_as("ada", &["system:masters"])
+                .unwrap(),
+            control_plane,
+        }
+    }
+
+    async fn machine(&self, name: &str) {
+        let status = MachineStatus::provisioned(name, "10.0.0.10");
+        machines::create_machine(&self.admin, name, &status)
+            .await
+            .unwrap();
+    }
+
+    async fn ask(&self, request: NodeRequest) -> String {
+        request.submit(&self.bootstrapper).await.unwrap()
+    }
+
+    async fn client_request(&self, node: &str) -> String {
+        self.ask(NodeRequest::client(node).unwrap()).await
+    }
+
+    /// Runs the program as the person.
+    async fn run(&self, arguments: &[&str]) -> Output {
+        self.run_as(&self.kubeconfig, arguments).await
+    }
+
+    async fn run_as(&self, kubeconfig: &PathBuf, arguments: &[&str]) -> Output {
+        tokio::process::Command::new(binary("rollcall-approver").unwrap())
+            .args(arguments)
+            .arg("--kubeconfig")
+            .arg(kubeconfig)
+            .output()
+            .await
+            .unwrap()
+    }
+
+    /// What the program answers as JSON, and its exit code.
+    async fn json(&self, arguments: &[&str]) -> (Value, Option<i32>) {
+        let all: Vec<&str> = arguments.iter().copied().chain(["-o", "json"]).collect();
+        let done = self.run(&all).await;
+        let stderr = String::from_utf8_lossy(&done.stderr).into_owned();
+        let answer = serde_json::from_slice(&done.stdout);
+        (
+            answer.unwrap_or_else(|error| Value::String(format!("{error}: {stderr}"))),
+            done.status.code(),
+        )
+    }
+
+    async fn get(&self, name: &str) -> CertificateSigningRequest {
+        requests::api(&self.admin).get(name).await.unwrap()
+    }
+
+    async fn is_pending(&self, name: &str) -> bool {
+        requests::is_pending(&self.get(name).await)
+    }
+
+    /// The Events that regard a request.
+    async fn events(&self, name: &str) -> Vec<Event> {
+        let events: Api<Event> = Api::all(self.admin.clone());
+        let list = events.list(&ListParams::default()).await.unwrap();
+        list.items
+            .into_iter()
+            .filter(|event| {
+                let regarding = event.regarding.as_ref();
+                regarding.and_then(|about| about.name.as_deref()) == Some(name)
+            })
+            .collect()
+    }
+}
+
+#[tokio::test]
+async fn explain_and_list_say_what_would_be_decided() {
+    let desk = Desk::open().await;
+    desk.machine("worker-0").await;
+    let expected = desk.client_request("worker-0").await;
+    let stranger = desk.client_request("stranger").await;
+
+    let (answer, code) = desk.json(&["explain"]).await;
+    assert_eq!(code, Some(0), "{answer}");
+    let find = |answer: &Value, name: &str| {
+        let answers = answer.as_array().unwrap();
+        answers
+            .iter()
+            .find(|one| one["csr"] == name)
+            .unwrap()
+            .clone()
+    };
+    let approve = find(&answer, &expected);
+    assert_eq!(approve["verdict"], "approve");
+    assert_eq!(approve["machine"]["name"], "worker-0");
+    let hold = find(&answer, &stranger);
+    assert_eq!(
+        (&hold["verdict"], &hold["reason"]),
+        (&"hold".into(), &"MachineNotFound".into())
+    );
+
+    let (answer, code) = desk.json(&["list"]).await;
+    assert_eq!(code, Some(0), "{answer}");
+    assert_eq!(answer.as_array().unwrap().len(), 2);
+    assert_eq!(find(&answer, &stranger)["decision"], "hold");
+
+    requests::approve(&desk.admin, &expected).await.unwrap();
+    let (answer, _) = desk.json(&["list"]).await;
+    assert_eq!(answer.as_array().unwrap().len(), 1, "{answer}");
+    let (answer, _) = desk.json(&["list", "--all"]).await;
+    let decided = find(&answer, &expected);
+    assert_eq!(decided["decision"], "approved");
+    assert_eq!(decided["reason"], "ApprovedByTest");
+
+    let (_, code) = desk.json(&["explain", "csr-nowhere"]).await;
+    assert_eq!(code, Some(1));
+}
+
+#[tokio::test]
+async fn approve_refuses_what_policy_would_not_and_an_override_is_remembered() {
+    let desk = Desk::open().await;
+    let stranger = desk.client_request("stranger").await;
+
+    let done = desk.run(&["approve", &stranger]).await;
+    let told = String::from_utf8_lossy(&done.stdout).into_owned();
+    assert_eq!(done.status.code(), Some(1), "{told}");
+    assert!(
+        told.contains("MachineNotFound") && told.contains("--override"),
+        "{told}"
+    );
+    assert!(desk.is_pending(&stranger).await);
+    assert!(desk.events(&stranger).await.is_empty());
+
+    let (answer, code) = desk
+        .json(&[
+            "approve",
+            &stranger,
+            "--override",
+            "--reason",
+            "spare part, ticket 17",
+        ])
+        .await;
+    assert_eq!(code, Some(0), "{answer}");
+    assert_eq!(answer[0]["outcome"], "approved");
+    let request = desk.get(&stranger).await;
+    let (reason, message) = requests::condition(&request, "Approved").unwrap();
+    assert_eq!(reason, "ManualApproval");
+    for part in ["ada", "spare part, ticket 17", "MachineNotFound"] {
+        assert!(message.contains(part), "{message}");
+    }
+    let events = desk.events(&stranger).await;
+    assert_eq!(events.len(), 1, "{events:?}");
+    assert_eq!(events[0].reason.as_deref(), Some("ManualApproval"));
+    assert_eq!(events[0].note.as_deref(), Some(message));
+    assert_eq!(events[0].type_.as_deref(), Some("Warning"));
+
+    let (answer, code) = desk.json(&["approve", &stranger]).await;
+    assert_eq!(
+        (&answer[0]["outcome"], code),
+        (&"unchanged".into(), Some(0))
+    );
+}
+
+#[tokio::test]
+async fn all_pending_approves_each_machine_once_and_leaves_the_rest() {
+    let desk = Desk::open().await;
+    desk.machine("worker-0").await;
+    desk.machine("worker-1").await;
+    let first = desk.client_request("worker-0").await;
+    let second = desk.client_request("worker-1").await;
+    let stranger = desk.client_request("stranger").await;
+    // Two keys for one Machine: made in one second, so the later name counts as newer.
+    let rivals = ["rival-a", "rival-b"];
+    desk.machine("worker-2").await;
+    for name in rivals {
+        desk.ask(NodeRequest::client("worker-2").unwrap().named(name))
+            .await;
+    }
+    let (answer, code) = desk.json(&["approve", "--all-pending"]).await;
+    assert_eq!(code, Some(0), "{answer}");
+    for name in [&first, &second] {
+        let request = desk.get(name).await;
+        let (reason, message) = requests::condition(&request, "Approved").unwrap();
+        assert_eq!(reason, "ManualApproval");
+        assert!(
+            message.contains("ada") && message.contains("FirstCertificate"),
+            "{message}"
+        );
+    }
+    assert!(desk.is_pending(&stranger).await);
+    let mut pending = 0;
+    for name in rivals {
+        pending += usize::from(desk.is_pending(name).await);
+    }
+    assert_eq!(pending, 1, "{answer}");
+}
+
+#[tokio::test]
+async fn deny_is_final_and_says_who_and_why() {
+    let desk = Desk::open().await;
+    desk.machine("worker-0").await;
+    let name = desk.client_request("worker-0").await;
+    let (answer, code) = desk
+        .json(&["deny", &name, "csr-nowhere", "--reason", "stolen"])
+        .await;
+    // One of the two is not there, and the other is denied all the same.
+    assert_eq!(code, Some(1), "{answer}");
+    assert_eq!(answer[0]["outcome"], "denied");
+    assert_eq!(answer[1]["outcome"], "failed");
+    let request = desk.get(&name).await;
+    let (reason, message) = requests::condition(&request, "Denied").unwrap();
+    assert_eq!((reason, message), ("ManualDenial", "denied by ada: stolen"));
+    let events = desk.events(&name).await;
+    assert_eq!(events[0].reason.as_deref(), Some("ManualDenial"));
+    let (answer, code) = desk
+        .json(&["approve", &name, "--override", "--reason", "found again"])
+        .await;
+    assert_eq!((&answer[0]["outcome"], code), (&"failed".into(), Some(1)));
+    assert!(
+        answer[0]["message"]
+            .as_str()
+            .unwrap()
+            .contains("that is final"),
+        "{answer}"
+    );
+}
+
+#[tokio::test]
+async fn without_rights_nothing_is_done_and_the_missing_right_is_named() {
+    let desk = Desk::open().await;
+    let name = desk.client_request("worker-0").await;
+    let nobody = desk.control_plane.kubeconfig_as("bob", &[]).unwrap();
+    for arguments in [
+        ["explain", "-o", "json"].as_slice(),
+        &["list"],
+        &["approve", &name, "--override", "--reason", "r"],
+        &["deny", &name, "--reason", "r"],
+    ] {
+        let done = desk.run_as(&nobody, arguments).await;
+        let told = [done.stdout, done.stderr].concat();
+        let told = String::from_utf8_lossy(&told).into_owned();
+        assert_eq!(done.status.code(), Some(1), "{told}");
+        let named = told.contains("a right is missing") && told.contains("\"bob\"");
+        assert!(named, "{told}");
+    }
+    assert!(desk.is_pending(&name).await);
+}
