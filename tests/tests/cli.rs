@@ -14,7 +14,7 @@ use kube::Api;
 use kube::api::ListParams;
 use rollcall_e2e::ControlPlane;
 use rollcall_e2e::machines::{self, MachineStatus};
-use rollcall_e2e::programs::{binary, deploy_rights};
+use rollcall_e2e::programs::{binary, apply_deploy};
 use rollcall_e2e::requests::{self, NodeRequest};
 use serde_json::Value;
 
@@ -29,7 +29,7 @@ struct Desk {
 impl Desk {
     async fn open() -> Self {
         let control_plane = ControlPlane::start().await.unwrap();
-        deploy_rights(&control_plane).await.unwrap();
+        apply_deploy(&control_plane).await.unwrap();
         let bootstrap = control_plane.bootstrap_kubeconfig().await.unwrap();
         Self {
             admin: control_plane.admin(),
