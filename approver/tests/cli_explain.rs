@@ -1,10 +1,6 @@
 //! `explain` on dumps: each folder under `tests/cases/explain/` is a case, `case.json` says how it is called and what
 //! has to come out.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::fs::File;
 use std::path::{Path, PathBuf};

@@ -1,9 +1,5 @@
 //! The commands for people on a real cluster: who may decide what, and what stands in the cluster afterwards.
-#![expect(
-    clippy::unwrap_used,
-    clippy::indexing_slicing,
-    reason = "tests fail by panicking"
-)]
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::path::PathBuf;
 use std::process::Output;
@@ -14,7 +10,7 @@ use kube::Api;
 use kube::api::ListParams;
 use rollcall_e2e::ControlPlane;
 use rollcall_e2e::machines::{self, MachineStatus};
-use rollcall_e2e::programs::{binary, apply_deploy};
+use rollcall_e2e::programs::{apply_deploy, binary};
 use rollcall_e2e::requests::{self, NodeRequest};
 use serde_json::Value;
 
