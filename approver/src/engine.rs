@@ -370,7 +370,8 @@ impl Engine {
         let waits = matches!(decision.verdict(), Verdict::Hold(_) | Verdict::Ignore);
         let target = self.targets.get(uid);
         if let Some(target) = target.filter(|_| waits && self.mode != Mode::Audit) {
-            let warning = reason != Reason::MachineNotFound;
+            // Right after a start both are normal for a while.
+            let warning = !matches!(reason, Reason::MachineNotBound | Reason::MachineNotFound);
             self.announce(to_reference(target), warning, reason, message, "Hold");
         }
     }

@@ -132,8 +132,10 @@ impl Cluster {
         let decision = self.preview(uid, now)?;
         let until = match decision.verdict() {
             Verdict::Approve(claim) => {
-                self.claims.insert(claim.clone());
-                self.in_flight.insert(uid.clone(), Some(claim.clone()));
+                if let Some(claim) = claim {
+                    self.claims.insert(claim.clone());
+                }
+                self.in_flight.insert(uid.clone(), claim.clone());
                 None
             }
             Verdict::Deny => {
@@ -316,6 +318,7 @@ impl Cluster {
         Facts {
             stale,
             owners,
+            bound: self.roll.bound(&name),
             node: self.nodes.get(&name),
             claims,
             rivals,
@@ -433,8 +436,10 @@ fn claim_of(request: &Request, machine: &Machine, policy: &Policy) -> Option<Cla
     };
     // A certificate asked for before the Machine existed was for an earlier machine of the same name.
     let earliest = machine.created_at.checked_sub(policy.clock_skew).ok()?;
-    let first =
-        request.signer == Signer::KubeApiserverClientKubelet && request.created_at > earliest;
+    // A node that renews its own certificate spends nothing.
+    let first = request.signer == Signer::KubeApiserverClientKubelet
+        && request.created_at > earliest
+        && !request.is_by_its_node();
     let key = request.key().filter(|_| first)?;
     Some(Claim {
         approved_at,

@@ -322,3 +322,67 @@ fn a_request_that_waits_for_a_time_is_due_then_and_once() {
     cluster.apply(Change::RequestGone(request_uid("csr-1")), at(64));
     assert_eq!(cluster.next_due(), None);
 }
+
+/// A renewal of `worker-0` by itself.
+fn renewal(name: &str) -> Request {
+    Request {
+        uid: request_uid(name),
+        name: name.to_owned(),
+        ..crate::fixtures::World::renewable().request
+    }
+}
+
+#[test]
+fn a_renewal_waits_for_node_and_node_reference_and_is_no_claim() {
+    let mut cluster = cluster();
+    let mut record = machine("m-0", "worker-0");
+    record.addresses.clear();
+    put_machine(&mut cluster, record.clone());
+    put(&mut cluster, renewal("csr-0"));
+    assert_eq!(
+        judge(&mut cluster, "csr-0", at(61)),
+        ("hold", vec![Reason::NodeNotFound, Reason::MachineNotFound])
+    );
+    let woken = cluster.apply(Change::Node(node("worker-0"), registered()), at(61));
+    assert_eq!(woken, uids(&["csr-0"]));
+    record.node_reference = Some(node("worker-0"));
+    assert_eq!(put_machine(&mut cluster, record.clone()), uids(&["csr-0"]));
+    assert_eq!(
+        judge(&mut cluster, "csr-0", at(62)),
+        ("approve", vec![Reason::Renewal])
+    );
+    // Neither while it is written nor afterwards does it count as a certificate that spent the Machine.
+    record.node_reference = None;
+    put_machine(&mut cluster, record);
+    assert_eq!(cluster.claims_to_record(at(1_000_000)), []);
+    cluster.settle(&request_uid("csr-0"), Settlement::Written);
+    let approved = Request {
+        standing: Standing::Approved(at(62)),
+        ..renewal("csr-0")
+    };
+    put(&mut cluster, approved);
+    assert_eq!(cluster.claims_to_record(at(1_000_000)), []);
+    cluster.apply(Change::RequestGone(request_uid("csr-0")), at(63));
+    assert_eq!(cluster.claims_to_record(at(1_000_000)), []);
+}
+
+#[test]
+fn a_machine_that_begins_to_go_away_wakes_a_renewal() {
+    let mut cluster = cluster();
+    cluster.apply(Change::Node(node("worker-0"), registered()), at(61));
+    let mut record = machine("m-0", "worker-0");
+    record.node_reference = Some(node("worker-0"));
+    record.deleting = true;
+    put_machine(&mut cluster, record.clone());
+    put(&mut cluster, renewal("csr-0"));
+    assert_eq!(
+        judge(&mut cluster, "csr-0", at(61)),
+        ("hold", vec![Reason::MachineDeleting])
+    );
+    let gone = Change::MachineGone(record.uid);
+    assert_eq!(cluster.apply(gone, at(62)), uids(&["csr-0"]));
+    assert_eq!(
+        judge(&mut cluster, "csr-0", at(62)),
+        ("hold", vec![Reason::MachineNotFound])
+    );
+}

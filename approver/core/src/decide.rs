@@ -1,20 +1,49 @@
 //! The decision: choose the path of a request, run all of its checks, combine them.
 
 use jiff::Timestamp;
-use rollcall_csr::{NodeName, Signer};
+use rollcall_csr::{NODES_GROUP, NodeName, Signer};
 
-use crate::{Decision, Facts, Finding, Policy, Reason, Request, Verdict, first_certificate};
+use crate::{
+    Decision, Facts, Finding, Policy, Reason, Request, Verdict, first_certificate, renewal,
+};
+
+/// The way to a certificate that a request goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Path {
+    /// The first certificate of a machine, through a bootstrapper.
+    FirstCertificate,
+    /// The next client certificate of a node that asks for itself.
+    Renewal,
+}
+
+impl Path {
+    /// The path that signer and requestor lead to, if they lead to any. Who is a node never passes for a bootstrapper.
+    pub(crate) fn of(request: &Request, policy: &Policy) -> Option<Self> {
+        let requestor = &request.requestor;
+        if request.signer != Signer::KubeApiserverClientKubelet {
+            return None;
+        }
+        if requestor.node().is_some() {
+            return Some(Self::Renewal);
+        }
+        let mut rules = policy.bootstrappers.iter();
+        rules
+            .any(|rule| rule.matches(requestor))
+            .then_some(Self::FirstCertificate)
+    }
+}
 
 /// Decides one request by these facts and this policy at this time.
 pub fn decide(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Decision {
     match check_ours(request, policy) {
         Err(finding) => Decision::new(Verdict::Ignore, finding, Vec::new(), None),
-        Ok(()) => first_certificate::decide(request, facts, policy, now),
+        Ok(Path::FirstCertificate) => first_certificate::decide(request, facts, policy, now),
+        Ok(Path::Renewal) => renewal::decide(request, facts, policy, now),
     }
 }
 
-/// Whether the request is for us to decide at all.
-fn check_ours(request: &Request, policy: &Policy) -> Result<(), Finding> {
+/// Whether the request is for us to decide at all, and on which path.
+fn check_ours(request: &Request, policy: &Policy) -> Result<Path, Finding> {
     if !request.is_pending() {
         return Err(Finding::new(
             Reason::AlreadyDecided,
@@ -27,28 +56,20 @@ fn check_ours(request: &Request, policy: &Policy) -> Result<(), Finding> {
             format!("requests to {} are left to others", request.signer.name()),
         ));
     }
-    check_requestor(request, policy)
+    Path::of(request, policy).ok_or_else(|| not_allowed(request))
 }
 
-fn check_requestor(request: &Request, policy: &Policy) -> Result<(), Finding> {
-    let requestor = &request.requestor;
-    if policy
-        .bootstrappers
-        .iter()
-        .any(|rule| rule.matches(requestor))
-    {
-        return Ok(());
-    }
-    let message = match NodeName::from_username(&requestor.username) {
-        Ok(node) => {
-            format!("node {node} asks for itself; renewals are left to kube-controller-manager")
+fn not_allowed(request: &Request) -> Finding {
+    let username = &request.requestor.username;
+    let message = match NodeName::from_username(username) {
+        Ok(_) => {
+            format!("{username:?} is called like a node but is not in the group {NODES_GROUP:?}")
         }
-        Err(_) => format!(
-            "{:?} is no bootstrapper that the configuration names",
-            requestor.username
-        ),
+        Err(_) => {
+            format!("{username:?} is no node and no bootstrapper that the configuration names")
+        }
     };
-    Err(Finding::new(Reason::RequestorNotAllowed, message))
+    Finding::new(Reason::RequestorNotAllowed, message)
 }
 
 #[cfg(test)]

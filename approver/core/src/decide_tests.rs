@@ -9,6 +9,7 @@ use rollcall_csr::ParseError;
 use super::first_certificate_tests::{CLAIMS, MACHINE, RIVALS};
 use super::*;
 use crate::fixtures::{Case, World, at, check};
+use crate::renewal::tests::RENEWAL;
 use crate::{DenyClass, RequestorRule, Standing};
 
 const REQUESTOR: &[Case] = &[
@@ -256,7 +257,7 @@ fn a_malformed_request_names_what_is_wrong_with_it() {
 
 #[test]
 fn every_reason_occurs_in_these_tables() {
-    let tables = [REQUESTOR, PROFILE, MACHINE, CLAIMS, RIVALS];
+    let tables = [REQUESTOR, PROFILE, MACHINE, CLAIMS, RIVALS, RENEWAL];
     let mut seen: BTreeSet<Reason> = tables
         .into_iter()
         .flatten()

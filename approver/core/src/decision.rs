@@ -48,8 +48,8 @@ impl Wait {
 /// What is to be done with a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Approve it, and record that this spends the Machine.
-    Approve(Claim),
+    /// Approve it. A first certificate spends its Machine: then that has to be recorded too.
+    Approve(Option<Claim>),
     /// Deny it, for ever.
     Deny,
     /// Leave it pending, and judge it again when one of these changes. Without any, only a person can decide.
@@ -126,7 +126,7 @@ impl Decision {
         std::iter::once(&self.first).chain(&self.rest)
     }
 
-    /// The Machine that owns the node name, when just one does.
+    /// The Machine that the request is judged by, when just one can be meant.
     pub fn machine(&self) -> Option<&MachineReference> {
         self.machine.as_ref()
     }

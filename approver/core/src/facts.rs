@@ -20,6 +20,8 @@ pub struct Facts<'a> {
     pub stale: Option<Stale>,
     /// The Machines that own the node name asked for.
     pub owners: Vec<&'a Machine>,
+    /// The Machines that have become the Node of that name, by their node reference.
+    pub bound: Vec<&'a Machine>,
     /// The Node of that name.
     pub node: Option<&'a Node>,
     /// The certificates already approved for the Machine, when one Machine owns the name.

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use rollcall_csr::{KeyHash, NodeName};
 
+use crate::decide::Path;
+use crate::freshness::check_stale;
+use crate::itself::check_stays;
 use crate::profile::{check_client_profile, denies};
 use crate::{
-    Claim, Contested, Decision, Facts, Finding, Machine, Policy, Reason, Request, Stale, Verdict,
-    Wait,
+    Claim, Contested, Decision, Facts, Finding, Machine, Policy, Reason, Request, Verdict, Wait,
 };
 
 /// Decides a pending request of a bootstrapper. Every check runs; every finding is kept.
@@ -102,7 +104,7 @@ fn approve(
         ),
     );
     Decision::new(
-        Verdict::Approve(claim),
+        Verdict::Approve(Some(claim)),
         finding,
         warnings,
         Some(machine.reference.clone()),
@@ -115,23 +117,6 @@ fn sole_owner<'a>(facts: &Facts<'a>) -> Option<&'a Machine> {
         [machine] => Some(machine),
         _ => None,
     }
-}
-
-fn check_stale(stale: &Stale, now: Timestamp) -> Finding {
-    let message = match stale.since {
-        Some(since) => {
-            let seconds = now.duration_since(since).as_secs();
-            format!(
-                "the watch of {} was lost {seconds} s ago; nothing is approved until it is back",
-                stale.feed
-            )
-        }
-        None => format!(
-            "the watch of {} has not been complete yet; nothing is approved before",
-            stale.feed
-        ),
-    };
-    Finding::new(Reason::FactsStale, message)
 }
 
 fn check_owner(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
@@ -173,27 +158,16 @@ fn check_node(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
 
 /// Whether the Machine is pending: it became no Node, is not going away and has not failed.
 fn check_machine(machine: &Machine) -> impl Iterator<Item = Finding> {
-    let reference = &machine.reference;
     let bound = machine.node_reference.as_ref().map(|node| {
         Finding::new(
             Reason::MachineBound,
-            format!("Machine {reference} has become Node {node} already (status.nodeRef)"),
+            format!(
+                "Machine {} has become Node {node} already (status.nodeRef)",
+                machine.reference
+            ),
         )
     });
-    let deleting = machine.deleting.then(|| {
-        Finding::new(
-            Reason::MachineDeleting,
-            format!("Machine {reference} is being deleted (metadata.deletionTimestamp)"),
-        )
-    });
-    let failed = machine.failed.then(|| {
-        let phase = machine.phase.as_deref().unwrap_or("unknown");
-        Finding::new(
-            Reason::MachineFailed,
-            format!("Machine {reference} has failed for good (phase {phase})"),
-        )
-    });
-    [bound, deleting, failed].into_iter().flatten()
+    bound.into_iter().chain(check_stays(machine))
 }
 
 /// Whether the request was made while the Machine was expected; both ends of the window are outside of it.
@@ -311,10 +285,7 @@ fn is_eligible(rival: &Request, facts: &Facts<'_>, policy: &Policy, now: Timesta
         Claimed::Taken(_, _)
     );
     rival.is_pending()
-        && policy
-            .bootstrappers
-            .iter()
-            .any(|rule| rule.matches(&rival.requestor))
+        && Path::of(rival, policy) == Some(Path::FirstCertificate)
         && check_client_profile(rival).is_empty()
         && sole_owner(facts).is_some_and(|machine| is_inside_window(rival, machine, policy))
         && free

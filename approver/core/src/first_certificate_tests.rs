@@ -168,7 +168,10 @@ fn an_approval_claims_the_machine_for_the_key() {
     let world = World::approvable();
     let expected = claim("csr-0", 0, world.now);
     let decision = world.decide();
-    assert_eq!(decision.verdict(), &Verdict::Approve(expected.clone()));
+    assert_eq!(
+        decision.verdict(),
+        &Verdict::Approve(Some(expected.clone()))
+    );
     assert_eq!(
         decision.message(),
         format!(

@@ -134,6 +134,7 @@ pub(crate) fn registered() -> Node {
 pub(crate) struct World {
     pub(crate) request: Request,
     pub(crate) owners: Vec<Machine>,
+    pub(crate) bound: Vec<Machine>,
     pub(crate) node: Option<Node>,
     pub(crate) claims: Vec<Claim>,
     pub(crate) rivals: Vec<Request>,
@@ -148,6 +149,7 @@ impl World {
         Self {
             request: request("csr-0", "worker-0", 0),
             owners: vec![machine("m-0", "worker-0")],
+            bound: Vec::new(),
             node: None,
             claims: Vec::new(),
             rivals: Vec::new(),
@@ -155,6 +157,27 @@ impl World {
             policy: Policy::default(),
             now: at(61),
         }
+    }
+
+    /// A renewal that every rule vouches for: `csr-0` of the Node `worker-0` with key 0, Machine `m-0`.
+    pub(crate) fn renewable() -> Self {
+        let mut world = Self::approvable();
+        world.request.requestor = Requestor {
+            username: node("worker-0").username(),
+            groups: vec![NODES_GROUP.to_owned(), "system:authenticated".to_owned()],
+        };
+        let mut record = machine("m-0", "worker-0");
+        record.node_reference = Some(node("worker-0"));
+        record.phase = Some("Running".to_owned());
+        world.owners = vec![record.clone()];
+        world.bound = vec![record];
+        world.node = Some(registered());
+        world
+    }
+
+    /// The one Machine that has become the Node.
+    pub(crate) fn bound(&mut self) -> &mut Machine {
+        self.bound.first_mut().unwrap()
     }
 
     /// Replaces what the request asks for.
@@ -177,6 +200,7 @@ impl World {
         let facts = Facts {
             stale: self.stale.clone(),
             owners: self.owners.iter().collect(),
+            bound: self.bound.iter().collect(),
             node: self.node.as_ref(),
             claims: self.claims.clone(),
             rivals: self.rivals.iter().collect(),
@@ -200,8 +224,13 @@ pub(crate) type Case = (
 
 /// Checks every case.
 pub(crate) fn check(cases: &[Case]) {
+    check_from(World::approvable, cases);
+}
+
+/// Checks every case, each in a world that begins like this.
+pub(crate) fn check_from(begin: fn() -> World, cases: &[Case]) {
     for (label, change, verdict, expected) in cases {
-        let mut world = World::approvable();
+        let mut world = begin();
         change(&mut world);
         let decision = world.decide();
         let seen = (decision.verdict().as_str(), reasons(&decision));

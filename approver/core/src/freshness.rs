@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use rollcall_csr::Signer;
 
-use crate::Source;
+use crate::{Finding, Reason, Source};
 
 /// A stream of facts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -105,6 +105,24 @@ impl Freshness {
             .filter(|(_, state)| **state == State::Starting)
             .map(|(feed, _)| feed)
     }
+}
+
+/// What speaks against every request while facts may not be used.
+pub(crate) fn check_stale(stale: &Stale, now: Timestamp) -> Finding {
+    let message = match stale.since {
+        Some(since) => {
+            let seconds = now.duration_since(since).as_secs();
+            format!(
+                "the watch of {} was lost {seconds} s ago; nothing is approved until it is back",
+                stale.feed
+            )
+        }
+        None => format!(
+            "the watch of {} has not been complete yet; nothing is approved before",
+            stale.feed
+        ),
+    };
+    Finding::new(Reason::FactsStale, message)
 }
 
 #[cfg(test)]

@@ -24,10 +24,12 @@ mod first_certificate;
 #[cfg(test)]
 mod fixtures;
 mod freshness;
+mod itself;
 mod machine;
 mod policy;
 mod profile;
 mod reason;
+mod renewal;
 mod request;
 mod roll;
 mod timers;

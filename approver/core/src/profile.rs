@@ -45,6 +45,7 @@ fn deny_class(reason: Reason) -> Option<DenyClass> {
         Reason::CommonNameNotANode
         | Reason::NamesNotAllowed
         | Reason::OrganizationNotNodes
+        | Reason::RequestorNotSubject
         | Reason::UsagesNotAllowed => Some(DenyClass::Profile),
         Reason::AlreadyDecided
         | Reason::AlreadyIssued
@@ -55,12 +56,15 @@ fn deny_class(reason: Reason) -> Option<DenyClass> {
         | Reason::MachineBound
         | Reason::MachineDeleting
         | Reason::MachineFailed
+        | Reason::MachineNotBound
         | Reason::MachineNotFound
         | Reason::ManualApproval
         | Reason::ManualDenial
         | Reason::NodeExists
+        | Reason::NodeNotFound
         | Reason::OutsideJoinWindow
         | Reason::Reissued
+        | Reason::Renewal
         | Reason::RequestorNotAllowed
         | Reason::SignerNotServed
         | Reason::Superseded => None,

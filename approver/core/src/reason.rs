@@ -26,6 +26,8 @@ pub enum Reason {
     MachineDeleting,
     /// The Machine has failed for good.
     MachineFailed,
+    /// The Machine has not become this Node.
+    MachineNotBound,
     /// No Machine owns the node name.
     MachineNotFound,
     /// A person approved it.
@@ -36,16 +38,22 @@ pub enum Reason {
     NamesNotAllowed,
     /// A Node of that name exists.
     NodeExists,
+    /// The Node that asks for itself does not exist.
+    NodeNotFound,
     /// The organization is not the kubelets'.
     OrganizationNotNodes,
     /// The request was not made while the Machine was expected.
     OutsideJoinWindow,
-    /// Nobody who may bring a first certificate's request.
-    RequestorNotAllowed,
-    /// The request cannot be read, or holds what no kubelet puts there.
-    RequestMalformed,
     /// The Machine's Node did not appear, and another key asked for it.
     Reissued,
+    /// Every rule for the renewal of a node's certificate holds.
+    Renewal,
+    /// The request cannot be read, or holds what no kubelet puts there.
+    RequestMalformed,
+    /// Nobody who may bring a first certificate's request.
+    RequestorNotAllowed,
+    /// A node asks for a certificate that is not its own.
+    RequestorNotSubject,
     /// A signer for which nothing is decided here.
     SignerNotServed,
     /// A newer request asks for the same Machine.
@@ -56,7 +64,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their words.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 27] = [
         Self::AlreadyDecided,
         Self::AlreadyIssued,
         Self::CommonNameNotANode,
@@ -67,16 +75,20 @@ impl Reason {
         Self::MachineBound,
         Self::MachineDeleting,
         Self::MachineFailed,
+        Self::MachineNotBound,
         Self::MachineNotFound,
         Self::ManualApproval,
         Self::ManualDenial,
         Self::NamesNotAllowed,
         Self::NodeExists,
+        Self::NodeNotFound,
         Self::OrganizationNotNodes,
         Self::OutsideJoinWindow,
         Self::Reissued,
+        Self::Renewal,
         Self::RequestMalformed,
         Self::RequestorNotAllowed,
+        Self::RequestorNotSubject,
         Self::SignerNotServed,
         Self::Superseded,
         Self::UsagesNotAllowed,
@@ -95,16 +107,20 @@ impl Reason {
             Self::MachineBound => "MachineBound",
             Self::MachineDeleting => "MachineDeleting",
             Self::MachineFailed => "MachineFailed",
+            Self::MachineNotBound => "MachineNotBound",
             Self::MachineNotFound => "MachineNotFound",
             Self::ManualApproval => "ManualApproval",
             Self::ManualDenial => "ManualDenial",
             Self::NamesNotAllowed => "NamesNotAllowed",
             Self::NodeExists => "NodeExists",
+            Self::NodeNotFound => "NodeNotFound",
             Self::OrganizationNotNodes => "OrganizationNotNodes",
             Self::OutsideJoinWindow => "OutsideJoinWindow",
             Self::Reissued => "Reissued",
+            Self::Renewal => "Renewal",
             Self::RequestMalformed => "RequestMalformed",
             Self::RequestorNotAllowed => "RequestorNotAllowed",
+            Self::RequestorNotSubject => "RequestorNotSubject",
             Self::SignerNotServed => "SignerNotServed",
             Self::Superseded => "Superseded",
             Self::UsagesNotAllowed => "UsagesNotAllowed",

@@ -1,7 +1,7 @@
 //! A request: one CertificateSigningRequest for a kubelet, reduced to what a decision needs.
 
 use jiff::Timestamp;
-use rollcall_csr::{CertificationRequest, KeyHash, NodeName, ParseError, Signer};
+use rollcall_csr::{CertificationRequest, KeyHash, NODES_GROUP, NodeName, ParseError, Signer};
 
 /// The `metadata.uid` of a request.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -14,6 +14,18 @@ pub struct Requestor {
     pub username: String,
     /// `spec.groups`.
     pub groups: Vec<String>,
+}
+
+impl Requestor {
+    /// The node that this is, if it is one: by user name and group, as the API server tells a node (Kubernetes:
+    /// `pkg/auth/nodeidentifier/default.go`).
+    pub fn node(&self) -> Option<NodeName> {
+        let member = self.groups.iter().any(|group| group == NODES_GROUP);
+        // Any other user name is simply not a node's.
+        NodeName::from_username(&self.username)
+            .ok()
+            .filter(|_| member)
+    }
 }
 
 /// How far a request has come.
@@ -62,6 +74,13 @@ impl Request {
             .as_ref()
             .ok()
             .map(|content| content.public_key().hash())
+    }
+
+    /// Whether the node asks for itself.
+    pub fn is_by_its_node(&self) -> bool {
+        self.requestor
+            .node()
+            .is_some_and(|requestor| self.node_name() == Some(requestor))
     }
 
     /// Whether nobody has decided yet.

@@ -12,6 +12,7 @@ pub struct Roll {
     strategies: Vec<NameStrategy>,
     machines: HashMap<MachineUid, Machine>,
     owners: HashMap<NodeName, BTreeSet<MachineUid>>,
+    bound: HashMap<NodeName, BTreeSet<MachineUid>>,
 }
 
 impl Roll {
@@ -21,6 +22,7 @@ impl Roll {
             strategies,
             machines: HashMap::new(),
             owners: HashMap::new(),
+            bound: HashMap::new(),
         }
     }
 
@@ -38,23 +40,29 @@ impl Roll {
                 .insert(machine.uid.clone());
             touched.insert(name);
         }
+        if let Some(name) = &machine.node_reference {
+            self.bound
+                .entry(name.clone())
+                .or_default()
+                .insert(machine.uid.clone());
+            touched.insert(name.clone());
+        }
         self.machines.insert(machine.uid.clone(), machine);
         touched
     }
 
-    /// Takes a Machine off the roll. Returns the names it owned.
+    /// Takes a Machine off the roll. Returns the names it owned or was bound to.
     pub fn remove(&mut self, uid: &MachineUid) -> BTreeSet<NodeName> {
         let Some(machine) = self.machines.remove(uid) else {
             return BTreeSet::new();
         };
-        let names = self.names_of(&machine);
+        let mut names = self.names_of(&machine);
         for name in &names {
-            if let Some(owners) = self.owners.get_mut(name) {
-                owners.remove(uid);
-                if owners.is_empty() {
-                    self.owners.remove(name);
-                }
-            }
+            forget(&mut self.owners, name, uid);
+        }
+        if let Some(name) = machine.node_reference {
+            forget(&mut self.bound, &name, uid);
+            names.insert(name);
         }
         names
     }
@@ -72,9 +80,16 @@ impl Roll {
 
     /// The Machines that own a name: one, when all is well.
     pub fn owners(&self, name: &NodeName) -> Vec<&Machine> {
-        self.owners
-            .get(name)
-            .into_iter()
+        self.known(self.owners.get(name))
+    }
+
+    /// The Machines that have become this Node: one, when all is well.
+    pub fn bound(&self, name: &NodeName) -> Vec<&Machine> {
+        self.known(self.bound.get(name))
+    }
+
+    fn known(&self, uids: Option<&BTreeSet<MachineUid>>) -> Vec<&Machine> {
+        uids.into_iter()
             .flatten()
             .filter_map(|uid| self.machines.get(uid))
             .collect()
@@ -106,6 +121,16 @@ impl Roll {
             .iter()
             .flat_map(|strategy| strategy.names(machine))
             .collect()
+    }
+}
+
+/// Takes a Machine out of an index.
+fn forget(index: &mut HashMap<NodeName, BTreeSet<MachineUid>>, name: &NodeName, uid: &MachineUid) {
+    if let Some(uids) = index.get_mut(name) {
+        uids.remove(uid);
+        if uids.is_empty() {
+            index.remove(name);
+        }
     }
 }
 

@@ -36,6 +36,7 @@ const FATAL: &[Change] = &[
     }),
     ("a node as requestor", |world| {
         world.request.requestor.username = "system:node:worker-0".to_owned();
+        world.request.requestor.groups = vec![NODES_GROUP.to_owned()];
     }),
     ("no bootstrapper", |world| {
         world.policy.bootstrappers.clear()
@@ -232,13 +233,13 @@ proptest! {
         let decision = world.decide();
         prop_assert!(decision.findings().count() > 0);
         match decision.verdict() {
-            Verdict::Approve(claim) => {
+            Verdict::Approve(Some(claim)) => {
                 assert_grounds(&world);
                 prop_assert_eq!(decision.reason(), Reason::FirstCertificate);
                 prop_assert_eq!(&claim.machine, &world.owners.first().unwrap().uid);
                 prop_assert_eq!(Some(claim.key), world.request.key());
             }
-            Verdict::Deny | Verdict::Hold(_) | Verdict::Ignore => {
+            Verdict::Approve(None) | Verdict::Deny | Verdict::Hold(_) | Verdict::Ignore => {
                 let words: Vec<&str> = fatal.iter().chain(&harmless).map(|(word, _)| *word).collect();
                 prop_assert!(decision.reason() != Reason::FirstCertificate, "{:?}", words);
             }
@@ -259,6 +260,7 @@ proptest! {
             Reason::NamesNotAllowed,
             Reason::OrganizationNotNodes,
             Reason::RequestMalformed,
+            Reason::RequestorNotSubject,
             Reason::UsagesNotAllowed,
         ];
         let decision = world.decide();

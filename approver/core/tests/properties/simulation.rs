@@ -199,7 +199,8 @@ impl Simulation {
     fn judge(&mut self, index: usize) {
         let now = self.now();
         let decision = self.cluster.judge(&request_uid(&name(index)), now);
-        let Some(Verdict::Approve(claim)) = decision.map(|decision| decision.verdict().clone())
+        let Some(Verdict::Approve(Some(claim))) =
+            decision.map(|decision| decision.verdict().clone())
         else {
             return;
         };

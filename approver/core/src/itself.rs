@@ -1,0 +1,177 @@
+//! What the paths have in common on which a node asks for itself: it is who it says, its Node exists, and one Machine
+//! on the roll has become it.
+
+use jiff::Timestamp;
+use rollcall_csr::{KeyHash, NodeName};
+
+use crate::freshness::check_stale;
+use crate::profile::denies;
+use crate::{Decision, Facts, Finding, Machine, Policy, Reason, Request, Verdict, Wait};
+
+/// Everything on these paths that does not depend on what kind of certificate it is.
+pub(crate) fn check(request: &Request, facts: &Facts<'_>, now: Timestamp) -> Vec<Finding> {
+    let mut against: Vec<Finding> = check_subject(request).into_iter().collect();
+    against.extend(facts.stale.as_ref().map(|stale| check_stale(stale, now)));
+    if let Some(name) = request.node_name() {
+        against.extend(check_node(&name, facts));
+        against.extend(check_bound(&name, facts));
+    }
+    if let Some(machine) = sole(facts) {
+        against.extend(check_stays(machine));
+    }
+    against
+}
+
+/// The Machine that has become the Node, when just one has.
+pub(crate) fn sole<'a>(facts: &Facts<'a>) -> Option<&'a Machine> {
+    match facts.bound.as_slice() {
+        [machine] => Some(machine),
+        _ => None,
+    }
+}
+
+/// Approves when nothing speaks against it. `good` says why, for a Machine and a key.
+pub(crate) fn conclude(
+    request: &Request,
+    facts: &Facts<'_>,
+    policy: &Policy,
+    against: Vec<Finding>,
+    good: impl FnOnce(&Machine, KeyHash) -> Finding,
+) -> Decision {
+    let machine = sole(facts);
+    let reference = machine.map(|machine| machine.reference.clone());
+    let denied = denies(policy, &against);
+    let stale = facts.stale.as_ref().map(|_| Wait::Feed);
+    let name = request.node_name().map(Wait::Name);
+    let hold = Verdict::Hold(stale.into_iter().chain(name).collect());
+    let mut against = against.into_iter();
+    match (against.next(), machine, request.key()) {
+        (None, Some(machine), Some(key)) => Decision::new(
+            Verdict::Approve(None),
+            good(machine, key),
+            Vec::new(),
+            reference,
+        ),
+        (Some(first), _, _) => {
+            let verdict = if denied { Verdict::Deny } else { hold };
+            Decision::new(verdict, first, against.collect(), reference)
+        }
+        // Unreadable content and a missing Machine are findings above; should a check ever be lost, nothing is approved.
+        (None, _, _) => {
+            let finding = Finding::new(Reason::MachineNotFound, "no Machine has become the Node");
+            Decision::new(hold, finding, Vec::new(), reference)
+        }
+    }
+}
+
+/// The newest request of the node for this signer is the one whose key its kubelet still has. `profile` says what no
+/// kubelet asks for: such a request stands in nobody's way.
+pub(crate) fn check_newest(
+    request: &Request,
+    facts: &Facts<'_>,
+    profile: fn(&Request) -> Vec<Finding>,
+) -> Option<Finding> {
+    let order = |request: &Request| (request.created_at, request.name.clone());
+    let stands = |rival: &&&Request| {
+        rival.is_pending()
+            && rival.requestor.username == request.requestor.username
+            && rival.is_by_its_node()
+            && order(rival) > order(request)
+            && profile(rival).is_empty()
+    };
+    let newer = facts
+        .rivals
+        .iter()
+        .filter(stands)
+        .max_by_key(|rival| order(rival))?;
+    Some(Finding::new(
+        Reason::Superseded,
+        format!(
+            "request {} of {} by the same node is newer",
+            newer.name, newer.created_at
+        ),
+    ))
+}
+
+/// Whether the node asks in its own name. A common name that is no node's is a finding of the profile.
+fn check_subject(request: &Request) -> Option<Finding> {
+    let name = request.node_name()?;
+    (request.requestor.node().as_ref() != Some(&name)).then(|| {
+        Finding::new(
+            Reason::RequestorNotSubject,
+            format!(
+                "{:?} asks for a certificate of node {name}; a node may ask for itself only",
+                request.requestor.username
+            ),
+        )
+    })
+}
+
+fn check_node(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
+    facts.node.is_none().then(|| {
+        Finding::new(
+            Reason::NodeNotFound,
+            format!("there is no Node {name}; a node asks for itself only once it has registered"),
+        )
+    })
+}
+
+fn check_bound(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
+    match (facts.bound.as_slice(), facts.owners.as_slice()) {
+        ([_], _) => None,
+        ([], []) => Some(Finding::new(
+            Reason::MachineNotFound,
+            format!(
+                "no Machine has become Node {name} (status.nodeRef), and none owns the name by an address"
+            ),
+        )),
+        ([], owners) => {
+            let seen: Vec<String> = owners
+                .iter()
+                .map(|machine| match &machine.node_reference {
+                    Some(other) => format!("{} is Node {other}", machine.reference),
+                    None => format!("{} has no Node yet", machine.reference),
+                })
+                .collect();
+            Some(Finding::new(
+                Reason::MachineNotBound,
+                format!(
+                    "no Machine has become Node {name} (status.nodeRef); of those that own the name, {}",
+                    seen.join(", ")
+                ),
+            ))
+        }
+        (several, _) => {
+            let references: Vec<String> = several
+                .iter()
+                .map(|machine| machine.reference.to_string())
+                .collect();
+            Some(Finding::new(
+                Reason::MachineAmbiguous,
+                format!(
+                    "several Machines have become Node {name} (status.nodeRef): {}",
+                    references.join(", ")
+                ),
+            ))
+        }
+    }
+}
+
+/// Whether the Machine is to stay: it is not going away and has not failed.
+pub(crate) fn check_stays(machine: &Machine) -> impl Iterator<Item = Finding> {
+    let reference = &machine.reference;
+    let deleting = machine.deleting.then(|| {
+        Finding::new(
+            Reason::MachineDeleting,
+            format!("Machine {reference} is being deleted (metadata.deletionTimestamp)"),
+        )
+    });
+    let failed = machine.failed.then(|| {
+        let phase = machine.phase.as_deref().unwrap_or("unknown");
+        Finding::new(
+            Reason::MachineFailed,
+            format!("Machine {reference} has failed for good (phase {phase})"),
+        )
+    });
+    [deleting, failed].into_iter().flatten()
+}
