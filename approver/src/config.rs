@@ -1,11 +1,15 @@
 //! The configuration file: strict, so that a typing error stops the start instead of opening a door.
 
+mod serving;
+
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use jiff::SignedDuration;
 use rollcall_approver_core::{Contested, DenyClass, Policy, RequestorRule};
 use serde::Deserialize;
+
+use self::serving::Serving;
 
 /// What happens with a verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -100,9 +104,13 @@ impl Config {
             deny,
             machines,
             max_staleness,
+            serving,
         } = file;
         if let Some(bootstrap) = bootstrap {
             bootstrap.apply(&mut policy)?;
+        }
+        if let Some(serving) = serving {
+            serving.apply(&mut policy.serving)?;
         }
         if let Some(classes) = deny {
             policy.deny = classes.into_iter().map(DenyClass::from).collect();
@@ -140,6 +148,7 @@ struct File {
     deny: Option<Vec<Deny>>,
     machines: Option<Vec<Source>>,
     max_staleness: Option<Duration>,
+    serving: Option<Serving>,
 }
 
 #[derive(Deserialize)]

@@ -1,5 +1,7 @@
 //! What the configuration file takes, and what it says of everything else.
 
+use rollcall_approver_core::{ExtraRange, ServerName, ServingPolicy};
+
 use super::*;
 
 const HEAD: &str = "apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\n";
@@ -27,6 +29,12 @@ bootstrap:
   reissueAfter: 2m
   maxIssues: 1
 deny: [malformed]
+serving:
+  enabled: false
+  clusterDomain: Cluster.Example.
+  apiServers: [API.example.com., 192.0.2.1]
+  extraRanges:
+  - {pool: workers, cidrs: [10.1.0.0/16, '2001:db8::/32']}
 maxStaleness: 30s
 machines:
 - openshift: {namespace: elsewhere}
@@ -51,6 +59,20 @@ machines:
     assert_eq!(policy.max_issues, 1);
     assert_eq!(policy.deny, [DenyClass::Malformed]);
     assert_eq!(policy.max_staleness, SignedDuration::from_secs(30));
+    let names = ["api.example.com", "192.0.2.1"].map(|name| ServerName::read(name).unwrap());
+    let expected = ServingPolicy {
+        api_servers: names.into(),
+        cluster_domain: "cluster.example".to_owned(),
+        enabled: false,
+        extra_ranges: vec![ExtraRange {
+            pool: "workers".to_owned(),
+            ranges: vec![
+                "10.1.0.0/16".parse().unwrap(),
+                "2001:db8::/32".parse().unwrap(),
+            ],
+        }],
+    };
+    assert_eq!(policy.serving, expected);
 }
 
 #[test]
@@ -76,6 +98,27 @@ fn what_is_wrong_is_named_with_its_line() {
         ("machines:\n- vmware: {}", &["vmware"]),
         ("deny: [everything]", &["everything"]),
         ("mode: manual\nmode: enforce", &["mode"]),
+        ("serving:\n  enable: false", &["enable", "line 4"]),
+        (
+            "serving:\n  clusterDomain: '*'",
+            &["serving.clusterDomain", "*"],
+        ),
+        (
+            "serving:\n  apiServers: ['https://api']",
+            &["serving.apiServers", "https://api"],
+        ),
+        (
+            "serving:\n  extraRanges: [{pool: a, cidrs: [10.0.0.1/8]}]",
+            &["serving.extraRanges", "10.0.0.1/8", "bits"],
+        ),
+        (
+            "serving:\n  extraRanges: [{pool: a, cidrs: []}]",
+            &["serving.extraRanges", "pool"],
+        ),
+        (
+            "serving:\n  extraRanges: [{cidrs: [10.0.0.0/8]}]",
+            &["pool"],
+        ),
         ("mode: [", &["line"]),
     ] {
         let error = parse(body).unwrap_err();
@@ -129,6 +172,7 @@ fn the_configuration_that_is_deployed_states_the_defaults() {
         "deny:",
         "maxStaleness:",
         "machines:",
+        "serving:",
     ];
     for field in fields {
         assert!(text.contains(field), "{field} is missing");

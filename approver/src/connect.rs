@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
+use rollcall_approver_core::ServerName;
 use tracing::info;
 
 use crate::ConfigError;
@@ -17,6 +18,8 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) namespace: String,
+    /// What the API server is reached by.
+    pub(crate) api_servers: Vec<ServerName>,
 }
 
 impl Connection {
@@ -40,9 +43,11 @@ impl Connection {
         config.connect_timeout = Some(CONNECT);
         info!(cluster = %config.cluster_url, "connecting");
         let namespace = config.default_namespace.clone();
+        let api_servers = api_servers(&config);
         Ok(Self {
             client: Client::try_from(config).context("cannot make a client")?,
             namespace,
+            api_servers,
         })
     }
 }
@@ -53,6 +58,18 @@ fn check_authority(config: Config) -> Result<Config, String> {
         return Err("its certificate authority holds no certificate in PEM".to_owned());
     }
     Ok(config)
+}
+
+/// What the API server is reached by, as far as it is known here: by the connection itself and, in a pod, by the address
+/// of the Service `kubernetes` (Kubernetes: the variables of Services, `pkg/kubelet/envvars`).
+fn api_servers(config: &Config) -> Vec<ServerName> {
+    let host = config.cluster_url.host().map(str::to_owned);
+    let service = std::env::var("KUBERNETES_SERVICE_HOST").ok();
+    let names = host.into_iter().chain(service);
+    // The text of an IPv6 address stands in brackets in a URL. What is no name at all can be asked for by nobody.
+    names
+        .filter_map(|text| ServerName::read(text.trim_matches(['[', ']'])))
+        .collect()
 }
 
 /// A name that no other process has, but that a restarted container of the same pod has again: then the Lease is its

@@ -32,9 +32,9 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
         .block_on(start(settings))
 }
 
-async fn start(settings: Settings) -> anyhow::Result<()> {
+async fn start(mut settings: Settings) -> anyhow::Result<()> {
     info!(version = env!("CARGO_PKG_VERSION"), mode = ?settings.mode, "rollcall-approver");
-    let (Connection { client, namespace }, management) = connect(&settings).await?;
+    let (client, namespace, management) = connect(&mut settings).await?;
     let namespace = settings.namespace.unwrap_or(namespace);
     let elects = settings.leader_elect && settings.mode != Mode::Audit;
     let identity = identity();
@@ -94,14 +94,20 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     outcome
 }
 
-/// The cluster that nodes join, and the one that keeps the Machine records.
-async fn connect(settings: &Settings) -> anyhow::Result<(Connection, Client)> {
-    let workload = Connection::open(settings.kubeconfig.as_deref()).await?;
+/// The cluster that nodes join, with the namespace of the credentials, and the one that keeps the Machine records. No
+/// node may serve under what the API servers turn out to be reached by.
+async fn connect(settings: &mut Settings) -> anyhow::Result<(Client, String, Client)> {
+    let Connection {
+        client,
+        namespace,
+        api_servers,
+    } = Connection::open(settings.kubeconfig.as_deref()).await?;
+    settings.policy.serving.api_servers.extend(api_servers);
     let management = match settings.management_kubeconfig.as_deref() {
         Some(path) => Connection::open(Some(path)).await?.client,
-        None => workload.client.clone(),
+        None => client.clone(),
     };
-    Ok((workload, management))
+    Ok((client, namespace, management))
 }
 
 /// Starts a feed for everything that decisions rest on. Returns their names.

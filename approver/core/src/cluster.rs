@@ -4,56 +4,20 @@
 //! Node, the other requests. So the wake-up index is a map from node name to requests, and a change names the requests
 //! to judge again without a look at any other.
 
+mod machines;
+mod requests;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use rollcall_csr::{NodeName, Signer};
 
+use crate::asking::Asking;
 use crate::timers::Timers;
 use crate::{
-    Claim, Claims, Decision, Facts, Feed, Freshness, Machine, MachineUid, Node, Policy, Request,
-    RequestUid, Roll, Source, Standing, Verdict, Wait, decide,
+    Change, Claim, Claims, Decision, Facts, Feed, Freshness, Machine, Node, Policy, Request,
+    RequestUid, Roll, Settlement, Standing, Verdict, Wait, decide, serving,
 };
-
-/// One piece of news from a watch.
-#[derive(Clone, Debug)]
-pub enum Change {
-    /// A claim that was recorded earlier.
-    Claimed(Claim),
-    /// A feed broke.
-    Lost(Feed),
-    /// A Machine appeared or changed.
-    Machine(Box<Machine>),
-    /// A Machine is gone.
-    MachineGone(MachineUid),
-    /// A full list of the Machines of one source in one namespace ended: these are all.
-    MachineList(Source, String, HashSet<MachineUid>),
-    /// A Node appeared or changed.
-    Node(NodeName, Node),
-    /// A Node is gone.
-    NodeGone(NodeName),
-    /// A full list of the Nodes ended: these are all.
-    NodeList(HashSet<NodeName>),
-    /// A request appeared or changed.
-    Request(Box<Request>),
-    /// A request is gone.
-    RequestGone(RequestUid),
-    /// A full list of the requests to one signer ended: these are all.
-    RequestList(Signer, HashSet<RequestUid>),
-    /// A feed is complete and up to date.
-    Synced(Feed),
-}
-
-/// How the write of an approval or denial ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Settlement {
-    /// It may have been written: the Machine stays spent until the request is seen again.
-    Unknown,
-    /// It was certainly not written.
-    Undone,
-    /// It was written.
-    Written,
-}
 
 /// All that is known of the cluster.
 #[derive(Debug)]
@@ -64,6 +28,7 @@ pub struct Cluster {
     nodes: HashMap<NodeName, Node>,
     requests: HashMap<RequestUid, Request>,
     by_name: HashMap<NodeName, BTreeSet<RequestUid>>,
+    asking: Asking,
     claims: Claims,
     timers: Timers,
     in_flight: BTreeMap<RequestUid, Option<Claim>>,
@@ -80,6 +45,7 @@ impl Cluster {
             nodes: HashMap::new(),
             requests: HashMap::new(),
             by_name: HashMap::new(),
+            asking: Asking::default(),
             claims: Claims::default(),
             timers: Timers::default(),
             in_flight: BTreeMap::new(),
@@ -102,10 +68,10 @@ impl Cluster {
                 let news = self.freshness.live(feed);
                 self.pending().filter(|_| news).collect()
             }
-            Change::Machine(machine) => self.wake(|known| known.roll.insert(*machine)),
-            Change::MachineGone(uid) => self.wake(|known| known.roll.remove(&uid)),
+            Change::Machine(machine) => self.put_machine(*machine),
+            Change::MachineGone(uid) => self.remove_machine(&uid),
             Change::MachineList(source, namespace, present) => {
-                self.wake(|known| known.retain_machines(source, &namespace, &present))
+                self.retain_machines(source, &namespace, &present)
             }
             Change::Node(name, node) => self.wake(|known| known.put_node(name, node)),
             Change::NodeGone(name) => self.wake(|known| {
@@ -265,18 +231,6 @@ impl Cluster {
         self.pending_under(&names)
     }
 
-    fn retain_machines(
-        &mut self,
-        source: Source,
-        namespace: &str,
-        present: &HashSet<MachineUid>,
-    ) -> BTreeSet<NodeName> {
-        self.roll.retain(|machine| {
-            let listed = machine.source == source && machine.reference.namespace == namespace;
-            !listed || present.contains(&machine.uid)
-        })
-    }
-
     fn put_node(&mut self, name: NodeName, node: Node) -> BTreeSet<NodeName> {
         if self.nodes.get(&name) == Some(&node) {
             return BTreeSet::new();
@@ -315,10 +269,15 @@ impl Cluster {
                 other.uid != request.uid && other.signer == request.signer && other.is_pending()
             })
             .collect();
+        let elsewhere = match request.signer {
+            Signer::KubeApiserverClientKubelet => Vec::new(),
+            Signer::KubeletServing => self.roll.elsewhere(serving::asked_for(request), &name),
+        };
         Facts {
             stale,
             owners,
             bound: self.roll.bound(&name),
+            elsewhere,
             node: self.nodes.get(&name),
             claims,
             rivals,
@@ -340,76 +299,6 @@ impl Cluster {
             }
         }
         claims
-    }
-
-    fn put_request(&mut self, request: Request) -> BTreeSet<RequestUid> {
-        if self.requests.get(&request.uid) == Some(&request) {
-            return BTreeSet::new();
-        }
-        let (uid, name, standing) = (request.uid.clone(), request.node_name(), request.standing);
-        if let Some(name) = &name {
-            self.by_name
-                .entry(name.clone())
-                .or_default()
-                .insert(uid.clone());
-        }
-        self.requests.insert(uid.clone(), request);
-        if standing != Standing::Pending {
-            self.timers.set(&uid, None);
-            self.uncertain.remove(&uid);
-        }
-        if standing == Standing::Closed {
-            self.claims.remove_request(&uid);
-        }
-        let mut woken = self.pending_under(&name.into_iter().collect());
-        if standing == Standing::Pending {
-            woken.insert(uid);
-        }
-        woken
-    }
-
-    /// Drops a request; if it was approved, its claim stays with the Machine.
-    fn remove_request(&mut self, uid: &RequestUid) -> BTreeSet<RequestUid> {
-        self.timers.set(uid, None);
-        // While a write is under way, its answer may say that nothing was done, and mean itself but not an earlier one.
-        if !self.in_flight.contains_key(uid) {
-            self.uncertain.remove(uid);
-        }
-        let Some(request) = self.requests.remove(uid) else {
-            return BTreeSet::new();
-        };
-        let Some(name) = request.node_name() else {
-            return BTreeSet::new();
-        };
-        if let Some(uids) = self.by_name.get_mut(&name) {
-            uids.remove(uid);
-            if uids.is_empty() {
-                self.by_name.remove(&name);
-            }
-        }
-        for machine in self.roll.owners(&name) {
-            if let Some(claim) = claim_of(&request, machine, &self.policy) {
-                self.claims.insert(claim);
-            }
-        }
-        self.pending_under(&BTreeSet::from([name]))
-    }
-
-    fn retain_requests(
-        &mut self,
-        signer: Signer,
-        present: &HashSet<RequestUid>,
-    ) -> BTreeSet<RequestUid> {
-        let gone = |request: &&Request| request.signer == signer && !present.contains(&request.uid);
-        let gone: Vec<RequestUid> = self
-            .requests
-            .values()
-            .filter(gone)
-            .map(|request| request.uid.clone())
-            .collect();
-        gone.iter()
-            .flat_map(|uid| self.remove_request(uid))
-            .collect()
     }
 
     fn under(&self, name: &NodeName) -> impl Iterator<Item = &Request> {

@@ -6,7 +6,7 @@ use super::*;
 use crate::fixtures::{
     Asked, NAMESPACE, at, machine, node, reasons, registered, request, request_uid,
 };
-use crate::{Address, Reason};
+use crate::{Address, MachineUid, Reason, Source};
 
 /// A cluster in which every fact is known to be complete.
 fn cluster() -> Cluster {
@@ -152,7 +152,7 @@ fn a_request_for_another_signer_is_no_rival() {
     assert_eq!(judge(&mut cluster, "csr-0", at(62)).0, "approve");
     assert_eq!(
         judge(&mut cluster, "csr-9", at(62)),
-        ("ignore", vec![Reason::SignerNotServed])
+        ("ignore", vec![Reason::RequestorNotAllowed])
     );
 }
 
@@ -385,4 +385,58 @@ fn a_machine_that_begins_to_go_away_wakes_a_renewal() {
         judge(&mut cluster, "csr-0", at(62)),
         ("hold", vec![Reason::MachineNotFound])
     );
+}
+
+#[test]
+fn an_address_that_comes_or_stops_being_shared_wakes_a_serving_request() {
+    let mut cluster = cluster();
+    cluster.apply(Change::Node(node("worker-0"), registered()), at(61));
+    let ip = Address::InternalIp("10.0.0.1".parse().unwrap());
+    let mut record = machine("m-0", "worker-0");
+    record.node_reference = Some(node("worker-0"));
+    put_machine(&mut cluster, record.clone());
+    put(&mut cluster, crate::fixtures::World::servable().request);
+    let hold = |reason| ("hold", vec![reason]);
+    assert_eq!(
+        judge(&mut cluster, "csr-0", at(61)),
+        hold(Reason::NameNotOwned)
+    );
+    let mut other = machine("m-1", "worker-1");
+    other.addresses.push(ip.clone());
+    assert_eq!(put_machine(&mut cluster, other.clone()), uids(&["csr-0"]));
+    record.addresses.push(ip);
+    assert_eq!(put_machine(&mut cluster, record), uids(&["csr-0"]));
+    assert_eq!(
+        judge(&mut cluster, "csr-0", at(61)),
+        hold(Reason::MachineAmbiguous)
+    );
+    other.addresses.truncate(1);
+    assert_eq!(put_machine(&mut cluster, other.clone()), uids(&["csr-0"]));
+    // A Machine with no address that is asked for, and the same news again, wake nobody.
+    assert_eq!(put_machine(&mut cluster, other.clone()), uids(&[]));
+    other.phase = None;
+    assert_eq!(put_machine(&mut cluster, other), uids(&[]));
+    assert_eq!(
+        judge(&mut cluster, "csr-0", at(62)),
+        ("approve", vec![Reason::ServingCertificate])
+    );
+}
+
+#[test]
+fn a_machine_that_goes_wakes_who_shares_an_address_with_it() {
+    let present = |names: &[&str]| {
+        let uids = names.iter().map(|name| MachineUid((*name).to_owned()));
+        Change::MachineList(Source::OpenShift, NAMESPACE.to_owned(), uids.collect())
+    };
+    let gone = Change::MachineGone(MachineUid("m-1".to_owned()));
+    for change in [gone, present(&["m-0"])] {
+        let mut cluster = cluster();
+        let mut other = machine("m-1", "worker-1");
+        let ip = Address::ExternalIp("10.0.0.1".parse().unwrap());
+        other.addresses.push(ip);
+        put_machine(&mut cluster, machine("m-0", "worker-0"));
+        put_machine(&mut cluster, other);
+        put(&mut cluster, crate::fixtures::World::servable().request);
+        assert_eq!(cluster.apply(change, at(61)), uids(&["csr-0"]));
+    }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rollcall_csr::{NODES_GROUP, NodeName, Signer};
 
 use crate::{
-    Decision, Facts, Finding, Policy, Reason, Request, Verdict, first_certificate, renewal,
+    Decision, Facts, Finding, Policy, Reason, Request, Verdict, first_certificate, renewal, serving,
 };
 
 /// The way to a certificate that a request goes.
@@ -14,22 +14,24 @@ pub(crate) enum Path {
     FirstCertificate,
     /// The next client certificate of a node that asks for itself.
     Renewal,
+    /// The serving certificate of a node that asks for itself.
+    Serving,
 }
 
 impl Path {
     /// The path that signer and requestor lead to, if they lead to any. Who is a node never passes for a bootstrapper.
     pub(crate) fn of(request: &Request, policy: &Policy) -> Option<Self> {
         let requestor = &request.requestor;
-        if request.signer != Signer::KubeApiserverClientKubelet {
-            return None;
+        match (requestor.node(), request.signer) {
+            (Some(_), Signer::KubeApiserverClientKubelet) => Some(Self::Renewal),
+            (Some(_), Signer::KubeletServing) => Some(Self::Serving),
+            (None, Signer::KubeApiserverClientKubelet) => policy
+                .bootstrappers
+                .iter()
+                .any(|rule| rule.matches(requestor))
+                .then_some(Self::FirstCertificate),
+            (None, Signer::KubeletServing) => None,
         }
-        if requestor.node().is_some() {
-            return Some(Self::Renewal);
-        }
-        let mut rules = policy.bootstrappers.iter();
-        rules
-            .any(|rule| rule.matches(requestor))
-            .then_some(Self::FirstCertificate)
     }
 }
 
@@ -39,6 +41,7 @@ pub fn decide(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timest
         Err(finding) => Decision::new(Verdict::Ignore, finding, Vec::new(), None),
         Ok(Path::FirstCertificate) => first_certificate::decide(request, facts, policy, now),
         Ok(Path::Renewal) => renewal::decide(request, facts, policy, now),
+        Ok(Path::Serving) => serving::decide(request, facts, policy, now),
     }
 }
 
@@ -50,7 +53,7 @@ fn check_ours(request: &Request, policy: &Policy) -> Result<Path, Finding> {
             "the request has been approved, denied or failed already",
         ));
     }
-    if request.signer != Signer::KubeApiserverClientKubelet {
+    if request.signer == Signer::KubeletServing && !policy.serving.enabled {
         return Err(Finding::new(
             Reason::SignerNotServed,
             format!("requests to {} are left to others", request.signer.name()),
@@ -64,6 +67,9 @@ fn not_allowed(request: &Request) -> Finding {
     let message = match NodeName::from_username(username) {
         Ok(_) => {
             format!("{username:?} is called like a node but is not in the group {NODES_GROUP:?}")
+        }
+        Err(_) if request.signer == Signer::KubeletServing => {
+            format!("{username:?} is no node; only a node asks for a serving certificate")
         }
         Err(_) => {
             format!("{username:?} is no node and no bootstrapper that the configuration names")

@@ -10,6 +10,7 @@ use super::first_certificate_tests::{CLAIMS, MACHINE, RIVALS};
 use super::*;
 use crate::fixtures::{Case, World, at, check};
 use crate::renewal::tests::RENEWAL;
+use crate::serving::tests::SERVING;
 use crate::{DenyClass, RequestorRule, Standing};
 
 const REQUESTOR: &[Case] = &[
@@ -21,7 +22,7 @@ const REQUESTOR: &[Case] = &[
         &[RequestorNotAllowed],
     ),
     (
-        "a node for itself",
+        "a user that is called like a node",
         |world| world.request.requestor.username = "system:node:worker-0".to_owned(),
         "ignore",
         &[RequestorNotAllowed],
@@ -75,15 +76,15 @@ const REQUESTOR: &[Case] = &[
         &[AlreadyDecided],
     ),
     (
-        "the serving signer",
+        "a bootstrapper for a serving certificate",
         |world| world.request.signer = Signer::KubeletServing,
         "ignore",
-        &[SignerNotServed],
+        &[RequestorNotAllowed],
     ),
 ];
 
 #[test]
-fn only_requests_of_bootstrappers_to_the_client_signer_are_ours() {
+fn a_first_certificate_is_asked_for_by_a_bootstrapper() {
     check(REQUESTOR);
 }
 
@@ -257,16 +258,18 @@ fn a_malformed_request_names_what_is_wrong_with_it() {
 
 #[test]
 fn every_reason_occurs_in_these_tables() {
-    let tables = [REQUESTOR, PROFILE, MACHINE, CLAIMS, RIVALS, RENEWAL];
+    let tables = [
+        REQUESTOR, PROFILE, MACHINE, CLAIMS, RIVALS, RENEWAL, SERVING,
+    ];
     let mut seen: BTreeSet<Reason> = tables
         .into_iter()
         .flatten()
         .flat_map(|(_, _, _, reasons)| reasons.iter().copied())
         .collect();
-    // Its boundaries have a test of their own.
-    seen.insert(OutsideJoinWindow);
     // A person decided: no decision of the core ever says so.
     assert!(seen.is_disjoint(&BTreeSet::from([ManualApproval, ManualDenial])));
     seen.extend([ManualApproval, ManualDenial]);
+    // Their boundaries have tests of their own.
+    seen.extend([NameReserved, OutsideJoinWindow]);
     assert_eq!(seen, BTreeSet::from(Reason::ALL));
 }

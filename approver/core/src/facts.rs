@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{Claim, Machine, Request, Stale};
+use crate::{Claim, Machine, MachineReference, Request, ServerName, Stale};
 
 /// A Node, reduced to what a decision needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,8 @@ pub struct Facts<'a> {
     pub owners: Vec<&'a Machine>,
     /// The Machines that have become the Node of that name, by their node reference.
     pub bound: Vec<&'a Machine>,
+    /// Those of the requested names and addresses that Machines have which have not become the Node, with the Machines.
+    pub elsewhere: Vec<(ServerName, &'a MachineReference)>,
     /// The Node of that name.
     pub node: Option<&'a Node>,
     /// The certificates already approved for the Machine, when one Machine owns the name.

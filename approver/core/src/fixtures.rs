@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 use rollcall_approver_core::{
     Address, Claim, Decision, Facts, Machine, MachineReference, MachineUid, Node, Policy, Reason,
-    Request, RequestUid, Requestor, Source, Stale, Standing, decide,
+    Request, RequestUid, Requestor, ServerName, Source, Stale, Standing, decide,
 };
 use rollcall_csr::{CertificationRequest, KeyHash, NODES_GROUP, NodeName, ParseError, Signer};
 
@@ -135,6 +135,7 @@ pub(crate) struct World {
     pub(crate) request: Request,
     pub(crate) owners: Vec<Machine>,
     pub(crate) bound: Vec<Machine>,
+    pub(crate) elsewhere: Vec<(ServerName, MachineReference)>,
     pub(crate) node: Option<Node>,
     pub(crate) claims: Vec<Claim>,
     pub(crate) rivals: Vec<Request>,
@@ -150,6 +151,7 @@ impl World {
             request: request("csr-0", "worker-0", 0),
             owners: vec![machine("m-0", "worker-0")],
             bound: Vec::new(),
+            elsewhere: Vec::new(),
             node: None,
             claims: Vec::new(),
             rivals: Vec::new(),
@@ -173,6 +175,28 @@ impl World {
         world.bound = vec![record];
         world.node = Some(registered());
         world
+    }
+
+    /// A request for a serving certificate that every rule vouches for: `worker-0` and 10.0.0.1.
+    pub(crate) fn servable() -> Self {
+        let mut world = Self::renewable();
+        world.request.signer = Signer::KubeletServing;
+        world.request.usages = vec!["digital signature".to_owned(), "server auth".to_owned()];
+        world.ask_for(&["worker-0"], &["10.0.0.1"]);
+        let ip = Address::InternalIp("10.0.0.1".parse().unwrap());
+        world.bound().addresses.push(ip);
+        world.owners = world.bound.clone();
+        world
+    }
+
+    /// Replaces the DNS names and IP addresses that the request asks for.
+    pub(crate) fn ask_for(&mut self, dns: &[&str], ips: &[&str]) {
+        let dns = dns
+            .iter()
+            .map(|name| SanType::DnsName((*name).try_into().unwrap()));
+        let ips = ips.iter().map(|ip| SanType::IpAddress(ip.parse().unwrap()));
+        let names = dns.chain(ips).collect();
+        self.ask(|asked| asked.names = names);
     }
 
     /// The one Machine that has become the Node.
@@ -201,6 +225,11 @@ impl World {
             stale: self.stale.clone(),
             owners: self.owners.iter().collect(),
             bound: self.bound.iter().collect(),
+            elsewhere: self
+                .elsewhere
+                .iter()
+                .map(|(name, other)| (name.clone(), other))
+                .collect(),
             node: self.node.as_ref(),
             claims: self.claims.clone(),
             rivals: self.rivals.iter().collect(),

@@ -15,6 +15,8 @@
 #[cfg(test)]
 extern crate self as rollcall_approver_core;
 
+mod asking;
+mod change;
 mod claims;
 mod cluster;
 mod decide;
@@ -24,6 +26,7 @@ mod first_certificate;
 #[cfg(test)]
 mod fixtures;
 mod freshness;
+mod ip_range;
 mod itself;
 mod machine;
 mod policy;
@@ -32,16 +35,23 @@ mod reason;
 mod renewal;
 mod request;
 mod roll;
+mod server_name;
+mod serving;
 mod timers;
 
+pub use change::{Change, Settlement};
 pub use claims::{Claim, Claims};
-pub use cluster::{Change, Cluster, Settlement};
+pub use cluster::Cluster;
 pub use decide::decide;
 pub use decision::{Decision, Finding, Verdict, Wait};
 pub use facts::{Facts, Node};
 pub use freshness::{Feed, Freshness, Stale};
+pub use ip_range::{IpRange, IpRangeError};
 pub use machine::{Address, Machine, MachineReference, MachineUid, Source};
-pub use policy::{Contested, DenyClass, NameStrategy, Policy, RequestorRule};
+pub use policy::{
+    Contested, DenyClass, ExtraRange, NameStrategy, Policy, RequestorRule, ServingPolicy,
+};
 pub use reason::Reason;
 pub use request::{Request, RequestUid, Requestor, Standing};
 pub use roll::Roll;
+pub use server_name::ServerName;

@@ -1,8 +1,10 @@
 //! The settings that change a decision, all validated.
 
+use std::collections::BTreeSet;
+
 use jiff::SignedDuration;
 
-use crate::Requestor;
+use crate::{IpRange, Machine, Requestor, ServerName};
 
 /// Whom a first certificate may come through: every given part must match.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,6 +77,53 @@ pub enum DenyClass {
     Profile,
 }
 
+/// Addresses that the Machines of one pool may serve under, though no record names them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExtraRange {
+    /// The pool.
+    pub pool: String,
+    /// The ranges.
+    pub ranges: Vec<IpRange>,
+}
+
+/// What serving certificates may hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServingPolicy {
+    /// What the API servers are reached by: no node may have it.
+    pub api_servers: BTreeSet<ServerName>,
+    /// The domain of the cluster's Services, in lower case without a trailing dot: no node may have a name in it.
+    pub cluster_domain: String,
+    /// Whether requests for serving certificates are decided at all; otherwise they are left to others.
+    pub enabled: bool,
+    /// Addresses that no Machine record names.
+    pub extra_ranges: Vec<ExtraRange>,
+}
+
+impl Default for ServingPolicy {
+    fn default() -> Self {
+        Self {
+            api_servers: BTreeSet::new(),
+            // The default of kubelet and kubeadm (`clusterDomain`, `networking.dnsDomain`).
+            cluster_domain: "cluster.local".to_owned(),
+            enabled: true,
+            extra_ranges: Vec::new(),
+        }
+    }
+}
+
+impl ServingPolicy {
+    /// Whether a name that no Machine record has is allowed for this Machine's pool.
+    pub(crate) fn allows(&self, machine: &Machine, name: &ServerName) -> bool {
+        let ServerName::Ip(ip) = name else {
+            return false;
+        };
+        self.extra_ranges.iter().any(|extra| {
+            machine.pool.as_ref() == Some(&extra.pool)
+                && extra.ranges.iter().any(|range| range.contains(*ip))
+        })
+    }
+}
+
 /// The settings of the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
@@ -96,6 +145,8 @@ pub struct Policy {
     pub name_strategies: Vec<NameStrategy>,
     /// How long after an approval another key may ask for a Machine whose Node has not appeared.
     pub reissue_after: SignedDuration,
+    /// What serving certificates may hold.
+    pub serving: ServingPolicy,
 }
 
 impl Default for Policy {
@@ -121,6 +172,7 @@ impl Default for Policy {
                 NameStrategy::Hostname,
             ],
             reissue_after: SignedDuration::from_mins(1),
+            serving: ServingPolicy::default(),
         }
     }
 }

@@ -4,15 +4,31 @@ use rollcall_csr::{CertificationRequest, NODES_GROUP, NodeName};
 
 use crate::{DenyClass, Finding, Policy, Reason, Request};
 
+/// The most names that one message holds.
+const MOST_NAMES: usize = 10;
+
 /// Everything about a request that contradicts the profile of a client certificate for a kubelet.
 pub(crate) fn check_client_profile(request: &Request) -> Vec<Finding> {
+    check_profile(request, check_no_names)
+}
+
+/// Everything about a request that contradicts the profile of a serving certificate for a kubelet.
+pub(crate) fn check_serving_profile(request: &Request) -> Vec<Finding> {
+    check_profile(request, check_server_names)
+}
+
+/// What both signers ask for (Kubernetes: `pkg/apis/certificates/helpers.go`), and what one says of the names.
+fn check_profile(
+    request: &Request,
+    check_names: fn(&CertificationRequest) -> Option<Finding>,
+) -> Vec<Finding> {
     let mut findings: Vec<Finding> = check_usages(request).into_iter().collect();
     match &request.content {
         Ok(content) => findings.extend(
             [
                 check_organization(content),
                 check_common_name(content),
-                check_no_names(content),
+                check_names(content),
             ]
             .into_iter()
             .flatten(),
@@ -30,6 +46,15 @@ pub(crate) fn check_client_profile(request: &Request) -> Vec<Finding> {
     findings
 }
 
+/// Some names in one text: all of them, or the first ones and how many more there are.
+pub(crate) fn list(names: &[String]) -> String {
+    let (shown, more) = names.split_at(names.len().min(MOST_NAMES));
+    match more.len() {
+        0 => shown.join(", "),
+        more => format!("{} and {more} more", shown.join(", ")),
+    }
+}
+
 /// Whether one of these findings is wrong for ever and the policy says that such requests are denied.
 pub(crate) fn denies(policy: &Policy, findings: &[Finding]) -> bool {
     findings
@@ -43,6 +68,8 @@ fn deny_class(reason: Reason) -> Option<DenyClass> {
     match reason {
         Reason::RequestMalformed => Some(DenyClass::Malformed),
         Reason::CommonNameNotANode
+        | Reason::NameReserved
+        | Reason::NamesMissing
         | Reason::NamesNotAllowed
         | Reason::OrganizationNotNodes
         | Reason::RequestorNotSubject
@@ -60,12 +87,14 @@ fn deny_class(reason: Reason) -> Option<DenyClass> {
         | Reason::MachineNotFound
         | Reason::ManualApproval
         | Reason::ManualDenial
+        | Reason::NameNotOwned
         | Reason::NodeExists
         | Reason::NodeNotFound
         | Reason::OutsideJoinWindow
         | Reason::Reissued
         | Reason::Renewal
         | Reason::RequestorNotAllowed
+        | Reason::ServingCertificate
         | Reason::SignerNotServed
         | Reason::Superseded => None,
     }
@@ -121,8 +150,28 @@ fn check_no_names(content: &CertificationRequest) -> Option<Finding> {
             Reason::NamesNotAllowed,
             format!(
                 "the request asks for the names [{}]; a client certificate may hold none",
-                asked.join(", ")
+                list(&asked)
             ),
+        )
+    })
+}
+
+fn check_server_names(content: &CertificationRequest) -> Option<Finding> {
+    let names = content.names();
+    let others: Vec<String> = names.emails.iter().chain(&names.uris).cloned().collect();
+    if !others.is_empty() {
+        return Some(Finding::new(
+            Reason::NamesNotAllowed,
+            format!(
+                "the request asks for [{}]; a serving certificate holds DNS names and IP addresses only",
+                list(&others)
+            ),
+        ));
+    }
+    names.is_empty().then(|| {
+        Finding::new(
+            Reason::NamesMissing,
+            "the request asks for no DNS name and no IP address; a serving certificate needs one",
         )
     })
 }

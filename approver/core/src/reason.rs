@@ -18,7 +18,7 @@ pub enum Reason {
     FactsStale,
     /// Every rule for a machine's first certificate holds.
     FirstCertificate,
-    /// Two or more Machines own the node name.
+    /// Two or more Machines own the node name or share an address.
     MachineAmbiguous,
     /// The Machine has become a Node already.
     MachineBound,
@@ -34,7 +34,13 @@ pub enum Reason {
     ManualApproval,
     /// A person denied it.
     ManualDenial,
-    /// A first certificate may hold no subject alternative names.
+    /// A requested name is not the Machine's.
+    NameNotOwned,
+    /// No node may serve under a requested name.
+    NameReserved,
+    /// A serving certificate is asked for without any name.
+    NamesMissing,
+    /// The request asks for names of a kind that its certificate may not hold.
     NamesNotAllowed,
     /// A Node of that name exists.
     NodeExists,
@@ -54,6 +60,8 @@ pub enum Reason {
     RequestorNotAllowed,
     /// A node asks for a certificate that is not its own.
     RequestorNotSubject,
+    /// Every rule for the serving certificate of a node holds.
+    ServingCertificate,
     /// A signer for which nothing is decided here.
     SignerNotServed,
     /// A newer request asks for the same Machine.
@@ -64,7 +72,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their words.
-    pub const ALL: [Self; 27] = [
+    pub const ALL: [Self; 31] = [
         Self::AlreadyDecided,
         Self::AlreadyIssued,
         Self::CommonNameNotANode,
@@ -79,6 +87,9 @@ impl Reason {
         Self::MachineNotFound,
         Self::ManualApproval,
         Self::ManualDenial,
+        Self::NameNotOwned,
+        Self::NameReserved,
+        Self::NamesMissing,
         Self::NamesNotAllowed,
         Self::NodeExists,
         Self::NodeNotFound,
@@ -89,6 +100,7 @@ impl Reason {
         Self::RequestMalformed,
         Self::RequestorNotAllowed,
         Self::RequestorNotSubject,
+        Self::ServingCertificate,
         Self::SignerNotServed,
         Self::Superseded,
         Self::UsagesNotAllowed,
@@ -111,6 +123,9 @@ impl Reason {
             Self::MachineNotFound => "MachineNotFound",
             Self::ManualApproval => "ManualApproval",
             Self::ManualDenial => "ManualDenial",
+            Self::NameNotOwned => "NameNotOwned",
+            Self::NameReserved => "NameReserved",
+            Self::NamesMissing => "NamesMissing",
             Self::NamesNotAllowed => "NamesNotAllowed",
             Self::NodeExists => "NodeExists",
             Self::NodeNotFound => "NodeNotFound",
@@ -121,6 +136,7 @@ impl Reason {
             Self::RequestMalformed => "RequestMalformed",
             Self::RequestorNotAllowed => "RequestorNotAllowed",
             Self::RequestorNotSubject => "RequestorNotSubject",
+            Self::ServingCertificate => "ServingCertificate",
             Self::SignerNotServed => "SignerNotServed",
             Self::Superseded => "Superseded",
             Self::UsagesNotAllowed => "UsagesNotAllowed",

@@ -1,10 +1,11 @@
 //! The roll: all Machine records, and which of them owns a node name.
 
 use std::collections::{BTreeSet, HashMap};
+use std::hash::Hash;
 
 use rollcall_csr::NodeName;
 
-use crate::{Address, Machine, MachineUid, NameStrategy};
+use crate::{Address, Machine, MachineReference, MachineUid, NameStrategy, ServerName};
 
 /// Every known Machine, indexed by the node names it owns.
 #[derive(Debug)]
@@ -13,6 +14,7 @@ pub struct Roll {
     machines: HashMap<MachineUid, Machine>,
     owners: HashMap<NodeName, BTreeSet<MachineUid>>,
     bound: HashMap<NodeName, BTreeSet<MachineUid>>,
+    reached_by: HashMap<ServerName, BTreeSet<MachineUid>>,
 }
 
 impl Roll {
@@ -23,6 +25,7 @@ impl Roll {
             machines: HashMap::new(),
             owners: HashMap::new(),
             bound: HashMap::new(),
+            reached_by: HashMap::new(),
         }
     }
 
@@ -39,6 +42,12 @@ impl Roll {
                 .or_default()
                 .insert(machine.uid.clone());
             touched.insert(name);
+        }
+        for name in ServerName::of_machine(&machine) {
+            self.reached_by
+                .entry(name)
+                .or_default()
+                .insert(machine.uid.clone());
         }
         if let Some(name) = &machine.node_reference {
             self.bound
@@ -60,22 +69,14 @@ impl Roll {
         for name in &names {
             forget(&mut self.owners, name, uid);
         }
+        for name in ServerName::of_machine(&machine) {
+            forget(&mut self.reached_by, &name, uid);
+        }
         if let Some(name) = machine.node_reference {
             forget(&mut self.bound, &name, uid);
             names.insert(name);
         }
         names
-    }
-
-    /// Takes off every Machine that is not to be kept. Returns the names that those owned.
-    pub fn retain(&mut self, keep: impl Fn(&Machine) -> bool) -> BTreeSet<NodeName> {
-        let gone: Vec<MachineUid> = self
-            .machines
-            .values()
-            .filter(|machine| !keep(machine))
-            .map(|machine| machine.uid.clone())
-            .collect();
-        gone.iter().flat_map(|uid| self.remove(uid)).collect()
     }
 
     /// The Machines that own a name: one, when all is well.
@@ -86,6 +87,21 @@ impl Roll {
     /// The Machines that have become this Node: one, when all is well.
     pub fn bound(&self, name: &NodeName) -> Vec<&Machine> {
         self.known(self.bound.get(name))
+    }
+
+    /// Those of these names and addresses that Machines have which have not become this Node, with the Machines.
+    pub(crate) fn elsewhere(
+        &self,
+        asked: Vec<ServerName>,
+        node: &NodeName,
+    ) -> Vec<(ServerName, &MachineReference)> {
+        let others = |name: ServerName| {
+            self.known(self.reached_by.get(&name))
+                .into_iter()
+                .filter(|machine| machine.node_reference.as_ref() != Some(node))
+                .map(move |machine| (name.clone(), &machine.reference))
+        };
+        asked.into_iter().flat_map(others).collect()
     }
 
     fn known(&self, uids: Option<&BTreeSet<MachineUid>>) -> Vec<&Machine> {
@@ -125,7 +141,7 @@ impl Roll {
 }
 
 /// Takes a Machine out of an index.
-fn forget(index: &mut HashMap<NodeName, BTreeSet<MachineUid>>, name: &NodeName, uid: &MachineUid) {
+fn forget<K: Eq + Hash>(index: &mut HashMap<K, BTreeSet<MachineUid>>, name: &K, uid: &MachineUid) {
     if let Some(uids) = index.get_mut(name) {
         uids.remove(uid);
         if uids.is_empty() {

@@ -89,7 +89,7 @@ fn a_name_with_two_owners_keeps_the_one_that_stays() {
     roll.insert(machine("m-0", "worker-0"));
     roll.insert(machine("m-1", "worker-0"));
     assert_eq!(owners(&roll, "worker-0"), ["m-0", "m-1"]);
-    let gone = roll.retain(|machine| machine.reference.name == "m-1");
+    let gone = roll.remove(&MachineUid("m-0".to_owned()));
     assert_eq!(gone, names(&["worker-0"]));
     assert_eq!(owners(&roll, "worker-0"), ["m-1"]);
     assert_eq!(

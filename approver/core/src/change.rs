@@ -1,0 +1,47 @@
+//! What the core is told: news from the watches, and how writes ended.
+
+use std::collections::HashSet;
+
+use rollcall_csr::{NodeName, Signer};
+
+use crate::{Claim, Feed, Machine, MachineUid, Node, Request, RequestUid, Source};
+
+/// One piece of news from a watch.
+#[derive(Clone, Debug)]
+pub enum Change {
+    /// A claim that was recorded earlier.
+    Claimed(Claim),
+    /// A feed broke.
+    Lost(Feed),
+    /// A Machine appeared or changed.
+    Machine(Box<Machine>),
+    /// A Machine is gone.
+    MachineGone(MachineUid),
+    /// A full list of the Machines of one source in one namespace ended: these are all.
+    MachineList(Source, String, HashSet<MachineUid>),
+    /// A Node appeared or changed.
+    Node(NodeName, Node),
+    /// A Node is gone.
+    NodeGone(NodeName),
+    /// A full list of the Nodes ended: these are all.
+    NodeList(HashSet<NodeName>),
+    /// A request appeared or changed.
+    Request(Box<Request>),
+    /// A request is gone.
+    RequestGone(RequestUid),
+    /// A full list of the requests to one signer ended: these are all.
+    RequestList(Signer, HashSet<RequestUid>),
+    /// A feed is complete and up to date.
+    Synced(Feed),
+}
+
+/// How the write of an approval or denial ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Settlement {
+    /// It may have been written: the Machine stays spent until the request is seen again.
+    Unknown,
+    /// It was certainly not written.
+    Undone,
+    /// It was written.
+    Written,
+}

@@ -1,0 +1,129 @@
+//! A range of IP addresses, written as a prefix and its length.
+
+use std::fmt;
+use std::net::IpAddr;
+use std::str::FromStr;
+
+/// A range of IP addresses (RFC 4632 section 3.1, RFC 4291 section 2.3), such as `192.0.2.0/24`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct IpRange {
+    prefix: IpAddr,
+    length: u32,
+}
+
+/// Why a text is no range of IP addresses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum IpRangeError {
+    /// There are bits set after the prefix: a typing error, most likely.
+    #[error("it has bits set after its prefix")]
+    HostBits,
+    /// Not an address, a slash and a length that the address has.
+    #[error("it is not an address and a prefix length, like 192.0.2.0/24 or 2001:db8::/32")]
+    NotARange,
+}
+
+impl IpRange {
+    /// Whether the range holds this address.
+    pub fn contains(&self, ip: IpAddr) -> bool {
+        self.prefix.is_ipv4() == ip.is_ipv4()
+            && leading(self.prefix, self.length) == leading(ip, self.length)
+    }
+}
+
+/// The bits of an address, and how many there are.
+fn bits(ip: IpAddr) -> (u128, u32) {
+    match ip {
+        IpAddr::V4(ip) => (ip.to_bits().into(), u32::BITS),
+        IpAddr::V6(ip) => (ip.to_bits(), u128::BITS),
+    }
+}
+
+/// The first so many bits of an address.
+fn leading(ip: IpAddr, length: u32) -> u128 {
+    let (value, width) = bits(ip);
+    // Without a leading bit every address is the same.
+    value
+        .checked_shr(width.saturating_sub(length))
+        .filter(|_| length > 0)
+        .unwrap_or_default()
+}
+
+impl FromStr for IpRange {
+    type Err = IpRangeError;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let (prefix, length) = text.split_once('/').ok_or(IpRangeError::NotARange)?;
+        let prefix: IpAddr = prefix.parse().map_err(|_| IpRangeError::NotARange)?;
+        let digits = !length.is_empty() && length.bytes().all(|byte| byte.is_ascii_digit());
+        let length: u32 = length.parse().map_err(|_| IpRangeError::NotARange)?;
+        let (value, width) = bits(prefix);
+        if !digits || length > width {
+            return Err(IpRangeError::NotARange);
+        }
+        let free = width.saturating_sub(length);
+        if value.trailing_zeros() < free {
+            return Err(IpRangeError::HostBits);
+        }
+        Ok(Self { prefix, length })
+    }
+}
+
+impl fmt::Display for IpRange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}/{}", self.prefix, self.length)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_range_holds_what_begins_with_its_prefix() {
+        for (range, inside, outside) in [
+            ("10.0.0.0/8", "10.255.0.1", "11.0.0.0"),
+            ("192.0.2.1/32", "192.0.2.1", "192.0.2.2"),
+            ("0.0.0.0/0", "255.255.255.255", "::1"),
+            ("2001:db8::/33", "2001:db8:7fff::1", "2001:db8:8000::"),
+            ("::/0", "ffff::", "0.0.0.0"),
+            ("::1/128", "::1", "::2"),
+        ] {
+            let read: IpRange = range.parse().unwrap();
+            assert!(read.contains(inside.parse().unwrap()), "{range} {inside}");
+            assert!(
+                !read.contains(outside.parse().unwrap()),
+                "{range} {outside}"
+            );
+            assert_eq!(read.to_string(), range);
+        }
+    }
+
+    #[test]
+    fn typing_errors_are_refused() {
+        for text in [
+            "",
+            "10.0.0.0",
+            "10.0.0.0/",
+            "10.0.0.0/33",
+            "10.0.0.0/+8",
+            "10.0.0/8",
+            "::/129",
+            "a/8",
+            "/8",
+        ] {
+            assert_eq!(
+                text.parse::<IpRange>(),
+                Err(IpRangeError::NotARange),
+                "{text:?}"
+            );
+        }
+        for text in ["10.0.0.1/8", "2001:db8::1/64", "128.0.0.0/0"] {
+            assert_eq!(
+                text.parse::<IpRange>(),
+                Err(IpRangeError::HostBits),
+                "{text:?}"
+            );
+        }
+    }
+}

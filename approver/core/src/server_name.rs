@@ -1,0 +1,85 @@
+//! What a server is reached by: the DNS names and IP addresses that serving certificates hold and Machines vouch for.
+
+use std::fmt;
+use std::net::IpAddr;
+
+use rollcall_csr::NodeName;
+
+use crate::{Address, Machine};
+
+/// A DNS name or an IP address, in the one form in which they compare.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum ServerName {
+    /// A DNS name: lower case, without a trailing dot, and not the text of an IP address.
+    Dns(NodeName),
+    /// An IP address; never an IPv4 address in IPv6 form.
+    Ip(IpAddr),
+}
+
+impl ServerName {
+    /// Reads a DNS name or an IP address from text.
+    pub fn read(text: &str) -> Option<Self> {
+        if let Ok(ip) = text.parse() {
+            return Some(Self::of_ip(ip));
+        }
+        // What is neither is a name that no Machine can vouch for.
+        NodeName::from_dns_name(text).ok().map(Self::Dns)
+    }
+
+    /// Reads a requested DNS name: the text of an IP address is none.
+    pub(crate) fn read_dns(text: &str) -> Option<Self> {
+        Self::read(text).filter(|name| matches!(name, Self::Dns(_)))
+    }
+
+    /// An IP address.
+    pub(crate) fn of_ip(ip: IpAddr) -> Self {
+        Self::Ip(ip.to_canonical())
+    }
+
+    /// What a Machine is reached by. Machine APIs write IP addresses as host names too, as kubelets do.
+    pub(crate) fn of_address(address: &Address) -> Option<Self> {
+        match address {
+            Address::ExternalDns(name) | Address::Hostname(name) | Address::InternalDns(name) => {
+                Self::read(name.as_str())
+            }
+            Address::ExternalIp(ip) | Address::InternalIp(ip) => Some(Self::of_ip(*ip)),
+        }
+    }
+
+    /// Everything that a Machine is reached by.
+    pub(crate) fn of_machine(machine: &Machine) -> impl Iterator<Item = Self> {
+        machine.addresses.iter().filter_map(Self::of_address)
+    }
+}
+
+impl fmt::Display for ServerName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dns(name) => name.fmt(f),
+            Self::Ip(ip) => ip.fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_addresses_have_one_form() {
+        for (text, form) in [
+            ("Worker-0.Example.COM.", Some("worker-0.example.com")),
+            ("10.0.0.1", Some("10.0.0.1")),
+            ("FD00:0:0::1", Some("fd00::1")),
+            ("::ffff:10.0.0.1", Some("10.0.0.1")),
+            ("*.example.com", None),
+            ("10.0.0.1:10250", None),
+            ("", None),
+        ] {
+            let read = ServerName::read(text).map(|name| name.to_string());
+            assert_eq!(read.as_deref(), form, "{text:?}");
+        }
+        assert_eq!(ServerName::read_dns("10.0.0.1"), None);
+        assert_eq!(ServerName::read_dns("a"), ServerName::read("A."));
+    }
+}
