@@ -341,3 +341,7 @@ fn claim_of(request: &Request, machine: &Machine, policy: &Policy) -> Option<Cla
 #[cfg(test)]
 #[path = "cluster_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "cluster_node_tests.rs"]
+mod node_tests;
