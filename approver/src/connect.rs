@@ -91,3 +91,21 @@ pub(crate) fn host_name() -> String {
         .trim()
         .to_owned()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_host_of_the_connection_is_what_the_api_server_is_reached_by() {
+        for (url, name) in [
+            ("https://192.0.2.1:6443", "192.0.2.1"),
+            ("https://[2001:db8::1]:6443", "2001:db8::1"),
+            ("https://API.example.com/prefix", "api.example.com"),
+        ] {
+            let config = Config::new(url.parse().unwrap());
+            let name = ServerName::read(name).unwrap();
+            assert!(api_servers(&config).contains(&name), "{url}");
+        }
+    }
+}
