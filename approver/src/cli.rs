@@ -15,6 +15,7 @@ mod print;
 mod scene;
 mod serving;
 mod table;
+mod yaml;
 
 use anyhow::Context as _;
 

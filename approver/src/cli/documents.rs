@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::input::Text;
-use super::parallel;
+use super::{parallel, yaml};
 
 /// Where an object stands.
 #[derive(Clone, Debug)]
@@ -127,81 +127,19 @@ fn lines(text: &str) -> usize {
 }
 
 fn parse_yaml(text: &Text) -> Vec<Parsed> {
-    let documents = split_yaml(text);
-    parallel::map(documents, |(origin, document)| {
-        let parsed = from_yaml(document, origin.line);
-        (origin, parsed)
-    })
-}
-
-/// Cuts a text where a document begins or ends. A line that begins with `---` or `...` and a blank can stand nowhere
-/// else (YAML 1.2.2, section 9.1.2), so one broken document leaves the others whole.
-fn split_yaml(text: &Text) -> Vec<(Origin, &str)> {
-    let mut cuts = Vec::new();
-    let (mut start, mut first_line, mut offset) = (0, 1_usize, 0_usize);
-    for (number, line) in text.content.split_inclusive('\n').enumerate() {
-        let after = offset.saturating_add(line.len());
-        if is_marker(line, "---") {
-            cuts.push((first_line, start..offset));
-            (start, first_line) = (offset, number.saturating_add(1));
-        } else if is_marker(line, "...") {
-            cuts.push((first_line, start..offset));
-            (start, first_line) = (after, number.saturating_add(2));
-        }
-        offset = after;
-    }
-    cuts.push((first_line, start..offset));
-    cuts.into_iter()
-        .filter_map(|(line, range)| Some((line, text.content.get(range)?)))
-        .filter(|(_, document)| document.lines().any(has_content))
-        .enumerate()
-        .map(|(index, (line, document))| {
-            let origin = Origin {
-                file: Arc::clone(&text.name),
-                document: index.saturating_add(1),
-                line,
-                items: Vec::new(),
-            };
-            (origin, document)
-        })
-        .collect()
-}
-
-fn is_marker(line: &str, marker: &str) -> bool {
-    line.strip_prefix(marker)
-        .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r', '\n']))
-}
-
-/// Whether a line is more than a comment, a directive or the begin of a document.
-fn has_content(line: &str) -> bool {
-    let line = line.strip_prefix("---").unwrap_or(line).trim();
-    !line.is_empty() && !line.starts_with('#') && !line.starts_with('%')
-}
-
-/// Reads one document that begins on this line of its file.
-fn from_yaml(document: &str, first_line: usize) -> Result<Value, String> {
-    // How large a dump may be is for its owner to say; what one alias may blow up to stays limited.
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_events: usize::MAX,
-            max_nodes: usize::MAX,
-            max_total_scalar_bytes: usize::MAX,
-            max_total_comment_bytes: usize::MAX,
-        },
-        leading_zero_numbers_as_strings: true,
-        strict_booleans: true,
-        with_snippet: false,
-    };
-    serde_saphyr::from_str_with_options(document, options).map_err(|error| {
-        let message = format!("this is not YAML: {error}");
-        let Some(location) = error.location() else {
-            return message;
+    let documents = yaml::split(&text.content).into_iter().enumerate();
+    let documents = documents.map(|(index, (line, document))| {
+        let origin = Origin {
+            file: Arc::clone(&text.name),
+            document: index.saturating_add(1),
+            line,
+            items: Vec::new(),
         };
-        // The parser counts from the begin of the document, a person from that of the file.
-        let before = u64::try_from(first_line.saturating_sub(1)).unwrap_or(0);
-        let line = location.line().saturating_add(before);
-        let told = format!("line {},", location.line());
-        message.replacen(&told, &format!("line {line},"), 1)
+        (origin, document)
+    });
+    parallel::map(documents.collect(), |(origin, document)| {
+        let parsed = yaml::parse(document, origin.line);
+        (origin, parsed)
     })
 }
 
