@@ -210,3 +210,7 @@ async fn deny_one(hand: &Hand, name: &str, why: &str) -> Account {
     }
     Account::restless(name)
 }
+
+#[cfg(test)]
+#[path = "manual_tests.rs"]
+mod tests;

@@ -58,6 +58,12 @@ pub(super) struct Account {
 }
 
 impl Account {
+    /// How it ended.
+    #[cfg(test)]
+    pub(super) fn outcome(&self) -> Outcome {
+        self.outcome
+    }
+
     /// A request of which nothing but the name is known.
     pub(super) fn named(name: &str) -> Self {
         Self {

@@ -50,7 +50,13 @@ impl Hand {
             .and_then(|user| user.username)
             .filter(|who| !who.is_empty())
             .context(unknown)?;
-        Ok(Self { client, who })
+        Ok(Self::of(client, &who))
+    }
+
+    /// The hand of somebody whose name is known.
+    pub(super) fn of(client: Client, who: &str) -> Self {
+        let who = who.to_owned();
+        Self { client, who }
     }
 
     /// The user name.
