@@ -33,6 +33,7 @@ pub(crate) fn command(
     kubeconfig: &Path,
     signing_duration: Duration,
     approving: bool,
+    more: &[String],
 ) -> Command {
     let file = |name: &str| pki.join(name).display().to_string();
     let controllers: Vec<_> = CONTROLLERS
@@ -59,5 +60,6 @@ pub(crate) fn command(
         format!("--cluster-signing-duration={}s", signing_duration.as_secs()),
         "--profiling=false".to_owned(),
     ]);
+    command.args(more);
     command
 }

@@ -17,6 +17,7 @@ pub struct Options {
     pub(crate) node_address: Option<IpAddr>,
     pub(crate) san_ips: Vec<IpAddr>,
     pub(crate) api_server_flags: Vec<String>,
+    pub(crate) controller_manager_flags: Vec<String>,
 }
 
 impl Default for Options {
@@ -28,6 +29,7 @@ impl Default for Options {
             node_address: None,
             san_ips: Vec::new(),
             api_server_flags: Vec::new(),
+            controller_manager_flags: Vec::new(),
         }
     }
 }
@@ -73,6 +75,13 @@ impl Options {
     #[must_use]
     pub fn api_server_flag(mut self, flag: impl Into<String>) -> Self {
         self.api_server_flags.push(flag.into());
+        self
+    }
+
+    /// One more flag for kube-controller-manager, as on its command line.
+    #[must_use]
+    pub fn controller_manager_flag(mut self, flag: impl Into<String>) -> Self {
+        self.controller_manager_flags.push(flag.into());
         self
     }
 }

@@ -112,6 +112,7 @@ impl ControlPlane {
             &kubeconfig,
             self.options.cluster_signing_duration,
             self.options.csr_approving,
+            &self.options.controller_manager_flags,
         );
         *slot = Some(self.spawn("kube-controller-manager", &command)?);
         Ok(())

@@ -1,0 +1,104 @@
+//! The load test: many machines ask at once, and the approver is measured against a loop that approves everything.
+//!
+//! Each case gets a fresh control plane and the same Machines and requests, so that only the approver differs. Figures
+//! of one run compare with each other; those of two machines, or of a busy and an idle one, do not.
+//! `docs/benchmarks.md` tells how to read them.
+
+mod case;
+mod load;
+mod observer;
+mod report;
+mod usage;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::{Context as _, Result};
+use clap::Parser;
+use rollcall_e2e::assets::Assets;
+
+use crate::case::{Approver, Arrival, Measurement};
+use crate::load::Load;
+use crate::report::Report;
+
+/// The exit code for bad usage (`EX_USAGE` of sysexits.h).
+const BAD_USAGE: u8 = 64;
+
+/// Measures the approver under load, beside a loop that approves everything.
+#[derive(Clone, Debug, Parser)]
+#[command(name = "rollcall-load", version)]
+struct Args {
+    /// How many Machines, and requests, there are in each case
+    #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..=60_000))]
+    machines: u32,
+    /// How often each case is measured
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    repetitions: u32,
+    /// Also write every single measurement to this file
+    #[arg(long, value_name = "FILE")]
+    json: Option<PathBuf>,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = match Args::try_parse() {
+        Ok(args) => args,
+        Err(error) => {
+            // Nobody reads it if the terminal is gone.
+            error.print().ok();
+            return if error.use_stderr() {
+                ExitCode::from(BAD_USAGE)
+            } else {
+                ExitCode::SUCCESS
+            };
+        }
+    };
+    let outcome = tokio::select! {
+        outcome = run(args) => outcome,
+        _ = tokio::signal::ctrl_c() => Err(anyhow::anyhow!("interrupted")),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            progress(&format!("error: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<()> {
+    let assets = tokio::task::spawn_blocking(|| Assets::locate(progress)).await??;
+    progress(&format!("making {} keys and requests", args.machines));
+    let load = tokio::task::spawn_blocking(move || Load::generate(args.machines)).await??;
+    let mut measurements: Vec<Measurement> = Vec::new();
+    for repetition in 1..=args.repetitions {
+        for arrival in Arrival::ALL {
+            // Turn and turn about, so that neither of the two always comes first.
+            let mut approvers = Approver::ALL;
+            approvers.rotate_left(usize::from(repetition.is_multiple_of(2)));
+            for approver in approvers {
+                progress(&format!(
+                    "{repetition} of {}: {arrival}, {approver}",
+                    args.repetitions
+                ));
+                let measured = case::run(&assets, &load, approver, arrival).await;
+                let measured = measured.with_context(|| format!("{arrival}, {approver}"))?;
+                progress(&format!("    {measured}"));
+                measurements.push(measured);
+            }
+        }
+    }
+    let report = Report::new(args.machines, args.repetitions, measurements);
+    if let Some(path) = &args.json {
+        let text = serde_json::to_string_pretty(&report)?;
+        std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    write!(std::io::stdout().lock(), "{report}").context("cannot write to standard output")
+}
+
+/// What happens just now, on standard error: a run takes minutes.
+fn progress(line: &str) {
+    // Nothing is left to do if standard error is closed.
+    drop(writeln!(std::io::stderr(), "{line}"));
+}
