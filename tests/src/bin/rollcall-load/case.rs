@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -34,7 +35,7 @@ impl Approver {
     pub(crate) const ALL: [Self; 2] = [Self::Rollcall, Self::BareLoop];
 
     /// Starts it with the credentials of the approver's ServiceAccount.
-    fn start(self, control_plane: &ControlPlane, kubeconfig: &std::path::Path) -> Result<Program> {
+    fn start(self, control_plane: &ControlPlane, kubeconfig: &Path) -> Result<Program> {
         let path = kubeconfig
             .to_str()
             .context("the path of the kubeconfig is not text")?;
@@ -174,11 +175,18 @@ async fn measure(
     audit: &AuditLog,
 ) -> Result<Measurement> {
     let admin = control_plane.admin();
-    programs::deploy_rights(control_plane).await?;
+    let kubeconfig = programs::approver_kubeconfig(control_plane).await?;
     load.create_machines(&admin).await?;
     let mut observer = Observer::start(&admin);
-    let (mut program, moments) =
-        meet(control_plane, load, approver, arrival, &mut observer).await?;
+    let (mut program, moments) = meet(
+        control_plane,
+        load,
+        approver,
+        arrival,
+        &mut observer,
+        &kubeconfig,
+    )
+    .await?;
     observer
         .wait("approved", load.len(), Some(&mut program), |seen| {
             seen.approved
@@ -206,11 +214,8 @@ async fn meet(
     approver: Approver,
     arrival: Arrival,
     observer: &mut Observer,
+    kubeconfig: &Path,
 ) -> Result<(Program, Moments)> {
-    let (namespace, account) = programs::APPROVER;
-    let kubeconfig = control_plane
-        .service_account_kubeconfig(namespace, account)
-        .await?;
     let bootstrap = control_plane.bootstrap_kubeconfig().await?;
     let machines = control_plane.client_from(&bootstrap).await?;
     let api_server = api_server(control_plane)?;
@@ -225,10 +230,10 @@ async fn meet(
                 begin: Instant::now(),
                 loaded: Instant::now(),
             };
-            Ok((approver.start(control_plane, &kubeconfig)?, moments))
+            Ok((approver.start(control_plane, kubeconfig)?, moments))
         }
         Arrival::Arriving => {
-            let program = approver.start(control_plane, &kubeconfig)?;
+            let program = approver.start(control_plane, kubeconfig)?;
             program.line(&[approver.ready()], START).await?;
             let (api_server_cpu, begin) = (cpu_seconds(api_server)?, Instant::now());
             load.submit(&machines).await?;
