@@ -17,7 +17,7 @@ use crate::feeds::{Nodes, OpenShiftMachines, Requests};
 use crate::lease::Candidate;
 use crate::metrics::Metrics;
 use crate::tasks::Tasks;
-use crate::{Mode, Settings, leadership, rights, serve};
+use crate::{Mode, Settings, leadership, rights, serve, tasks};
 
 /// How much news may wait for the engine before the watches are slowed down.
 const NEWS: usize = 4096;
@@ -29,7 +29,7 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
         .enable_all()
         .build()
         .context("cannot start the runtime")?
-        .block_on(start(settings))
+        .block_on(tasks::on_worker(start(settings)))
 }
 
 async fn start(mut settings: Settings) -> anyhow::Result<()> {

@@ -6,6 +6,16 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+/// Runs a task on a thread of the runtime and waits for it. The thread that waits is not one of those: a task on it is
+/// woken by the kernel for each answer that the others get.
+pub(crate) async fn on_worker(
+    task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
+) -> anyhow::Result<()> {
+    tokio::spawn(task)
+        .await
+        .context("the controller panicked")?
+}
+
 /// Everything that runs beside the engine.
 #[derive(Default)]
 pub(crate) struct Tasks(JoinSet<anyhow::Result<()>>);
