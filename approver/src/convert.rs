@@ -12,7 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference,
 use kube::core::PartialObjectMeta;
 use rollcall_approver_core as core;
 use rollcall_approver_core::{Request, RequestUid, Requestor, Standing};
-use rollcall_csr::{CertificationRequest, NodeName, Signer};
+use rollcall_csr::{CertificationRequest, NodeName, ParseError, Signer};
 
 /// The longest message of a condition or note of an Event that is written, in bytes (Kubernetes limits an Event's note
 /// to 1 kB: `pkg/apis/core/validation/events.go`).
@@ -44,8 +44,20 @@ pub(crate) struct Target {
     conditions: Vec<CertificateSigningRequestCondition>,
 }
 
+/// What `spec.request` asks for, or why that could not be read.
+pub(crate) type Content = Result<CertificationRequest, ParseError>;
+
 /// Reads a request object: what the core judges, and what a write needs.
+#[cfg(test)]
 pub(crate) fn to_request(object: CertificateSigningRequest) -> Result<(Request, Target), Unusable> {
+    to_request_with(object, None)
+}
+
+/// Reads a request object: what the core judges, and what a write needs. What it asks for is read unless it is known.
+pub(crate) fn to_request_with(
+    object: CertificateSigningRequest,
+    known: Option<Content>,
+) -> Result<(Request, Target), Unusable> {
     let CertificateSigningRequest {
         metadata,
         spec,
@@ -71,7 +83,7 @@ pub(crate) fn to_request(object: CertificateSigningRequest) -> Result<(Request, 
             .ok_or(Unusable::Missing("creationTimestamp"))?
             .0,
         standing: standing(&conditions),
-        content: CertificationRequest::from_pem(&spec.request.0),
+        content: known.unwrap_or_else(|| CertificationRequest::from_pem(&spec.request.0)),
     };
     let target = Target {
         name,
@@ -87,6 +99,14 @@ pub(crate) fn to_request(object: CertificateSigningRequest) -> Result<(Request, 
         conditions,
     };
     Ok((request, target))
+}
+
+/// Whether nothing more happens to a request before it is removed: it has its certificate, or will never get one.
+pub(crate) fn is_over(object: &CertificateSigningRequest) -> bool {
+    let status = object.status.as_ref();
+    let conditions = status.and_then(|status| status.conditions.as_deref());
+    status.is_some_and(|status| status.certificate.is_some())
+        || standing(conditions.unwrap_or_default()) == Standing::Closed
 }
 
 /// Denied and Failed outweigh Approved: such a request never gets a certificate.

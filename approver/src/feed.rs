@@ -54,6 +54,8 @@ pub(crate) trait Watched: Send + Sync + 'static {
     type Object: ResourceExt + Clone + Debug + DeserializeOwned + Send + 'static;
     /// What tells one object from another.
     type Key: Eq + Hash + Send;
+    /// What it remembers of objects that it has read, so as not to read all of one again each time it changes.
+    type Memory: Default + Send + Sync;
 
     /// Its name in logs and reasons.
     fn feed(&self) -> Feed;
@@ -73,11 +75,11 @@ pub(crate) trait Watched: Send + Sync + 'static {
         version: &str,
     ) -> impl Future<Output = kube::Result<Events<Self::Object>>> + Send;
     /// An object appeared or changed: its key, and what is told of it.
-    fn put(&self, object: Self::Object) -> Option<(Self::Key, Input)>;
+    fn put(&self, memory: &mut Self::Memory, object: Self::Object) -> Option<(Self::Key, Input)>;
     /// An object is gone.
-    fn gone(&self, object: &Self::Object) -> Option<Change>;
+    fn gone(&self, memory: &mut Self::Memory, object: &Self::Object) -> Option<Change>;
     /// A full list ended, and these are all.
-    fn all(&self, present: HashSet<Self::Key>) -> Change;
+    fn all(&self, memory: &mut Self::Memory, present: HashSet<Self::Key>) -> Change;
 }
 
 /// Why a feed broke.
@@ -109,28 +111,32 @@ impl Broken {
 /// Runs a feed until nobody listens any more. It never gives up: whatever breaks is told once and tried again.
 pub(crate) async fn run<W: Watched>(watched: W, api: Api<W::Resource>, sink: mpsc::Sender<Input>) {
     let feed = watched.feed();
-    let runner = Runner {
+    let mut runner = Runner {
         watched,
         api,
         sink,
-        feed,
+        feed: feed.clone(),
+        memory: W::Memory::default(),
     };
     let mut version = None;
     let mut pauses = pauses();
     let mut told = None;
     loop {
         let started = Instant::now();
-        let Err(broken) = runner
-            .follow(&mut version, &mut || {
-                pauses = self::pauses();
-                if told.take().is_some() {
-                    info!(feed = %runner.feed, "the watch is back");
-                }
-            })
-            .await
-        else {
-            tokio::time::sleep(SHORTEST_WATCH.saturating_sub(started.elapsed())).await;
-            continue;
+        let mut healthy = || {
+            pauses = self::pauses();
+            if told.take().is_some() {
+                info!(%feed, "the watch is back");
+            }
+        };
+        let broken = match runner.follow(&mut version, &mut healthy).await {
+            // The API server ends a watch that it cannot serve as fast as things change: the next one is due at once.
+            Ok(Watch::Spoke) => continue,
+            Ok(Watch::Silent) => {
+                tokio::time::sleep(SHORTEST_WATCH.saturating_sub(started.elapsed())).await;
+                continue;
+            }
+            Err(broken) => broken,
         };
         if matches!(broken, Broken::Stopped)
             || runner
@@ -146,9 +152,9 @@ pub(crate) async fn run<W: Watched>(watched: W, api: Api<W::Resource>, sink: mps
         let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
         let text = broken.to_string();
         if told.as_ref() == Some(&text) {
-            debug!(feed = %runner.feed, error = text, "the watch is still broken");
+            debug!(%feed, error = text, "the watch is still broken");
         } else {
-            error!(feed = %runner.feed, error = text, "the watch broke; it is tried again until it works");
+            error!(%feed, error = text, "the watch broke; it is tried again until it works");
             told = Some(text);
         }
         tokio::time::sleep(pause).await;
@@ -169,15 +175,24 @@ struct Runner<W: Watched> {
     api: Api<W::Resource>,
     sink: mpsc::Sender<Input>,
     feed: Feed,
+    memory: W::Memory,
+}
+
+/// How a watch was that ended as it may.
+enum Watch {
+    /// It brought no change.
+    Silent,
+    /// It brought changes.
+    Spoke,
 }
 
 impl<W: Watched> Runner<W> {
     /// Lists if there is no version to go on from, then runs one watch to its end.
     async fn follow(
-        &self,
+        &mut self,
         version: &mut Option<String>,
         healthy: &mut (dyn FnMut() + Send),
-    ) -> Result<(), Broken> {
+    ) -> Result<Watch, Broken> {
         let from = match version.take() {
             Some(from) => from,
             None => self.list().await?,
@@ -190,33 +205,39 @@ impl<W: Watched> Runner<W> {
         let mut events = start.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
         self.tell(Change::Synced(self.feed.clone())).await?;
         healthy();
+        let mut watch = Watch::Silent;
         loop {
             let next = timeout(SILENCE, events.try_next())
                 .await
                 .map_err(|_| Broken::Silent(SILENCE))?;
             match next? {
-                None => return Ok(()),
-                Some(event) => self.pass_on(event, version).await?,
+                None => return Ok(watch),
+                Some(event) => {
+                    if !matches!(event, WatchEvent::Bookmark(_)) {
+                        watch = Watch::Spoke;
+                    }
+                    self.pass_on(event, version).await?;
+                }
             }
         }
     }
 
     async fn pass_on(
-        &self,
+        &mut self,
         event: WatchEvent<W::Object>,
         version: &mut String,
     ) -> Result<(), Broken> {
         match event {
             WatchEvent::Added(object) | WatchEvent::Modified(object) => {
                 remember(version, &object);
-                match self.watched.put(object) {
+                match self.watched.put(&mut self.memory, object) {
                     Some((_, input)) => self.send(input).await,
                     None => Ok(()),
                 }
             }
             WatchEvent::Deleted(object) => {
                 remember(version, &object);
-                match self.watched.gone(&object) {
+                match self.watched.gone(&mut self.memory, &object) {
                     Some(change) => self.tell(change).await,
                     None => Ok(()),
                 }
@@ -230,7 +251,7 @@ impl<W: Watched> Runner<W> {
     }
 
     /// Lists everything. Returns the version from which to watch.
-    async fn list(&self) -> Result<String, Broken> {
+    async fn list(&mut self) -> Result<String, Broken> {
         let mut params = ListParams::default().limit(PAGE);
         params.field_selector = self.watched.fields();
         let mut present = HashSet::new();
@@ -238,14 +259,15 @@ impl<W: Watched> Runner<W> {
             let page = timeout(CALL_LIMIT, W::list(&self.api, &params));
             let page = page.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
             for object in page.items {
-                if let Some((key, input)) = self.watched.put(object) {
+                if let Some((key, input)) = self.watched.put(&mut self.memory, object) {
                     present.insert(key);
                     self.send(input).await?;
                 }
             }
             params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
             if params.continue_token.is_none() {
-                self.tell(self.watched.all(present)).await?;
+                let all = self.watched.all(&mut self.memory, present);
+                self.tell(all).await?;
                 return page.metadata.resource_version.ok_or(Broken::NoVersion);
             }
         }

@@ -279,6 +279,42 @@ async fn a_server_that_ends_every_watch_at_once_is_not_asked_without_pause() {
     assert!(started.elapsed() > Duration::from_secs(10));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_watch_that_ended_after_changes_goes_on_at_once() {
+    let (mut server, mut told) = requests();
+    listed(&mut server, &mut told).await;
+    let started = Instant::now();
+    let changes = [event("ADDED", csr("csr-5", "worker-5"), "11")];
+    expect_watch(&mut server, CSRS, "10")
+        .await
+        .events(&changes, true);
+    expect_watch(&mut server, CSRS, "11").await;
+    assert!(started.elapsed() < SHORTEST_WATCH);
+}
+
+#[test]
+fn what_a_request_asks_for_is_read_once_and_forgotten_when_its_way_ends() {
+    let requests = Requests(Signer::KubeApiserverClientKubelet);
+    let mut memory = <Requests as Watched>::Memory::default();
+    let mut content_of = |object: &Value| {
+        let object = serde_json::from_value(object.clone()).unwrap();
+        match requests.put(&mut memory, object) {
+            Some((_, Input::Request(news))) => (news.0.content, memory.len()),
+            _ => panic!("a request is told"),
+        }
+    };
+    let mut object = csr("csr-0", "worker-0");
+    let (content, kept) = content_of(&object);
+    assert!(content.is_ok());
+    assert_eq!(kept, 1);
+    // Nothing can change it. A server that says so nevertheless shows here that it was not read again.
+    object["spec"]["request"] = json!("");
+    assert_eq!(content_of(&object), (content.clone(), 1));
+    object["status"] = json!({"certificate": "AAAA"});
+    assert_eq!(content_of(&object), (content, 0));
+    assert!(content_of(&object).0.is_err());
+}
+
 /// Keeps log lines in memory.
 #[derive(Clone, Default)]
 struct Lines(Arc<Mutex<Vec<u8>>>);

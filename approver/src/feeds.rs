@@ -1,6 +1,6 @@
 //! What is watched: the requests to the kubelet signers, the Nodes, the Machines.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 
 use futures::StreamExt as _;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
@@ -12,7 +12,7 @@ use rollcall_approver_core::{Change, Feed, MachineUid, RequestUid, Source};
 use rollcall_csr::{NodeName, Signer};
 use tracing::warn;
 
-use crate::convert;
+use crate::convert::{self, Content};
 use crate::engine::Input;
 use crate::feed::{Events, Watched, list_whole, watch_whole};
 use crate::sources::openshift;
@@ -24,6 +24,9 @@ impl Watched for Requests {
     type Resource = DeserializeGuard<CertificateSigningRequest>;
     type Object = Self::Resource;
     type Key = RequestUid;
+    /// What requests ask for that have no certificate yet: `spec` never changes (Kubernetes:
+    /// `pkg/registry/certificates/certificates/strategy.go`), and a signature takes long to verify.
+    type Memory = HashMap<RequestUid, Content>;
 
     fn feed(&self) -> Feed {
         Feed::Requests(self.0)
@@ -48,15 +51,26 @@ impl Watched for Requests {
         watch_whole(api, params, version).await
     }
 
-    fn put(&self, object: Self::Object) -> Option<(RequestUid, Input)> {
-        let name = object.name_any();
+    fn put(&self, memory: &mut Self::Memory, object: Self::Object) -> Option<(RequestUid, Input)> {
+        let (name, uid) = (object.name_any(), object.uid().map(RequestUid));
+        let known = uid.and_then(|uid| memory.remove(&uid));
         let read = object.0.map_err(|error| error.to_string());
-        match read.and_then(|object| convert::to_request(object).map_err(|error| error.to_string()))
-        {
-            Ok((request, target)) => Some((
-                request.uid.clone(),
-                Input::Request(Box::new((request, target))),
-            )),
+        let converted = read.and_then(|object| {
+            let ends = convert::is_over(&object);
+            let (request, target) =
+                convert::to_request_with(object, known).map_err(|error| error.to_string())?;
+            Ok((ends, request, target))
+        });
+        match converted {
+            Ok((ends, request, target)) => {
+                if !ends {
+                    memory.insert(request.uid.clone(), request.content.clone());
+                }
+                Some((
+                    request.uid.clone(),
+                    Input::Request(Box::new((request, target))),
+                ))
+            }
             Err(error) => {
                 warn!(
                     request = name,
@@ -67,11 +81,14 @@ impl Watched for Requests {
         }
     }
 
-    fn gone(&self, object: &Self::Object) -> Option<Change> {
-        object.uid().map(|uid| Change::RequestGone(RequestUid(uid)))
+    fn gone(&self, memory: &mut Self::Memory, object: &Self::Object) -> Option<Change> {
+        let uid = object.uid().map(RequestUid)?;
+        memory.remove(&uid);
+        Some(Change::RequestGone(uid))
     }
 
-    fn all(&self, present: HashSet<RequestUid>) -> Change {
+    fn all(&self, memory: &mut Self::Memory, present: HashSet<RequestUid>) -> Change {
+        memory.retain(|uid, _| present.contains(uid));
         Change::RequestList(self.0, present)
     }
 }
@@ -83,6 +100,7 @@ impl Watched for Nodes {
     type Resource = Node;
     type Object = PartialObjectMeta<Node>;
     type Key = NodeName;
+    type Memory = ();
 
     fn feed(&self) -> Feed {
         Feed::Nodes
@@ -100,7 +118,7 @@ impl Watched for Nodes {
         Ok(api.watch_metadata(params, version).await?.boxed())
     }
 
-    fn put(&self, object: Self::Object) -> Option<(NodeName, Input)> {
+    fn put(&self, (): &mut (), object: Self::Object) -> Option<(NodeName, Input)> {
         let name = object.name_any();
         match convert::to_node(object) {
             Ok((name, node)) => Some((name.clone(), Input::Change(Change::Node(name, node)))),
@@ -111,12 +129,12 @@ impl Watched for Nodes {
         }
     }
 
-    fn gone(&self, object: &Self::Object) -> Option<Change> {
+    fn gone(&self, (): &mut (), object: &Self::Object) -> Option<Change> {
         // A name that is not a node's was never told, so its end is none either.
         object.name_any().parse().ok().map(Change::NodeGone)
     }
 
-    fn all(&self, present: HashSet<NodeName>) -> Change {
+    fn all(&self, (): &mut (), present: HashSet<NodeName>) -> Change {
         Change::NodeList(present)
     }
 }
@@ -130,6 +148,7 @@ impl Watched for OpenShiftMachines {
     type Resource = DeserializeGuard<openshift::Machine>;
     type Object = Self::Resource;
     type Key = MachineUid;
+    type Memory = ();
 
     fn feed(&self) -> Feed {
         Feed::Machines(Source::OpenShift, self.namespace.clone())
@@ -150,7 +169,7 @@ impl Watched for OpenShiftMachines {
         watch_whole(api, params, version).await
     }
 
-    fn put(&self, object: Self::Object) -> Option<(MachineUid, Input)> {
+    fn put(&self, (): &mut (), object: Self::Object) -> Option<(MachineUid, Input)> {
         let (name, uid) = (object.name_any(), object.uid().map(MachineUid));
         let read = object.0.map_err(|error| error.to_string());
         match read
@@ -171,11 +190,11 @@ impl Watched for OpenShiftMachines {
         }
     }
 
-    fn gone(&self, object: &Self::Object) -> Option<Change> {
+    fn gone(&self, (): &mut (), object: &Self::Object) -> Option<Change> {
         object.uid().map(|uid| Change::MachineGone(MachineUid(uid)))
     }
 
-    fn all(&self, present: HashSet<MachineUid>) -> Change {
+    fn all(&self, (): &mut (), present: HashSet<MachineUid>) -> Change {
         Change::MachineList(Source::OpenShift, self.namespace.clone(), present)
     }
 }
