@@ -6,7 +6,7 @@ use futures::StreamExt as _;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{ListParams, WatchParams};
-use kube::core::{DeserializeGuard, ObjectList, PartialObjectMeta};
+use kube::core::{ObjectList, PartialObjectMeta};
 use kube::{Api, ResourceExt as _};
 use rollcall_approver_core::{Change, Feed, MachineUid, RequestUid, Source};
 use rollcall_csr::{NodeName, Signer};
@@ -15,13 +15,14 @@ use tracing::warn;
 use crate::convert::{self, Content};
 use crate::engine::Input;
 use crate::feed::{Events, Watched, list_whole, watch_whole};
+use crate::guard::Guarded;
 use crate::sources::openshift;
 
 /// The requests to one signer.
 pub(crate) struct Requests(pub(crate) Signer);
 
 impl Watched for Requests {
-    type Resource = DeserializeGuard<CertificateSigningRequest>;
+    type Resource = Guarded<CertificateSigningRequest>;
     type Object = Self::Resource;
     type Key = RequestUid;
     /// What requests ask for that have no certificate yet: `spec` never changes (Kubernetes:
@@ -145,7 +146,7 @@ pub(crate) struct OpenShiftMachines {
 }
 
 impl Watched for OpenShiftMachines {
-    type Resource = DeserializeGuard<openshift::Machine>;
+    type Resource = Guarded<openshift::Machine>;
     type Object = Self::Resource;
     type Key = MachineUid;
     type Memory = ();

@@ -15,6 +15,7 @@ mod feed;
 mod feeds;
 #[cfg(test)]
 mod fixtures;
+mod guard;
 mod leadership;
 mod lease;
 mod metrics;
