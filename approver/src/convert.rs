@@ -48,7 +48,6 @@ pub(crate) struct Target {
 pub(crate) type Content = Result<CertificationRequest, ParseError>;
 
 /// Reads a request object: what the core judges, and what a write needs.
-#[cfg(test)]
 pub(crate) fn to_request(object: CertificateSigningRequest) -> Result<(Request, Target), Unusable> {
     to_request_with(object, None)
 }

@@ -103,8 +103,9 @@ async fn facts<W: Watched>(scene: &mut Scene, watched: &W, api: Api<W::Resource>
     .await;
     match listed {
         Ok(objects) => {
+            let mut memory = W::Memory::default();
             for object in objects {
-                if let Some((_, Input::Change(change))) = watched.put(object) {
+                if let Some((_, Input::Change(change))) = watched.put(&mut memory, object) {
                     scene.cluster.apply(change, now);
                 }
             }
