@@ -29,6 +29,8 @@ pub struct Cluster {
     requests: HashMap<RequestUid, Request>,
     by_name: HashMap<NodeName, BTreeSet<RequestUid>>,
     asking: Asking,
+    /// Approved requests that went before a Machine of their name was known: they may have spent one.
+    gone: HashMap<NodeName, Vec<Request>>,
     claims: Claims,
     timers: Timers,
     in_flight: BTreeMap<RequestUid, Option<Claim>>,
@@ -46,6 +48,7 @@ impl Cluster {
             requests: HashMap::new(),
             by_name: HashMap::new(),
             asking: Asking::default(),
+            gone: HashMap::new(),
             claims: Claims::default(),
             timers: Timers::default(),
             in_flight: BTreeMap::new(),
@@ -217,6 +220,15 @@ impl Cluster {
     /// Forgets claims on Machines that are no longer on the roll. To be called only while Machines are live: an empty
     /// roll after a restart is no proof that a Machine is gone.
     pub fn forget_claims_of_gone_machines(&mut self) {
+        for (name, requests) in std::mem::take(&mut self.gone) {
+            for machine in self.roll.owners(&name) {
+                for request in &requests {
+                    if let Some(claim) = claim_of(request, machine, &self.policy) {
+                        self.claims.insert(claim);
+                    }
+                }
+            }
+        }
         let roll = &self.roll;
         self.claims
             .retain(|machine| roll.machine(machine).is_some());
@@ -291,6 +303,7 @@ impl Cluster {
         for name in self.roll.names_of(machine) {
             for claim in self
                 .under(&name)
+                .chain(self.gone.get(&name).into_iter().flatten())
                 .filter_map(|request| claim_of(request, machine, &self.policy))
             {
                 if claims.iter().all(|known| known.request != claim.request) {

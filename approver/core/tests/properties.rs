@@ -340,3 +340,24 @@ fn the_simulation_does_approve_and_reissue() {
     }
     assert_eq!(simulation.approvals(), 2);
 }
+
+#[test]
+fn a_request_that_goes_before_its_machine_is_known_has_spent_it() {
+    let mut simulation = Simulation::new(1);
+    for step in [
+        Step::Machine(true),
+        Step::Create(0),
+        Step::Deliver(0),
+        Step::Judge(0),
+        Step::Land(0),
+        Step::Create(1),
+        Step::Record,
+        Step::Delete(0),
+        Step::Deliver(0),
+        Step::Machine(true),
+        Step::Judge(1),
+    ] {
+        simulation.take(step);
+    }
+    assert_eq!(simulation.approvals(), 1);
+}

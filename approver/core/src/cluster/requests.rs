@@ -55,10 +55,14 @@ impl Cluster {
                 self.by_name.remove(&name);
             }
         }
-        for machine in self.roll.owners(&name) {
+        let owners = self.roll.owners(&name);
+        for machine in &owners {
             if let Some(claim) = claim_of(&request, machine, &self.policy) {
                 self.claims.insert(claim);
             }
+        }
+        if owners.is_empty() && matches!(request.standing, Standing::Approved(_)) {
+            self.gone.entry(name.clone()).or_default().push(request);
         }
         self.pending_under(&BTreeSet::from([name]))
     }
