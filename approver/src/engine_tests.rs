@@ -3,6 +3,7 @@
 use rollcall_approver_core::{Feed, Policy};
 use serde_json::{Value, json};
 
+use super::writes::STOP_GRACE;
 use super::*;
 use crate::convert::to_request;
 use crate::fixtures::{Call, Server, csr, machine, read, server};

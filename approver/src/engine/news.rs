@@ -1,0 +1,92 @@
+//! Taking in what the watches bring.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use rollcall_approver_core::{Change, Feed, RequestUid};
+use tokio::sync::mpsc;
+use tracing::info;
+
+use super::{Engine, Input};
+
+/// How many pieces of news are taken in before requests are judged.
+const BATCH: usize = 1024;
+
+impl Engine {
+    /// Takes in one piece of news, and those that wait behind it.
+    pub(super) fn take_in(
+        &mut self,
+        first: Input,
+        news: &mut mpsc::Receiver<Input>,
+    ) -> BTreeSet<RequestUid> {
+        let now = Timestamp::now();
+        let mut woken = self.apply(first, now);
+        for _ in 1..BATCH {
+            let Ok(input) = news.try_recv() else { break };
+            woken.extend(self.apply(input, now));
+        }
+        self.look_at_watches();
+        if !self.heard && self.cluster.freshness().all_heard() {
+            self.heard = true;
+            info!(
+                machines = self.cluster.roll().len(),
+                pending = self.targets.len(),
+                "every watch is complete; deciding"
+            );
+            woken.extend(self.cluster.pending());
+        }
+        woken
+    }
+
+    /// A replica is ready once its watches are complete. The record of claims is not asked for: only the replica that
+    /// leads reads it, and one that stands by must not look broken.
+    pub(super) fn look_at_watches(&mut self) {
+        let mut starting = self.cluster.freshness().starting();
+        if !*self.outside.ready.borrow() && starting.all(|feed| *feed == Feed::Claims) {
+            info!("watching; the replica that holds the Lease decides");
+            self.outside.ready.send_replace(true);
+        }
+    }
+
+    pub(super) fn apply(&mut self, input: Input, now: Timestamp) -> BTreeSet<RequestUid> {
+        match input {
+            Input::Request(news) => {
+                let (request, target) = *news;
+                if request.is_pending() {
+                    self.targets.insert(request.uid.clone(), target);
+                } else {
+                    self.forget(&request.uid);
+                }
+                self.cluster.apply(Change::Request(Box::new(request)), now)
+            }
+            Input::Change(change) => {
+                let list = matches!(&change, Change::RequestList(_, _));
+                if let Change::RequestGone(uid) = &change {
+                    let gone = self.cluster.request(uid);
+                    self.claims_alone |= gone.is_some_and(|request| !request.is_pending());
+                    self.forget(uid);
+                }
+                self.claims_alone |= list;
+                let woken = self.cluster.apply(change, now);
+                if list {
+                    let gone = |uid: &&RequestUid| self.cluster.request(uid).is_none();
+                    let gone: Vec<RequestUid> = self.targets.keys().filter(gone).cloned().collect();
+                    gone.iter().for_each(|uid| self.forget(uid));
+                }
+                woken
+            }
+        }
+    }
+
+    pub(super) fn forget(&mut self, uid: &RequestUid) {
+        self.targets.remove(uid);
+        self.told.remove(uid);
+        if let Some(key) = self
+            .failures
+            .remove(uid)
+            .and_then(|failures| failures.retry)
+        {
+            self.retries.try_remove(&key);
+        }
+    }
+}

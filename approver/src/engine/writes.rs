@@ -1,0 +1,139 @@
+//! Decisions on their way to the API server: how many at one time, and what happens when one fails.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use k8s_openapi::api::core::v1::ObjectReference;
+use rollcall_approver_core::{Finding, RequestUid, Settlement};
+use tokio::task::JoinError;
+use tokio_util::time::delay_queue;
+use tracing::{error, info, warn};
+
+use super::Engine;
+use crate::write::{Outcome, Side, write};
+
+/// Writes under way at one time. The API server takes 200 changing calls at a time by default
+/// (`--max-mutating-requests-inflight`); a third of that leaves room for everybody else.
+const WRITES: usize = 64;
+/// How long to wait before a failed write is thought of again; doubled for each failure, to this many doublings.
+const RETRY: (Duration, u32) = (Duration::from_millis(250), 6);
+/// How long a stop waits for writes under way.
+pub(super) const STOP_GRACE: Duration = Duration::from_secs(5);
+
+/// One decision to be written.
+pub(super) struct Job {
+    pub(super) uid: RequestUid,
+    pub(super) about: About,
+    pub(super) side: Side,
+    pub(super) finding: Finding,
+    pub(super) warnings: Vec<Finding>,
+}
+
+/// What a log line says of a request, kept because the request may be gone when its write ends.
+#[derive(Clone)]
+pub(super) struct About {
+    pub(super) reference: ObjectReference,
+    pub(super) request: String,
+    pub(super) node: String,
+    pub(super) machine: String,
+    pub(super) created_at: Timestamp,
+}
+
+/// The writes of one request that failed.
+#[derive(Default)]
+pub(super) struct Failures {
+    pub(super) count: u32,
+    /// The next try in the queue of retries: never more than one.
+    pub(super) retry: Option<delay_queue::Key>,
+}
+
+impl Engine {
+    /// Starts as many writes as may run at one time. Without leadership nothing is written.
+    /// Returns the requests to judge again because a decision could not be handed on.
+    pub(super) fn dispatch(&mut self) -> BTreeSet<RequestUid> {
+        let mut woken = BTreeSet::new();
+        let leads = self.outside.leadership.borrow().holds();
+        while self.writes.len() < WRITES {
+            let Some(job) = self.jobs.pop_front() else {
+                break;
+            };
+            let target = self.targets.get(&job.uid).filter(|_| leads).cloned();
+            let Some(target) = target else {
+                woken.extend(self.cluster.settle(&job.uid, Settlement::Undone));
+                continue;
+            };
+            let api = self.outside.requests.clone();
+            self.writes.spawn(async move {
+                let outcome = write(api, target, job.side, job.finding.clone()).await;
+                (job, outcome)
+            });
+        }
+        woken
+    }
+
+    /// A write ended; nothing when it ended without an answer, which no write does.
+    pub(super) fn written(
+        &mut self,
+        ended: Result<(Job, Outcome), JoinError>,
+    ) -> Option<BTreeSet<RequestUid>> {
+        let (job, outcome) = match ended {
+            Ok(ended) => ended,
+            Err(error) => {
+                error!(%error, "a write ended without an answer");
+                return None;
+            }
+        };
+        if outcome.settlement == Settlement::Written {
+            self.decided(&job);
+        }
+        if let Some(trouble) = &outcome.trouble {
+            self.outside.metrics.write_failures.inc();
+            warn!(
+                request = job.about.request,
+                error = trouble,
+                "the decision could not be written"
+            );
+        }
+        if outcome.again && self.targets.contains_key(&job.uid) {
+            self.retry_later(&job.uid);
+        }
+        Some(self.cluster.settle(&job.uid, outcome.settlement))
+    }
+
+    /// The pause after a failed write is over.
+    pub(super) fn retry(&mut self, uid: RequestUid) -> BTreeSet<RequestUid> {
+        if let Some(failures) = self.failures.get_mut(&uid) {
+            failures.retry = None;
+        }
+        BTreeSet::from([uid])
+    }
+
+    /// Thinks of a failed write again after a pause; a pause that has not ended yet gives way to the new one.
+    pub(super) fn retry_later(&mut self, uid: &RequestUid) {
+        let failures = self.failures.entry(uid.clone()).or_default();
+        if let Some(key) = failures.retry.take() {
+            self.retries.try_remove(&key);
+        }
+        let factor = 2_u32.saturating_pow(failures.count.min(RETRY.1));
+        failures.count = failures.count.saturating_add(1);
+        let pause = RETRY.0.saturating_mul(factor);
+        failures.retry = Some(self.retries.insert(uid.clone(), pause));
+    }
+
+    pub(super) async fn drain(mut self) {
+        if self.writes.is_empty() {
+            return;
+        }
+        info!(
+            writes = self.writes.len(),
+            "stopping: waiting for the writes under way"
+        );
+        let drained = async { while self.writes.join_next().await.is_some() {} };
+        if tokio::time::timeout(STOP_GRACE, drained).await.is_err() {
+            warn!(
+                "some writes did not end in time; the requests will be judged again by the next approver"
+            );
+        }
+    }
+}
