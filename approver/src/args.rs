@@ -132,7 +132,7 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "FILE")]
     pub kubelet_ca: Option<PathBuf>,
 
-    /// What each node serves now: a directory of <node>.pem.
+    /// What each node serves now: a directory of `NODE.pem`.
     #[arg(long, value_name = "DIR")]
     pub serving_certs: Option<PathBuf>,
 
