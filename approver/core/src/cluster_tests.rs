@@ -2,6 +2,7 @@
 
 use jiff::SignedDuration;
 
+use super::requests::CROWD;
 use super::*;
 use crate::fixtures::{
     Asked, NAMESPACE, at, machine, node, reasons, registered, request, request_uid,
@@ -325,4 +326,29 @@ fn a_request_that_waits_for_a_time_is_due_then_and_once() {
     judge(&mut cluster, "csr-1", at(64));
     cluster.apply(Change::RequestGone(request_uid("csr-1")), at(64));
     assert_eq!(cluster.next_due(), None);
+}
+
+#[test]
+fn a_crowd_for_one_name_is_woken_by_its_machine_and_not_by_each_newcomer() {
+    let mut cluster = cluster();
+    let crowd = CROWD + 20;
+    for number in 0..crowd {
+        let uid = format!("csr-{number:03}");
+        let woken = put(&mut cluster, request(&uid, "worker-0", 0));
+        assert!(woken.contains(&request_uid(&uid)));
+        if number > CROWD {
+            assert_eq!(woken.len(), 1, "the newcomer {number} wakes itself only");
+        }
+    }
+    let woken = put_machine(&mut cluster, machine("m-0", "worker-0"));
+    assert_eq!(woken.len(), crowd);
+    let approved: Vec<RequestUid> = woken
+        .into_iter()
+        .filter(|uid| {
+            let decision = cluster.judge(uid, at(61)).unwrap();
+            matches!(decision.verdict(), Verdict::Approve(_))
+        })
+        .collect();
+    // Made in one second, so the name decides: the last one counts as the newest.
+    assert_eq!(approved, [request_uid(&format!("csr-{:03}", crowd - 1))]);
 }

@@ -242,13 +242,17 @@ enum Rivals {
 }
 
 fn check_rivals(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Rivals {
-    let eligible = |rival: &&&Request| is_eligible(rival, facts, policy, now);
-    let rivals: Vec<&Request> = facts.rivals.iter().filter(eligible).copied().collect();
-    let newer = rivals
+    let eligible = |rival: &&Request| is_eligible(rival, facts, policy, now);
+    // Ages are compared before the costly question whether a rival could be approved: one credential can file very many
+    // requests for one name.
+    let mut newer: Vec<&Request> = facts
+        .rivals
         .iter()
+        .copied()
         .filter(|rival| order(rival) > order(request))
-        .max_by_key(|rival| order(rival));
-    if let Some(newer) = newer {
+        .collect();
+    newer.sort_unstable_by(|one, other| order(other).cmp(&order(one)));
+    if let Some(newer) = newer.into_iter().find(eligible) {
         return Rivals::Lose(Finding::new(
             Reason::Superseded,
             format!(
@@ -257,7 +261,9 @@ fn check_rivals(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Time
             ),
         ));
     }
-    let Some(other) = rivals.iter().find(|rival| rival.key() != request.key()) else {
+    let key = request.key();
+    let mut others = facts.rivals.iter().copied();
+    let Some(other) = others.find(|rival| rival.key() != key && eligible(rival)) else {
         return Rivals::None;
     };
     let finding = Finding::new(

@@ -7,6 +7,10 @@ use rollcall_csr::Signer;
 use super::{Cluster, claim_of};
 use crate::{Request, RequestUid, Standing};
 
+/// More pending requests for one node name than any honest machine leaves behind: a kubelet that restarts every five
+/// minutes makes this many in five hours.
+pub(super) const CROWD: usize = 64;
+
 impl Cluster {
     pub(super) fn put_request(&mut self, request: Request) -> BTreeSet<RequestUid> {
         if self.requests.get(&request.uid) == Some(&request) {
@@ -29,6 +33,11 @@ impl Cluster {
             self.claims.remove_request(&uid);
         }
         let mut woken = self.pending_under(&name.into_iter().collect());
+        // A new request can take an approval from the others but give them none. Where there are very many of them, they
+        // are left to the next change that matters to them.
+        if standing == Standing::Pending && woken.len() > CROWD {
+            woken.clear();
+        }
         if standing == Standing::Pending {
             woken.insert(uid);
         }
