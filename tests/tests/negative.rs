@@ -128,8 +128,7 @@ const CASES: [Case; 16] = [
     Case {
         name: "node-itself",
         requestor: Requestor::Itself,
-        verdict: Verdict::Ignore,
-        reason: "RequestorNotAllowed",
+        reason: "NodeNotFound",
         ..EXPECTED
     },
     Case {
