@@ -1,10 +1,12 @@
 //! The decision: choose the path of a request, run all of its checks, combine them.
 
 use jiff::Timestamp;
-use rollcall_csr::{NODES_GROUP, NodeName, Signer};
+use rollcall_csr::{KeyHash, NODES_GROUP, NodeName, Signer};
 
+use crate::profile::denies;
 use crate::{
-    Decision, Facts, Finding, Policy, Reason, Request, Verdict, first_certificate, renewal, serving,
+    Decision, Facts, Finding, Machine, Policy, Reason, Request, Verdict, Wait, first_certificate,
+    renewal, serving,
 };
 
 /// The way to a certificate that a request goes.
@@ -76,6 +78,34 @@ fn not_allowed(request: &Request) -> Finding {
         }
     };
     Finding::new(Reason::RequestorNotAllowed, message)
+}
+
+/// The end of every path: approved only when nothing speaks against a request, one Machine vouches for it, and its key is
+/// known; else denied, where the policy says so, or held.
+pub(crate) fn combine(
+    request: &Request,
+    policy: &Policy,
+    machine: Option<&Machine>,
+    against: Vec<Finding>,
+    waits: Vec<Wait>,
+    approve: impl FnOnce(&Machine, KeyHash) -> Decision,
+) -> Decision {
+    let denied = denies(policy, &against);
+    let reference = machine.map(|machine| machine.reference.clone());
+    let hold = Verdict::Hold(waits);
+    let mut against = against.into_iter();
+    match (against.next(), machine, request.key()) {
+        (None, Some(machine), Some(key)) => approve(machine, key),
+        (Some(first), _, _) => {
+            let verdict = if denied { Verdict::Deny } else { hold };
+            Decision::new(verdict, first, against.collect(), reference)
+        }
+        // Unreadable content and a missing Machine are findings above; should a check ever be lost, nothing is approved.
+        (None, _, _) => {
+            let finding = Finding::new(Reason::MachineNotFound, "no Machine vouches for the node");
+            Decision::new(hold, finding, Vec::new(), reference)
+        }
+    }
 }
 
 #[cfg(test)]

@@ -5,10 +5,10 @@ use std::collections::BTreeSet;
 use jiff::Timestamp;
 use rollcall_csr::{KeyHash, NodeName};
 
-use crate::decide::Path;
+use crate::decide::{Path, combine};
 use crate::freshness::check_stale;
 use crate::itself::check_stays;
-use crate::profile::{check_client_profile, denies};
+use crate::profile::check_client_profile;
 use crate::{
     Claim, Contested, Decision, Facts, Finding, Machine, Policy, Reason, Request, Verdict, Wait,
 };
@@ -20,24 +20,15 @@ pub(crate) fn decide(
     policy: &Policy,
     now: Timestamp,
 ) -> Decision {
-    let weighed = weigh(request, facts, policy, now);
-    let deny = denies(policy, &weighed.against);
-    let machine = sole_owner(facts);
-    let reference = machine.map(|machine| machine.reference.clone());
-    let hold = Verdict::Hold(weighed.waits);
-    let mut against = weighed.against.into_iter();
-    match (against.next(), machine, request.key()) {
-        (None, Some(machine), Some(key)) => approve(request, machine, key, weighed.warnings, now),
-        (Some(first), _, _) => {
-            let verdict = if deny { Verdict::Deny } else { hold };
-            Decision::new(verdict, first, against.collect(), reference)
-        }
-        // Unreadable content and a missing owner are findings above; should a check ever be lost, nothing is approved.
-        (None, _, _) => {
-            let finding = Finding::new(Reason::MachineNotFound, "no Machine owns the node name");
-            Decision::new(hold, finding, Vec::new(), reference)
-        }
-    }
+    let Weighed {
+        against,
+        waits,
+        warnings,
+    } = weigh(request, facts, policy, now);
+    let owner = sole_owner(facts);
+    combine(request, policy, owner, against, waits, |machine, key| {
+        approve(request, machine, key, warnings, now)
+    })
 }
 
 /// What speaks against a request, what could change that, and what a person should see although it is approved.

@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 use rollcall_csr::{KeyHash, NodeName};
 
+use crate::decide::combine;
 use crate::freshness::check_stale;
-use crate::profile::denies;
 use crate::{Decision, Facts, Finding, Machine, Policy, Reason, Request, Verdict, Wait};
 
 /// Everything on these paths that does not depend on what kind of certificate it is.
@@ -38,30 +38,21 @@ pub(crate) fn conclude(
     against: Vec<Finding>,
     good: impl FnOnce(&Machine, KeyHash) -> Finding,
 ) -> Decision {
-    let machine = sole(facts);
-    let reference = machine.map(|machine| machine.reference.clone());
-    let denied = denies(policy, &against);
     let stale = facts.stale.as_ref().map(|_| Wait::Feed);
     let name = request.node_name().map(Wait::Name);
-    let hold = Verdict::Hold(stale.into_iter().chain(name).collect());
-    let mut against = against.into_iter();
-    match (against.next(), machine, request.key()) {
-        (None, Some(machine), Some(key)) => Decision::new(
-            Verdict::Approve(None),
-            good(machine, key),
-            Vec::new(),
-            reference,
-        ),
-        (Some(first), _, _) => {
-            let verdict = if denied { Verdict::Deny } else { hold };
-            Decision::new(verdict, first, against.collect(), reference)
-        }
-        // Unreadable content and a missing Machine are findings above; should a check ever be lost, nothing is approved.
-        (None, _, _) => {
-            let finding = Finding::new(Reason::MachineNotFound, "no Machine has become the Node");
-            Decision::new(hold, finding, Vec::new(), reference)
-        }
-    }
+    let waits = stale.into_iter().chain(name).collect();
+    combine(
+        request,
+        policy,
+        sole(facts),
+        against,
+        waits,
+        |machine, key| {
+            let reference = Some(machine.reference.clone());
+            let finding = good(machine, key);
+            Decision::new(Verdict::Approve(None), finding, Vec::new(), reference)
+        },
+    )
 }
 
 /// The newest request of the node for this signer is the one whose key its kubelet still has. `profile` says what no
