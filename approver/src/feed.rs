@@ -150,14 +150,22 @@ pub(crate) async fn run<W: Watched>(watched: W, api: Api<W::Resource>, sink: mps
             version = None;
         }
         let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
-        let text = broken.to_string();
-        if told.as_ref() == Some(&text) {
-            debug!(%feed, error = text, "the watch is still broken");
-        } else {
-            error!(%feed, error = text, "the watch broke; it is tried again until it works");
-            told = Some(text);
-        }
+        log_broken(&feed, &broken, &mut told);
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// Tells why a feed broke, once until it breaks in another way.
+fn log_broken(feed: &Feed, broken: &Broken, told: &mut Option<String>) {
+    let text = broken.to_string();
+    if broken.is_expired() {
+        // Nothing is wrong: the API server remembers a while only, and nothing of the time before it was started.
+        debug!(%feed, error = text, "what has changed meanwhile is not known; listing again");
+    } else if told.as_ref() == Some(&text) {
+        debug!(%feed, error = text, "the watch is still broken");
+    } else {
+        error!(%feed, error = text, "the watch broke; it is tried again until it works");
+        *told = Some(text);
     }
 }
 
