@@ -250,6 +250,7 @@ enum ContestedWord {
 enum Deny {
     Malformed,
     Profile,
+    Superseded,
 }
 
 impl From<Deny> for DenyClass {
@@ -257,6 +258,7 @@ impl From<Deny> for DenyClass {
         match class {
             Deny::Malformed => Self::Malformed,
             Deny::Profile => Self::Profile,
+            Deny::Superseded => Self::Superseded,
         }
     }
 }

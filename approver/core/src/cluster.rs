@@ -4,6 +4,7 @@
 //! Node, the other requests. So the wake-up index is a map from node name to requests, and a change names the requests
 //! to judge again without a look at any other.
 
+mod filed;
 mod machines;
 mod requests;
 
@@ -12,7 +13,10 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use jiff::Timestamp;
 use rollcall_csr::{NodeName, Signer};
 
+use self::filed::Filed;
+use self::requests::CROWD;
 use crate::asking::Asking;
+use crate::blockers::Blockers;
 use crate::timers::Timers;
 use crate::{
     Change, Claim, Claims, Decision, Facts, Feed, Freshness, Machine, Node, Policy, Request,
@@ -27,8 +31,9 @@ pub struct Cluster {
     roll: Roll,
     nodes: HashMap<NodeName, Node>,
     requests: HashMap<RequestUid, Request>,
-    by_name: HashMap<NodeName, BTreeSet<RequestUid>>,
+    filed: HashMap<NodeName, Filed>,
     asking: Asking,
+    blockers: Blockers,
     /// Approved requests that went before a Machine of their name was known: they may have spent one.
     gone: HashMap<NodeName, Vec<Request>>,
     claims: Claims,
@@ -46,8 +51,9 @@ impl Cluster {
             freshness: Freshness::new(feeds),
             nodes: HashMap::new(),
             requests: HashMap::new(),
-            by_name: HashMap::new(),
+            filed: HashMap::new(),
             asking: Asking::default(),
+            blockers: Blockers::default(),
             gone: HashMap::new(),
             claims: Claims::default(),
             timers: Timers::default(),
@@ -98,23 +104,33 @@ impl Cluster {
         if self.in_flight.contains_key(uid) || !self.requests.get(uid)?.is_pending() {
             return None;
         }
-        let decision = self.preview(uid, now)?;
-        let until = match decision.verdict() {
+        let decision = self.consider(uid, now)?;
+        match decision.verdict() {
             Verdict::Approve(claim) => {
                 if let Some(claim) = claim {
                     self.claims.insert(claim.clone());
                 }
                 self.in_flight.insert(uid.clone(), claim.clone());
-                None
             }
             Verdict::Deny => {
                 self.in_flight.insert(uid.clone(), None);
-                None
             }
-            Verdict::Hold(waits) => waits.iter().filter_map(Wait::until).min(),
-            Verdict::Ignore => None,
+            Verdict::Hold(_) | Verdict::Ignore => {}
+        }
+        Some(decision)
+    }
+
+    /// What would be decided of a request, and a note of what could change that. Nothing is marked as being written.
+    pub fn consider(&mut self, uid: &RequestUid, now: Timestamp) -> Option<Decision> {
+        let decision = self.preview(uid, now)?;
+        let waits = match decision.verdict() {
+            Verdict::Hold(waits) => waits.as_slice(),
+            Verdict::Approve(_) | Verdict::Deny | Verdict::Ignore => &[],
         };
+        let until = waits.iter().filter_map(Wait::until).min();
+        let blockers = waits.iter().filter_map(Wait::blocker).cloned().collect();
         self.timers.set(uid, until);
+        self.blockers.set(uid, blockers);
         Some(decision)
     }
 
@@ -146,11 +162,7 @@ impl Cluster {
             // An earlier write whose end nobody knows may still have spent the Machine.
             (Settlement::Undone, Some(claim)) if !self.uncertain.contains(uid) => {
                 self.claims.remove(&claim.machine, uid);
-                let machine = self.roll.machine(&claim.machine);
-                let names = machine.map(|machine| self.roll.names_of(machine));
-                let mut woken = self.pending_under(&names.unwrap_or_default());
-                woken.remove(uid);
-                woken
+                self.blockers.blocked_by(uid)
             }
             (Settlement::Undone | Settlement::Unknown | Settlement::Written, _) => BTreeSet::new(),
         };
@@ -163,10 +175,13 @@ impl Cluster {
     /// A request stands as it was written, before the watch brings it: until then, nothing that happens may have it
     /// written again.
     fn foresee(&mut self, uid: &RequestUid, claim: Option<&Claim>) {
-        if let Some(request) = self.requests.get_mut(uid).filter(|one| one.is_pending()) {
+        if self.request(uid).is_some_and(Request::is_pending)
+            && let Some(mut request) = self.unfile(uid)
+        {
             request.standing = claim.map_or(Standing::Closed, |claim| {
                 Standing::Approved(claim.approved_at)
             });
+            self.file(request);
         }
     }
 
@@ -275,12 +290,9 @@ impl Cluster {
             [machine] => self.claims_on(machine),
             _ => Vec::new(),
         };
-        let rivals = self
-            .under(&name)
-            .filter(|other| {
-                other.uid != request.uid && other.signer == request.signer && other.is_pending()
-            })
-            .collect();
+        let mut rivals = self.rivals(&name, request);
+        let crowded = rivals.len() > CROWD;
+        rivals.truncate(CROWD);
         let elsewhere = match request.signer {
             Signer::KubeApiserverClientKubelet => Vec::new(),
             Signer::KubeletServing => self.roll.elsewhere(serving::asked_for(request), &name),
@@ -293,6 +305,7 @@ impl Cluster {
             node: self.nodes.get(&name),
             claims,
             rivals,
+            crowded,
         }
     }
 
@@ -302,7 +315,7 @@ impl Cluster {
         let mut claims = self.claims.of(&machine.uid).to_vec();
         for name in self.roll.names_of(machine) {
             for claim in self
-                .under(&name)
+                .decided_under(&name)
                 .chain(self.gone.get(&name).into_iter().flatten())
                 .filter_map(|request| claim_of(request, machine, &self.policy))
             {
@@ -314,20 +327,27 @@ impl Cluster {
         claims
     }
 
-    fn under(&self, name: &NodeName) -> impl Iterator<Item = &Request> {
-        self.by_name
-            .get(name)
-            .into_iter()
-            .flatten()
+    /// Other pending requests for the same node name and signer, the newest first: one more than are looked at.
+    fn rivals(&self, name: &NodeName, request: &Request) -> Vec<&Request> {
+        let filed = self.filed.get(name).into_iter();
+        filed
+            .flat_map(|filed| filed.newest_first(request.signer))
+            .filter(|uid| **uid != request.uid)
+            .take(CROWD.saturating_add(1))
+            .filter_map(|uid| self.requests.get(uid))
+            .collect()
+    }
+
+    fn decided_under(&self, name: &NodeName) -> impl Iterator<Item = &Request> {
+        let filed = self.filed.get(name).into_iter();
+        filed
+            .flat_map(Filed::decided)
             .filter_map(|uid| self.requests.get(uid))
     }
 
     fn pending_under(&self, names: &BTreeSet<NodeName>) -> BTreeSet<RequestUid> {
-        let requests = names.iter().flat_map(|name| self.under(name));
-        requests
-            .filter(|request| request.is_pending())
-            .map(|request| request.uid.clone())
-            .collect()
+        let filed = names.iter().filter_map(|name| self.filed.get(name));
+        filed.flat_map(Filed::waiting).cloned().collect()
     }
 }
 

@@ -352,3 +352,75 @@ fn a_crowd_for_one_name_is_woken_by_its_machine_and_not_by_each_newcomer() {
     // Made in one second, so the name decides: the last one counts as the newest.
     assert_eq!(approved, [request_uid(&format!("csr-{:03}", crowd - 1))]);
 }
+
+/// A cluster in which two more than a crowd ask for one pending Machine, one a second, in turn with one of two keys.
+fn crowd() -> (Cluster, usize) {
+    let mut cluster = cluster();
+    let size = CROWD + 2;
+    for number in 0..size {
+        let seconds = i64::try_from(number).unwrap();
+        let request = Request {
+            created_at: at(seconds),
+            ..request(&format!("csr-{number:03}"), "worker-0", number % 2)
+        };
+        put(&mut cluster, request);
+    }
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    (cluster, size)
+}
+
+#[test]
+fn in_a_crowd_those_that_a_request_stood_in_the_way_of_are_woken_when_it_goes() {
+    let (mut cluster, size) = crowd();
+    let newest = format!("csr-{:03}", size - 1);
+    let older: BTreeSet<RequestUid> = cluster
+        .pending()
+        .filter(|uid| *uid != request_uid(&newest))
+        .collect();
+    let now = at(1000);
+    for uid in &older {
+        let decision = cluster.judge(uid, now).unwrap();
+        assert_eq!(decision.reason(), Reason::Superseded, "{uid:?}");
+    }
+    let gone = Change::RequestGone(request_uid(&newest));
+    assert_eq!(cluster.apply(gone, now), older);
+    let next = format!("csr-{:03}", size - 2);
+    assert_eq!(judge(&mut cluster, &next, now).0, "approve");
+}
+
+#[test]
+fn in_a_crowd_a_claim_that_comes_to_nothing_wakes_those_that_it_held() {
+    let (mut cluster, size) = crowd();
+    let newest = format!("csr-{:03}", size - 1);
+    let now = at(1000);
+    assert_eq!(judge(&mut cluster, &newest, now).0, "approve");
+    let other = format!("csr-{:03}", size - 2);
+    assert_eq!(
+        judge(&mut cluster, &other, now),
+        ("hold", vec![Reason::AlreadyIssued, Reason::Superseded])
+    );
+    let woken = cluster.settle(&request_uid(&newest), Settlement::Undone);
+    assert_eq!(woken, uids(&[&other]));
+    // The same where the signer fails.
+    assert_eq!(judge(&mut cluster, &newest, now).0, "approve");
+    assert_eq!(judge(&mut cluster, &other, now).0, "hold");
+    cluster.settle(&request_uid(&newest), Settlement::Written);
+    let failed = Request {
+        standing: Standing::Closed,
+        ..cluster.request(&request_uid(&newest)).unwrap().clone()
+    };
+    assert_eq!(put(&mut cluster, failed), uids(&[&other]));
+    assert_eq!(judge(&mut cluster, &other, now).0, "approve");
+}
+
+#[test]
+fn a_request_of_a_crowd_is_judged_by_the_newest_of_the_others() {
+    let (cluster, _) = crowd();
+    let oldest = cluster.request(&request_uid("csr-000")).unwrap();
+    let facts = cluster.facts(oldest, at(1000));
+    assert_eq!((facts.rivals.len(), facts.crowded), (CROWD, true));
+    let newest_first = facts
+        .rivals
+        .is_sorted_by_key(|rival| std::cmp::Reverse(rival.created_at));
+    assert!(newest_first);
+}

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rollcall_csr::NodeName;
 
-use crate::{Claim, MachineReference, Reason};
+use crate::{Claim, MachineReference, Reason, RequestUid};
 
 /// One reason, with what was seen and what was expected, in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +31,8 @@ pub enum Wait {
     Name(NodeName),
     /// A feed that has to come back.
     Feed,
+    /// What becomes of this request: it stands in the way.
+    Request(RequestUid),
     /// This time.
     Until(Timestamp),
 }
@@ -40,7 +42,15 @@ impl Wait {
     pub fn until(&self) -> Option<Timestamp> {
         match self {
             Self::Until(at) => Some(*at),
-            Self::Feed | Self::Name(_) => None,
+            Self::Feed | Self::Name(_) | Self::Request(_) => None,
+        }
+    }
+
+    /// The request it waits for, if it waits for one.
+    pub fn blocker(&self) -> Option<&RequestUid> {
+        match self {
+            Self::Request(uid) => Some(uid),
+            Self::Feed | Self::Name(_) | Self::Until(_) => None,
         }
     }
 }

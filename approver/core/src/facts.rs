@@ -28,6 +28,8 @@ pub struct Facts<'a> {
     pub node: Option<&'a Node>,
     /// The certificates already approved for the Machine, when one Machine owns the name.
     pub claims: Vec<Claim>,
-    /// Other pending requests for the same node name and signer.
+    /// Other pending requests for the same node name and signer, the newest first.
     pub rivals: Vec<&'a Request>,
+    /// Whether there are so many rivals that the oldest of them are left out.
+    pub crowded: bool,
 }

@@ -10,7 +10,8 @@ use crate::freshness::check_stale;
 use crate::itself::check_stays;
 use crate::profile::check_client_profile;
 use crate::{
-    Claim, Contested, Decision, Facts, Finding, Machine, Policy, Reason, Request, Verdict, Wait,
+    Claim, Contested, Decision, Facts, Finding, Machine, Policy, Reason, Request, RequestUid,
+    Verdict, Wait,
 };
 
 /// Decides a pending request of a bootstrapper. Every check runs; every finding is kept.
@@ -59,12 +60,17 @@ fn weigh(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) 
         Claimed::Again(warning) => warnings.push(warning),
         Claimed::Taken(finding, until) => {
             against.push(finding);
+            let claims = facts.claims.iter();
+            waits.extend(claims.map(|claim| Wait::Request(claim.request.clone())));
             waits.extend(until.map(Wait::Until));
         }
     }
     match check_rivals(request, facts, policy, now) {
         Rivals::None => {}
-        Rivals::Lose(finding) => against.push(finding),
+        Rivals::Lose(finding, to) => {
+            against.push(finding);
+            waits.push(Wait::Request(to));
+        }
         Rivals::Win(warning) => warnings.push(warning),
     }
     Weighed {
@@ -227,7 +233,7 @@ fn check_claims(request: &Request, claims: &[Claim], policy: &Policy, now: Times
 
 /// How a request stands against others for the same Machine.
 enum Rivals {
-    Lose(Finding),
+    Lose(Finding, RequestUid),
     None,
     Win(Finding),
 }
@@ -236,43 +242,39 @@ fn check_rivals(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Time
     let eligible = |rival: &&Request| is_eligible(rival, facts, policy, now);
     // Ages are compared before the costly question whether a rival could be approved: one credential can file very many
     // requests for one name.
-    let mut newer: Vec<&Request> = facts
-        .rivals
-        .iter()
-        .copied()
-        .filter(|rival| order(rival) > order(request))
-        .collect();
-    newer.sort_unstable_by(|one, other| order(other).cmp(&order(one)));
-    if let Some(newer) = newer.into_iter().find(eligible) {
-        return Rivals::Lose(Finding::new(
+    let rivals = || facts.rivals.iter().copied();
+    let newer = |rival: &&Request| rival.is_newer_than(request);
+    if let Some(newer) = rivals().filter(newer).find(eligible) {
+        let finding = Finding::new(
             Reason::Superseded,
             format!(
                 "request {} of {} is newer and asks for the same node",
                 newer.name, newer.created_at
             ),
-        ));
+        );
+        return Rivals::Lose(finding, newer.uid.clone());
     }
     let key = request.key();
-    let mut others = facts.rivals.iter().copied();
-    let Some(other) = others.find(|rival| rival.key() != key && eligible(rival)) else {
-        return Rivals::None;
-    };
-    let finding = Finding::new(
+    let other = rivals().find(|rival| rival.key() != key && eligible(rival));
+    // What was left out of a crowd may hold another key, and nobody looks at all of it.
+    let crowd = rivals().next().filter(|_| facts.crowded);
+    match (policy.contested, other, crowd) {
+        (Contested::Newest, Some(other), _) => Rivals::Win(contested(other)),
+        (Contested::Hold, Some(other), _) | (Contested::Hold, None, Some(other)) => {
+            Rivals::Lose(contested(other), other.uid.clone())
+        }
+        (Contested::Hold, None, None) | (Contested::Newest, None, _) => Rivals::None,
+    }
+}
+
+fn contested(other: &Request) -> Finding {
+    Finding::new(
         Reason::Contested,
         format!(
             "request {} asks for the same node with another key",
             other.name
         ),
-    );
-    match policy.contested {
-        Contested::Hold => Rivals::Lose(finding),
-        Contested::Newest => Rivals::Win(finding),
-    }
-}
-
-/// Age first; names tell apart what was made in one second (the API's resolution).
-fn order(request: &Request) -> (Timestamp, &str) {
-    (request.created_at, &request.name)
+    )
 }
 
 /// Whether a rival could itself be approved, so that it may stand in another's way.

@@ -5,8 +5,10 @@ use jiff::SignedDuration;
 use rcgen::SanType;
 
 use super::*;
-use crate::fixtures::{Asked, Case, World, at, check, claim, machine, node, registered, request};
-use crate::{Contested as WhenContested, Feed, Stale, Standing, Verdict, Wait};
+use crate::fixtures::{
+    Asked, Case, World, at, check, claim, machine, node, registered, request, request_uid,
+};
+use crate::{Contested as WhenContested, DenyClass, Feed, Stale, Standing, Verdict, Wait};
 
 pub(super) const MACHINE: &[Case] = &[
     (
@@ -159,7 +161,14 @@ fn a_hold_names_what_would_change_it() {
 
     let mut world = World::approvable();
     world.claims = vec![claim("csr-9", 1, at(50))];
-    let expected = Verdict::Hold(vec![Wait::Name(node("worker-0")), Wait::Until(at(50 + 60))]);
+    let name = Wait::Name(node("worker-0"));
+    let issued = Wait::Request(request_uid("csr-9"));
+    let expected = Verdict::Hold(vec![name.clone(), issued, Wait::Until(at(50 + 60))]);
+    assert_eq!(world.decide().verdict(), &expected);
+
+    let mut world = World::approvable();
+    world.rivals = vec![rival(61, 1)];
+    let expected = Verdict::Hold(vec![name, Wait::Request(request_uid("csr-1"))]);
     assert_eq!(world.decide().verdict(), &expected);
 }
 
@@ -299,6 +308,34 @@ pub(super) const RIVALS: &[Case] = &[
         |world| world.rivals = vec![rival(61, 1)],
         "hold",
         &[Superseded],
+    ),
+    (
+        "a newer one where superseded requests are denied",
+        |world| {
+            world.policy.deny.push(DenyClass::Superseded);
+            world.rivals = vec![rival(61, 1)];
+        },
+        "deny",
+        &[Superseded],
+    ),
+    (
+        "older ones with the same key, the oldest of a crowd left out",
+        |world| {
+            world.rivals = vec![rival(59, 0)];
+            world.crowded = true;
+        },
+        "approve",
+        &[FirstCertificate],
+    ),
+    (
+        "older ones with the same key, the oldest of a crowd left out, where all have to wait",
+        |world| {
+            world.policy.contested = WhenContested::Hold;
+            world.rivals = vec![rival(59, 0)];
+            world.crowded = true;
+        },
+        "hold",
+        &[Contested],
     ),
     (
         "a newer one with the same key",

@@ -139,6 +139,7 @@ pub(crate) struct World {
     pub(crate) node: Option<Node>,
     pub(crate) claims: Vec<Claim>,
     pub(crate) rivals: Vec<Request>,
+    pub(crate) crowded: bool,
     pub(crate) stale: Option<Stale>,
     pub(crate) policy: Policy,
     pub(crate) now: Timestamp,
@@ -155,6 +156,7 @@ impl World {
             node: None,
             claims: Vec::new(),
             rivals: Vec::new(),
+            crowded: false,
             stale: None,
             policy: Policy::default(),
             now: at(61),
@@ -233,6 +235,7 @@ impl World {
             node: self.node.as_ref(),
             claims: self.claims.clone(),
             rivals: self.rivals.iter().collect(),
+            crowded: self.crowded,
         };
         decide(&self.request, &facts, &self.policy, self.now)
     }

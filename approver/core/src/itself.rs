@@ -40,7 +40,8 @@ pub(crate) fn conclude(
 ) -> Decision {
     let stale = facts.stale.as_ref().map(|_| Wait::Feed);
     let name = request.node_name().map(Wait::Name);
-    let waits = stale.into_iter().chain(name).collect();
+    let newer = newer_of_the_node(request, facts).map(|newer| Wait::Request(newer.uid.clone()));
+    let waits = stale.into_iter().chain(name).chain(newer).collect();
     combine(
         request,
         policy,
@@ -62,26 +63,27 @@ pub(crate) fn check_newest(
     facts: &Facts<'_>,
     profile: fn(&Request) -> Vec<Finding>,
 ) -> Option<Finding> {
-    let order = |request: &Request| (request.created_at, request.name.clone());
-    let stands = |rival: &&&Request| {
-        rival.is_pending()
-            && rival.requestor.username == request.requestor.username
-            && rival.is_by_its_node()
-            && order(rival) > order(request)
-            && profile(rival).is_empty()
-    };
-    let newer = facts
-        .rivals
-        .iter()
-        .filter(stands)
-        .max_by_key(|rival| order(rival))?;
+    let newest = newer_of_the_node(request, facts).find(|newer| profile(newer).is_empty())?;
     Some(Finding::new(
         Reason::Superseded,
         format!(
             "request {} of {} by the same node is newer",
-            newer.name, newer.created_at
+            newest.name, newest.created_at
         ),
     ))
+}
+
+/// Later requests of the same node for itself, the newest first.
+fn newer_of_the_node<'a>(
+    request: &'a Request,
+    facts: &'a Facts<'_>,
+) -> impl Iterator<Item = &'a Request> {
+    facts.rivals.iter().copied().filter(|rival| {
+        rival.is_pending()
+            && rival.requestor.username == request.requestor.username
+            && rival.is_by_its_node()
+            && rival.is_newer_than(request)
+    })
 }
 
 /// Whether the node asks in its own name. A common name that is no node's is a finding of the profile.

@@ -16,6 +16,7 @@
 extern crate self as rollcall_approver_core;
 
 mod asking;
+mod blockers;
 mod change;
 mod claims;
 mod cluster;

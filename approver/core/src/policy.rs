@@ -68,13 +68,15 @@ pub enum Contested {
     Newest,
 }
 
-/// A class of requests that are wrong for ever, so that they can be denied.
+/// A class of requests that are of no use for ever, so that they can be denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DenyClass {
     /// The request cannot be read, or holds what no kubelet puts there.
     Malformed,
     /// Subject, usages or names are not those of a kubelet: the signer would refuse it.
     Profile,
+    /// A newer request, which could be approved itself, asks for the same node: nobody waits for this one any more.
+    Superseded,
 }
 
 /// Addresses that the Machines of one pool may serve under, though no record names them.

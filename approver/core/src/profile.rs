@@ -74,6 +74,7 @@ fn deny_class(reason: Reason) -> Option<DenyClass> {
         | Reason::OrganizationNotNodes
         | Reason::RequestorNotSubject
         | Reason::UsagesNotAllowed => Some(DenyClass::Profile),
+        Reason::Superseded => Some(DenyClass::Superseded),
         Reason::AlreadyDecided
         | Reason::AlreadyIssued
         | Reason::Contested
@@ -95,8 +96,7 @@ fn deny_class(reason: Reason) -> Option<DenyClass> {
         | Reason::Renewal
         | Reason::RequestorNotAllowed
         | Reason::ServingCertificate
-        | Reason::SignerNotServed
-        | Reason::Superseded => None,
+        | Reason::SignerNotServed => None,
     }
 }
 

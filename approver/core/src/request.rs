@@ -83,6 +83,11 @@ impl Request {
             .is_some_and(|requestor| self.node_name() == Some(requestor))
     }
 
+    /// Whether it was made later than another one. Names tell apart what was made in one second (the API's resolution).
+    pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
+        (self.created_at, &self.name) > (other.created_at, &other.name)
+    }
+
     /// Whether nobody has decided yet.
     pub fn is_pending(&self) -> bool {
         self.standing == Standing::Pending

@@ -1,9 +1,14 @@
 //! Requests that come, change and go, and whom that wakes.
+//!
+//! A new request can take an approval from others but give them none. One that is decided or gone matters to those that
+//! it stood in the way of, and each of them said so when it was judged. So where very many ask for one name, nobody else
+//! has to be woken; where few do, all of them are, so that each shows the reason that holds now.
 
 use std::collections::{BTreeSet, HashSet};
 
-use rollcall_csr::Signer;
+use rollcall_csr::{NodeName, Signer};
 
+use super::filed::Filed;
 use super::{Cluster, claim_of};
 use crate::{Request, RequestUid, Standing};
 
@@ -16,29 +21,21 @@ impl Cluster {
         if self.requests.get(&request.uid) == Some(&request) {
             return BTreeSet::new();
         }
-        let (uid, name, standing) = (request.uid.clone(), request.node_name(), request.standing);
-        if let Some(name) = &name {
-            self.by_name
-                .entry(name.clone())
-                .or_default()
-                .insert(uid.clone());
-        }
-        self.asking.put(&request);
-        self.requests.insert(uid.clone(), request);
-        if standing != Standing::Pending {
+        let uid = request.uid.clone();
+        let waits = request.is_pending();
+        self.unfile(&uid);
+        if !waits {
             self.timers.set(&uid, None);
+            self.blockers.set(&uid, Vec::new());
             self.uncertain.remove(&uid);
         }
-        if standing == Standing::Closed {
+        if request.standing == Standing::Closed {
             self.claims.remove_request(&uid);
         }
-        let mut woken = self.pending_under(&name.into_iter().collect());
-        // A new request can take an approval from the others but give them none. Where there are very many of them, they
-        // are left to the next change that matters to them.
-        if standing == Standing::Pending && woken.len() > CROWD {
-            woken.clear();
-        }
-        if standing == Standing::Pending {
+        let name = request.node_name();
+        self.file(request);
+        let mut woken = self.others(name.as_ref(), &uid);
+        if waits {
             woken.insert(uid);
         }
         woken
@@ -47,23 +44,17 @@ impl Cluster {
     /// Drops a request; if it was approved, its claim stays with the Machine.
     pub(super) fn remove_request(&mut self, uid: &RequestUid) -> BTreeSet<RequestUid> {
         self.timers.set(uid, None);
+        self.blockers.set(uid, Vec::new());
         // While a write is under way, its answer may say that nothing was done, and mean itself but not an earlier one.
         if !self.in_flight.contains_key(uid) {
             self.uncertain.remove(uid);
         }
-        let Some(request) = self.requests.remove(uid) else {
+        let Some(request) = self.unfile(uid) else {
             return BTreeSet::new();
         };
-        self.asking.remove(&request);
         let Some(name) = request.node_name() else {
             return BTreeSet::new();
         };
-        if let Some(uids) = self.by_name.get_mut(&name) {
-            uids.remove(uid);
-            if uids.is_empty() {
-                self.by_name.remove(&name);
-            }
-        }
         let owners = self.roll.owners(&name);
         for machine in &owners {
             if let Some(claim) = claim_of(&request, machine, &self.policy) {
@@ -73,7 +64,41 @@ impl Cluster {
         if owners.is_empty() && matches!(request.standing, Standing::Approved(_)) {
             self.gone.entry(name.clone()).or_default().push(request);
         }
-        self.pending_under(&BTreeSet::from([name]))
+        self.others(Some(&name), uid)
+    }
+
+    /// Keeps a request, and files it under its node name and under the names that it asks for.
+    pub(super) fn file(&mut self, request: Request) {
+        if let Some(name) = request.node_name() {
+            self.filed.entry(name).or_default().put(&request);
+        }
+        self.asking.put(&request);
+        self.requests.insert(request.uid.clone(), request);
+    }
+
+    /// Takes a request out of everything that [`Cluster::file`] put it into.
+    pub(super) fn unfile(&mut self, uid: &RequestUid) -> Option<Request> {
+        let request = self.requests.remove(uid)?;
+        self.asking.remove(&request);
+        if let Some(name) = request.node_name()
+            && let Some(filed) = self.filed.get_mut(&name)
+        {
+            filed.remove(&request);
+            if filed.is_empty() {
+                self.filed.remove(&name);
+            }
+        }
+        Some(request)
+    }
+
+    /// The requests to judge again when one came, changed or went.
+    fn others(&self, name: Option<&NodeName>, uid: &RequestUid) -> BTreeSet<RequestUid> {
+        let filed = name.and_then(|name| self.filed.get(name));
+        let waiting = filed.into_iter().flat_map(Filed::waiting);
+        if filed.is_some_and(|filed| filed.count_waiting() > CROWD) {
+            return self.blockers.blocked_by(uid);
+        }
+        waiting.filter(|other| *other != uid).cloned().collect()
     }
 
     pub(super) fn retain_requests(

@@ -1,0 +1,111 @@
+//! The requests for one node name: those that wait, in the order in which they were made, and those that are decided.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::Timestamp;
+use rollcall_csr::Signer;
+
+use crate::{Request, RequestUid};
+
+/// When a request was made; names tell apart what was made in one second (the API's resolution).
+type Age = (Timestamp, String, RequestUid);
+
+/// The requests for one node name.
+#[derive(Debug, Default)]
+pub(super) struct Filed {
+    waiting: BTreeMap<Signer, BTreeSet<Age>>,
+    decided: BTreeSet<RequestUid>,
+}
+
+impl Filed {
+    /// Files a request by how it stands.
+    pub(super) fn put(&mut self, request: &Request) {
+        if request.is_pending() {
+            let waiting = self.waiting.entry(request.signer).or_default();
+            waiting.insert(age(request));
+        } else {
+            self.decided.insert(request.uid.clone());
+        }
+    }
+
+    /// Takes a request out, filed by how it stood.
+    pub(super) fn remove(&mut self, request: &Request) {
+        if let Some(waiting) = self.waiting.get_mut(&request.signer) {
+            waiting.remove(&age(request));
+            if waiting.is_empty() {
+                self.waiting.remove(&request.signer);
+            }
+        }
+        self.decided.remove(&request.uid);
+    }
+
+    /// Whether nothing is filed.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && self.decided.is_empty()
+    }
+
+    /// The requests that are decided.
+    pub(super) fn decided(&self) -> impl Iterator<Item = &RequestUid> {
+        self.decided.iter()
+    }
+
+    /// The requests that wait, to whatever signer.
+    pub(super) fn waiting(&self) -> impl Iterator<Item = &RequestUid> {
+        self.waiting.values().flatten().map(|(_, _, uid)| uid)
+    }
+
+    /// How many requests wait.
+    pub(super) fn count_waiting(&self) -> usize {
+        self.waiting.values().map(BTreeSet::len).sum()
+    }
+
+    /// The requests to one signer that wait, the newest first.
+    pub(super) fn newest_first(&self, signer: Signer) -> impl Iterator<Item = &RequestUid> {
+        let waiting = self.waiting.get(&signer).into_iter();
+        waiting
+            .flat_map(|waiting| waiting.iter().rev())
+            .map(|(_, _, uid)| uid)
+    }
+}
+
+fn age(request: &Request) -> Age {
+    let Request {
+        created_at,
+        name,
+        uid,
+        ..
+    } = request;
+    (*created_at, name.clone(), uid.clone())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::{at, request};
+
+    #[test]
+    fn the_newest_comes_first_and_each_signer_has_its_own() {
+        let made = |name: &str, seconds, signer| Request {
+            created_at: at(seconds),
+            signer,
+            ..request(name, "worker-0", 0)
+        };
+        let client = Signer::KubeApiserverClientKubelet;
+        let mut filed = Filed::default();
+        for (name, seconds) in [("b", 1), ("a", 1), ("c", 0)] {
+            filed.put(&made(name, seconds, client));
+        }
+        filed.put(&made("d", 9, Signer::KubeletServing));
+        let order: Vec<&str> = filed
+            .newest_first(client)
+            .map(|uid| uid.0.as_str())
+            .collect();
+        assert_eq!(order, ["b", "a", "c"]);
+        assert_eq!(filed.count_waiting(), 4);
+        for (name, seconds) in [("b", 1), ("a", 1), ("c", 0)] {
+            filed.remove(&made(name, seconds, client));
+        }
+        filed.remove(&made("d", 9, Signer::KubeletServing));
+        assert!(filed.is_empty());
+    }
+}
