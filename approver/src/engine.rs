@@ -1,10 +1,11 @@
 //! The engine: one task that owns everything known, feeds changes to the core, and has its decisions written.
 
 mod news;
+mod queue;
 mod report;
 mod writes;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::time::DelayQueue;
 
+use self::queue::Queue;
 use self::writes::{Failures, Job};
 use crate::Mode;
 use crate::announce::Announcer;
@@ -65,8 +67,10 @@ pub(crate) struct Engine {
     outside: Outside,
     targets: HashMap<RequestUid, Target>,
     told: HashMap<RequestUid, Vec<Reason>>,
-    jobs: VecDeque<Job>,
+    jobs: Queue,
     writes: JoinSet<(Job, Outcome)>,
+    /// How many of the writes under way are denials.
+    denials: usize,
     retries: DelayQueue<RequestUid>,
     failures: HashMap<RequestUid, Failures>,
     started: Instant,
@@ -85,8 +89,9 @@ impl Engine {
             outside,
             targets: HashMap::new(),
             told: HashMap::new(),
-            jobs: VecDeque::new(),
+            jobs: Queue::default(),
             writes: JoinSet::new(),
+            denials: 0,
             retries: DelayQueue::new(),
             failures: HashMap::new(),
             started: Instant::now(),
@@ -181,10 +186,10 @@ impl Engine {
         for uid in woken {
             let decision = match self.mode {
                 Mode::Enforce => self.cluster.judge(&uid, now),
-                Mode::Audit | Mode::Manual => self
-                    .cluster
-                    .preview(&uid, now)
-                    .filter(|_| self.targets.contains_key(&uid)),
+                Mode::Audit | Mode::Manual if self.targets.contains_key(&uid) => {
+                    self.cluster.consider(&uid, now)
+                }
+                Mode::Audit | Mode::Manual => None,
             };
             if let Some(decision) = decision {
                 self.act(uid, &decision);
@@ -211,7 +216,7 @@ impl Engine {
                 };
                 let finding = Finding::new(decision.reason(), message);
                 let warnings = decision.findings().skip(1).cloned().collect();
-                self.jobs.push_back(Job {
+                self.jobs.push(Job {
                     uid,
                     about,
                     side,
@@ -255,3 +260,7 @@ fn count(number: usize) -> i64 {
 #[cfg(test)]
 #[path = "engine_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "engine_fairness_tests.rs"]
+mod fairness_tests;

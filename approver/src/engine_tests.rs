@@ -14,9 +14,9 @@ const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
 const LONG: Duration = Duration::from_secs(300);
 
 /// A running engine, and both servers that it talks to: that of its writes and that of its Events.
-struct Running {
+pub(super) struct Running {
     news: mpsc::Sender<Input>,
-    writes: Server,
+    pub(super) writes: Server,
     events: Server,
     leadership: watch::Sender<Leadership>,
     ready: watch::Receiver<bool>,
@@ -26,7 +26,7 @@ struct Running {
     engine: tokio::task::JoinHandle<()>,
 }
 
-fn start(mode: Mode, feeds: &[Feed]) -> Running {
+pub(super) fn start(mode: Mode, feeds: &[Feed]) -> Running {
     let (client, writes) = server();
     let (events_client, events) = server();
     let metrics = Metrics::new();
@@ -61,7 +61,7 @@ fn start(mode: Mode, feeds: &[Feed]) -> Running {
 }
 
 impl Running {
-    async fn request(&self, object: &Value) {
+    pub(super) async fn request(&self, object: &Value) {
         let news = to_request(read(object)).unwrap();
         self.news
             .send(Input::Request(Box::new(news)))
@@ -69,7 +69,7 @@ impl Running {
             .unwrap();
     }
 
-    async fn machine(&self, object: Value) {
+    pub(super) async fn machine(&self, object: Value) {
         let machine = openshift::to_machine(serde_json::from_value(object).unwrap()).unwrap();
         self.change(Change::Machine(Box::new(machine))).await;
     }
@@ -78,7 +78,7 @@ impl Running {
         self.news.send(Input::Change(change)).await.unwrap();
     }
 
-    async fn expect_approval(&mut self, name: &str) -> Call {
+    pub(super) async fn expect_approval(&mut self, name: &str) -> Call {
         let call = self.writes.expect("PUT", &approval(name)).await;
         let condition = &call.body["status"]["conditions"][0];
         assert_eq!(condition["type"], "Approved", "{condition}");
@@ -97,7 +97,7 @@ impl Running {
     }
 }
 
-fn approval(name: &str) -> String {
+pub(super) fn approval(name: &str) -> String {
     format!("/apis/certificates.k8s.io/v1/certificatesigningrequests/{name}/approval")
 }
 

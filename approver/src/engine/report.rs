@@ -58,6 +58,7 @@ impl Engine {
         Some(About {
             reference: to_reference(target),
             request: request.name.clone(),
+            requestor: request.requestor.username.clone(),
             node: request
                 .node_name()
                 .map(|name| name.to_string())
@@ -91,6 +92,7 @@ impl Engine {
     pub(super) fn decided(&self, job: &Job) {
         let About {
             request,
+            requestor: _,
             node,
             machine,
             created_at,

@@ -16,6 +16,8 @@ use crate::write::{Outcome, Side, write};
 /// Writes under way at one time. The API server takes 200 changing calls at a time by default
 /// (`--max-mutating-requests-inflight`); a third of that leaves room for everybody else.
 const WRITES: usize = 64;
+/// Denials under way at one time: approvals always find room.
+const DENIALS: usize = 16;
 /// How long to wait before a failed write is thought of again; doubled for each failure, to this many doublings.
 const RETRY: (Duration, u32) = (Duration::from_millis(250), 6);
 /// How long a stop waits for writes under way.
@@ -35,6 +37,8 @@ pub(super) struct Job {
 pub(super) struct About {
     pub(super) reference: ObjectReference,
     pub(super) request: String,
+    /// The user name of who made it.
+    pub(super) requestor: String,
     pub(super) node: String,
     pub(super) machine: String,
     pub(super) created_at: Timestamp,
@@ -54,15 +58,15 @@ impl Engine {
     pub(super) fn dispatch(&mut self) -> BTreeSet<RequestUid> {
         let mut woken = BTreeSet::new();
         let leads = self.outside.leadership.borrow().holds();
-        while self.writes.len() < WRITES {
-            let Some(job) = self.jobs.pop_front() else {
-                break;
-            };
+        while let Some(job) = self.next_job() {
             let target = self.targets.get(&job.uid).filter(|_| leads).cloned();
             let Some(target) = target else {
                 woken.extend(self.cluster.settle(&job.uid, Settlement::Undone));
                 continue;
             };
+            if job.side == Side::Denied {
+                self.denials = self.denials.saturating_add(1);
+            }
             let api = self.outside.requests.clone();
             self.writes.spawn(async move {
                 let outcome = write(api, target, job.side, job.finding.clone()).await;
@@ -70,6 +74,18 @@ impl Engine {
             });
         }
         woken
+    }
+
+    /// The decision to write next, if there is room for it.
+    fn next_job(&mut self) -> Option<Job> {
+        if self.writes.len() >= WRITES {
+            return None;
+        }
+        let approval = self.jobs.pop_approval();
+        approval.or_else(|| {
+            let room = self.denials < DENIALS;
+            room.then(|| self.jobs.pop_denial()).flatten()
+        })
     }
 
     /// A write ended; nothing when it ended without an answer, which no write does.
@@ -84,6 +100,9 @@ impl Engine {
                 return None;
             }
         };
+        if job.side == Side::Denied {
+            self.denials = self.denials.saturating_sub(1);
+        }
         if outcome.settlement == Settlement::Written {
             self.decided(&job);
         }

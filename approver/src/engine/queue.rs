@@ -1,0 +1,111 @@
+//! Decisions that wait to be written: approvals before denials, and every requestor in turn. So very many requests of one
+//! credential hold up neither the machines of another one nor those of its own that are on the roll.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Bound;
+
+use super::writes::Job;
+use crate::write::Side;
+
+/// The decisions that wait.
+#[derive(Default)]
+pub(super) struct Queue {
+    approvals: Fair,
+    denials: Fair,
+}
+
+impl Queue {
+    /// Adds a decision.
+    pub(super) fn push(&mut self, job: Job) {
+        let queue = match job.side {
+            Side::Approved => &mut self.approvals,
+            Side::Denied => &mut self.denials,
+        };
+        queue.push(job);
+    }
+
+    /// Takes out the next approval.
+    pub(super) fn pop_approval(&mut self) -> Option<Job> {
+        self.approvals.pop()
+    }
+
+    /// Takes out the next denial.
+    pub(super) fn pop_denial(&mut self) -> Option<Job> {
+        self.denials.pop()
+    }
+}
+
+/// One queue for each requestor, taken from in turn.
+#[derive(Default)]
+struct Fair {
+    waiting: BTreeMap<String, VecDeque<Job>>,
+    /// Whose turn it was last.
+    last: String,
+}
+
+impl Fair {
+    fn push(&mut self, job: Job) {
+        let requestor = job.about.requestor.clone();
+        self.waiting.entry(requestor).or_default().push_back(job);
+    }
+
+    fn pop(&mut self) -> Option<Job> {
+        let after = (Bound::Excluded(self.last.as_str()), Bound::Unbounded);
+        let mut turns = self.waiting.range::<str, _>(after);
+        let (turn, _) = turns.next().or_else(|| self.waiting.first_key_value())?;
+        self.last.clone_from(turn);
+        let jobs = self.waiting.get_mut(&self.last)?;
+        let job = jobs.pop_front();
+        if jobs.is_empty() {
+            self.waiting.remove(&self.last);
+        }
+        job
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+    use k8s_openapi::api::core::v1::ObjectReference;
+    use rollcall_approver_core::{Finding, Reason, RequestUid};
+
+    use super::super::writes::About;
+    use super::*;
+
+    fn job(requestor: &str, uid: &str, side: Side) -> Job {
+        Job {
+            uid: RequestUid(uid.to_owned()),
+            about: About {
+                reference: ObjectReference::default(),
+                request: uid.to_owned(),
+                requestor: requestor.to_owned(),
+                node: String::new(),
+                machine: String::new(),
+                created_at: Timestamp::UNIX_EPOCH,
+            },
+            side,
+            finding: Finding::new(Reason::FirstCertificate, ""),
+            warnings: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn requestors_take_turns_and_each_keeps_its_order() {
+        let mut queue = Queue::default();
+        for number in 0..3 {
+            queue.push(job("mallory", &format!("junk-{number}"), Side::Denied));
+        }
+        queue.push(job("alice", "mistake-0", Side::Denied));
+        queue.push(job("bob", "mistake-1", Side::Denied));
+        queue.push(job("mallory", "machine-0", Side::Approved));
+        let approved = queue.pop_approval().map(|job| job.uid.0);
+        assert_eq!(approved.as_deref(), Some("machine-0"));
+        assert!(queue.pop_approval().is_none());
+        let denied: Vec<String> = std::iter::from_fn(|| queue.pop_denial())
+            .map(|job| job.uid.0)
+            .collect();
+        let expected = ["mistake-0", "mistake-1", "junk-0", "junk-1", "junk-2"];
+        assert_eq!(denied, expected);
+        assert!(queue.denials.waiting.is_empty());
+    }
+}
