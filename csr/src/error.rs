@@ -58,7 +58,7 @@ pub enum ParseError {
     #[error("something other than white space stands before the first PEM block; remove it")]
     LeadingData,
     /// The bytes are not the one DER encoding that the signer and this parser are sure to see alike.
-    #[error("the {what} is not strict DER of a PKCS#10 request")]
+    #[error("the {what} is not what it must be, in strict DER")]
     MalformedDer {
         /// The part of the request.
         what: &'static str,
@@ -125,8 +125,10 @@ pub enum ParseError {
         /// Size in bytes.
         size: usize,
     },
-    /// Something stands after the PEM block.
-    #[error("something other than white space stands after the first PEM block; remove it")]
+    /// Something other than evidence stands after the PEM block.
+    #[error(
+        "something other than ROLLCALL EVIDENCE blocks stands after the first PEM block; remove it"
+    )]
     TrailingData,
     /// Bytes after the last value that belongs there.
     #[error("the {what} goes on after its end")]

@@ -3,30 +3,90 @@
 //! x509-parser, which this crate does not use otherwise, gives a second opinion: whatever is read here, it must read
 //! too, with the same subject, names and key. The signature is left aside, because no mutation would get past it.
 
+use std::error::Error;
 use std::net::IpAddr;
 
+use x509_parser::certificate::X509Certificate;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::cri_attributes::ParsedCriAttribute;
 use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::prelude::FromDer;
 
 use crate::request::Unverified;
-use crate::{CertificationRequest, ParseError, pem};
+use crate::{
+    CertificationRequest, Evidence, EvidenceError, MAX_STATEMENTS, ParseError, Statement, pem,
+};
 
 /// Reads any bytes as PEM.
 ///
 /// # Panics
 /// If something that must hold of every input does not.
 pub fn csr_pem(text: &[u8]) {
-    match pem::request_der(text) {
-        Ok(der) => {
+    match pem::read(text) {
+        Ok((der, blocks)) => {
+            let with_evidence = CertificationRequest::from_pem(text);
+            // Evidence, good or bad, changes nothing about the request.
             assert_eq!(
-                CertificationRequest::from_pem(text),
+                with_evidence.as_ref().map(Seen::from),
                 CertificationRequest::from_der(&der)
+                    .as_ref()
+                    .map(Seen::from)
             );
+            if let Ok(request) = with_evidence {
+                check_evidence(request.evidence());
+            }
             csr_der(&der);
+            blocks.iter().flatten().for_each(|block| evidence(block));
         }
         Err(error) => check_refusal(&error),
+    }
+}
+
+/// Reads any bytes as the DER of evidence.
+///
+/// # Panics
+/// If something that must hold of every input does not.
+pub fn evidence(der: &[u8]) {
+    let read = Evidence::from_der(der);
+    check_evidence(read.as_ref().map(Evidence::statements));
+    if let Ok(evidence) = read {
+        assert_eq!(evidence.to_der(), der, "there is one encoding only");
+        let pem = evidence.to_pem();
+        let (_, blocks) = pem::read(format!("{EMPTY_REQUEST}{pem}").as_bytes()).unwrap_or_default();
+        assert_eq!(blocks, [Ok(der.to_vec())]);
+        let longer = [der, &[0]].concat();
+        assert!(Evidence::from_der(&longer).is_err());
+    }
+}
+
+/// A block that [`pem::read`] takes, though there is no request in it.
+const EMPTY_REQUEST: &str =
+    "-----BEGIN CERTIFICATE REQUEST-----\n-----END CERTIFICATE REQUEST-----\n";
+
+/// Evidence is a short list of statements, or refused with a known word and a message of one line.
+fn check_evidence(evidence: Result<&[Statement], &EvidenceError>) {
+    match evidence {
+        Ok(statements) => {
+            assert!(statements.len() <= MAX_STATEMENTS);
+            statements.iter().for_each(check_statement);
+        }
+        Err(error) => {
+            assert!(EvidenceError::ALL_WORDS.contains(&error.as_str()));
+            check_message(error);
+        }
+    }
+}
+
+/// A kind can be shown to people, and x509-parser finds the same key in a certificate if it can read it at all.
+fn check_statement(statement: &Statement) {
+    assert!((1..=63).contains(&statement.kind().len()));
+    assert!(statement.kind().chars().all(|c| c.is_ascii_graphic()));
+    if let Statement::PreviousCertificate(previous) = statement
+        && let Ok((rest, certificate)) = X509Certificate::from_der(previous.certificate_der())
+    {
+        assert!(rest.is_empty());
+        let key = certificate.public_key().raw;
+        assert_eq!(key, previous.key().spki_der());
     }
 }
 
@@ -57,6 +117,10 @@ pub fn csr_der(der: &[u8]) {
 /// A refusal has a known word and a message of one line, whatever is in the input.
 fn check_refusal(error: &ParseError) {
     assert!(ParseError::ALL_WORDS.contains(&error.as_str()));
+    check_message(error);
+}
+
+fn check_message(error: &dyn Error) {
     assert!(
         error
             .to_string()

@@ -6,6 +6,7 @@ use std::str::FromStr;
 
 use crate::ParseError;
 use crate::der::{OBJECT_IDENTIFIER, Reader, SEQUENCE, dotted};
+use crate::hash::{self, sha256};
 
 /// Sizes of RSA keys that are taken, in bits: from the least that NIST SP 800-57 part 1 (table 2) still allows to the
 /// most that the verification in `ring` takes.
@@ -38,18 +39,18 @@ pub struct KeyHash([u8; 32]);
 impl KeyHash {
     /// Hashes the DER of a SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
     pub fn of_spki(spki_der: &[u8]) -> Self {
-        let digest = ring::digest::digest(&ring::digest::SHA256, spki_der);
-        let mut hash = [0; 32];
-        hash.copy_from_slice(digest.as_ref());
-        Self(hash)
+        Self(sha256(spki_der))
+    }
+
+    pub(crate) fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
     }
 }
 
 /// `sha256:` and 64 hexadecimal digits.
 impl fmt::Display for KeyHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("sha256:")?;
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        hash::write(&self.0, f)
     }
 }
 

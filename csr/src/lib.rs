@@ -1,4 +1,5 @@
-//! What a kubelet may ask for, and how to read it: bytes become a typed request or a refusal.
+//! What a kubelet may ask for, and how to read it: bytes become a typed request or a refusal. The same for evidence,
+//! what the machine itself proves in a request.
 //!
 //! Both sides use this crate. node-agent builds its request from it and the approver checks requests against it, so
 //! that the two can never disagree about a name, a usage or a subject. It does no I/O, reads no clock and knows no
@@ -8,10 +9,13 @@
 //! is strict: whatever is not understood is an error, never skipped.
 
 mod der;
+mod encode;
 mod error;
+mod evidence;
 mod extensions;
 #[cfg(any(test, fuzzing))]
 pub mod fuzz_logic;
+mod hash;
 mod key;
 mod names;
 mod node_name;
@@ -23,6 +27,10 @@ mod signer;
 mod subject;
 
 pub use error::ParseError;
+pub use evidence::{
+    Binding, ClusterId, Evidence, EvidenceError, JoinKey, MAX_STATEMENTS, OtherStatement,
+    PreviousCertificate, Statement,
+};
 pub use key::{KeyAlgorithm, KeyHash, NotAKeyHash, PublicKey};
 pub use names::RequestedNames;
 pub use node_name::{NodeName, NodeNameError};

@@ -6,10 +6,10 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::ParseError;
+use crate::{ParseError, evidence};
 
-/// Largest request that is read, in bytes, PEM or DER. A request with an 8192-bit RSA key has about 3 KiB of PEM, so
-/// this leaves room for some three hundred names; the API server's own limit is etcd's, 1.5 MiB.
+/// Largest request that is read, in bytes, PEM with all evidence or DER. A request with an 8192-bit RSA key has about
+/// 3 KiB of PEM, so this leaves room for some three hundred names; the API server's own limit is etcd's, 1.5 MiB.
 pub const MAX_REQUEST_SIZE: usize = 16 * 1024;
 
 /// Longest part of a foreign label that a message repeats, in bytes.
@@ -20,17 +20,16 @@ const DASHES: &[u8] = b"-----";
 const LABEL: &[u8] = b"CERTIFICATE REQUEST";
 const END_LINE: &[u8] = b"-----END CERTIFICATE REQUEST-----";
 
-/// The DER inside the block `CERTIFICATE REQUEST` that `text` consists of.
-pub(crate) fn request_der(text: &[u8]) -> Result<Vec<u8>, ParseError> {
+/// What is inside each block of evidence, as far as it is base64.
+pub(crate) type EvidenceBlocks = Vec<Result<Vec<u8>, ParseError>>;
+
+/// The DER inside the block `CERTIFICATE REQUEST` that `text` begins with, and the blocks of evidence that follow it.
+pub(crate) fn read(text: &[u8]) -> Result<(Vec<u8>, EvidenceBlocks), ParseError> {
     if text.len() > MAX_REQUEST_SIZE {
         return Err(ParseError::TooLarge { size: text.len() });
     }
     let (der, after) = first_block(text)?;
-    if after.iter().all(u8::is_ascii_whitespace) {
-        Ok(der)
-    } else {
-        Err(ParseError::TrailingData)
-    }
+    Ok((der, evidence::contents(after)?))
 }
 
 /// The content of the first block, and all that follows the line with its END.
@@ -48,12 +47,16 @@ fn first_block(text: &[u8]) -> Result<(Vec<u8>, &[u8]), ParseError> {
         check_base64_line(line)?;
         base64.extend_from_slice(line);
     }
-    let der = STANDARD
+    Ok((decode(&base64)?, rest))
+}
+
+/// The content of a block: its lines without their breaks, decoded.
+pub(crate) fn decode(base64: &[u8]) -> Result<Vec<u8>, ParseError> {
+    STANDARD
         .decode(base64)
         .map_err(|_| ParseError::MalformedPem {
             why: "its content is not base64",
-        })?;
-    Ok((der, rest))
+        })
 }
 
 /// The text from the first BEGIN, which only white space may precede and which must begin its line.
@@ -94,7 +97,7 @@ fn check_label(line: &[u8]) -> Result<(), ParseError> {
 }
 
 /// A line between BEGIN and END: base64 and nothing else, not even the blanks that Go would drop.
-fn check_base64_line(line: &[u8]) -> Result<(), ParseError> {
+pub(crate) fn check_base64_line(line: &[u8]) -> Result<(), ParseError> {
     if line.contains(&b':') {
         return Err(ParseError::PemHeaders);
     }
@@ -109,7 +112,7 @@ fn check_base64_line(line: &[u8]) -> Result<(), ParseError> {
 }
 
 /// Takes the next line off `text`, without its line break (LF or CR LF); none at the end of the text.
-fn next_line<'a>(text: &mut &'a [u8]) -> Option<&'a [u8]> {
+pub(crate) fn next_line<'a>(text: &mut &'a [u8]) -> Option<&'a [u8]> {
     if text.is_empty() {
         return None;
     }
@@ -131,6 +134,11 @@ fn next_line<'a>(text: &mut &'a [u8]) -> Option<&'a [u8]> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// The DER of the request in a text; evidence after it is for other tests.
+    fn request_der(text: &[u8]) -> Result<Vec<u8>, ParseError> {
+        super::read(text).map(|(der, _)| der)
+    }
 
     /// `request_der` of a text in which `{}` stands for a good block with the content `hi!`.
     fn read(frame: &str) -> Result<Vec<u8>, ParseError> {
@@ -154,6 +162,14 @@ mod tests {
     }
 
     #[test]
+    fn gives_the_blocks_of_evidence_after_the_request() {
+        let text = "-----BEGIN CERTIFICATE REQUEST-----\naGkh\n-----END CERTIFICATE REQUEST-----\n\
+                    -----BEGIN ROLLCALL EVIDENCE-----\naGkh\n-----END ROLLCALL EVIDENCE-----\n";
+        let (hi, blocks) = (b"hi!".to_vec(), vec![Ok(b"hi!".to_vec())]);
+        assert_eq!(super::read(text.as_bytes()), Ok((hi, blocks)));
+    }
+
+    #[test]
     fn refuses_everything_around_the_block() {
         for (frame, error) in [
             ("junk\n{}", ParseError::LeadingData),
@@ -169,8 +185,20 @@ mod tests {
             ("{}\n\0", ParseError::TrailingData),
             ("{}\n{}", ParseError::TrailingData),
             (
-                "{}\n-----BEGIN ROLLCALL EVIDENCE-----\naGkh\n-----END ROLLCALL EVIDENCE-----\n",
+                "{}\n-----BEGIN CERTIFICATE-----\naGkh\n-----END CERTIFICATE-----\n",
                 ParseError::TrailingData,
+            ),
+            (
+                "{}-----BEGIN ROLLCALL EVIDENCE-----\naGkh\n-----END ROLLCALL EVIDENCE-----\n",
+                ParseError::MalformedPem {
+                    why: "a line of it is not base64",
+                },
+            ),
+            (
+                "-----BEGIN ROLLCALL EVIDENCE-----\naGkh\n-----END ROLLCALL EVIDENCE-----\n{}",
+                ParseError::WrongPemLabel {
+                    label: "ROLLCALL EVIDENCE".to_owned(),
+                },
             ),
         ] {
             assert_eq!(read(frame), Err(error), "{frame:?}");

@@ -1,10 +1,11 @@
 //! A certification request (PKCS#10, RFC 2986), read strictly.
 
 use crate::der::{ATTRIBUTES, INTEGER, Reader, SEQUENCE};
+use crate::evidence;
 use crate::extensions::read_attributes;
 use crate::pem::{self, MAX_REQUEST_SIZE};
 use crate::signature::Signature;
-use crate::{ParseError, PublicKey, RequestedNames, Subject};
+use crate::{EvidenceError, ParseError, PublicKey, RequestedNames, Statement, Subject};
 
 /// Version 0 as the contents of an INTEGER (RFC 2986 section 4.1).
 const VERSION_0: &[u8] = &[0];
@@ -15,18 +16,23 @@ pub struct CertificationRequest {
     subject: Subject,
     names: RequestedNames,
     public_key: PublicKey,
+    evidence: Result<Vec<Statement>, EvidenceError>,
 }
 
 impl CertificationRequest {
-    /// Reads `spec.request`: one PEM block `CERTIFICATE REQUEST`, first and, for now, alone.
+    /// Reads `spec.request`: one PEM block `CERTIFICATE REQUEST`, then any number of blocks `ROLLCALL EVIDENCE`.
     ///
     /// # Errors
     /// Whatever is not understood, in the order in which it is met.
     pub fn from_pem(text: &[u8]) -> Result<Self, ParseError> {
-        Self::from_der(&pem::request_der(text)?)
+        let (der, blocks) = pem::read(text)?;
+        Ok(Self {
+            evidence: evidence::read_blocks(blocks),
+            ..Self::from_der(&der)?
+        })
     }
 
-    /// Reads the DER inside the PEM block.
+    /// Reads the DER inside the request's PEM block. Such a request has no evidence.
     ///
     /// # Errors
     /// As [`CertificationRequest::from_pem`].
@@ -54,6 +60,15 @@ impl CertificationRequest {
     /// The key it asks a certificate for.
     pub fn public_key(&self) -> &PublicKey {
         &self.public_key
+    }
+
+    /// The statements that came with it, not yet verified; none is the usual case.
+    ///
+    /// # Errors
+    /// Why the evidence cannot be read. The signer does not look at evidence, so such a request is as good as one
+    /// without.
+    pub fn evidence(&self) -> Result<&[Statement], &EvidenceError> {
+        self.evidence.as_deref()
     }
 }
 
@@ -106,6 +121,7 @@ fn read_info(mut info: Reader<'_>) -> Result<(CertificationRequest, &[u8]), Pars
             subject,
             names,
             public_key,
+            evidence: Ok(Vec::new()),
         },
         key,
     ))

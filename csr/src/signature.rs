@@ -1,4 +1,4 @@
-//! The signature by which a request proves that its maker holds the private key.
+//! The signature by which a request, or a statement of evidence, proves that its maker holds the private key.
 
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1,
@@ -112,6 +112,20 @@ impl<'a> Signature<'a> {
         let mut reader = Reader::new(algorithm, "signature algorithm");
         let oid = dotted(reader.tagged(OBJECT_IDENTIFIER)?.contents);
         Err(ParseError::UnsupportedSignatureAlgorithm { oid })
+    }
+
+    /// A signature by the one algorithm that belongs to this kind of key where none is named, as in evidence.
+    pub(crate) fn of_key(key: KeyAlgorithm, value: &'a [u8]) -> Self {
+        let verification: Verification = match key {
+            KeyAlgorithm::EcdsaP256 => &ECDSA_P256_SHA256_ASN1,
+            KeyAlgorithm::EcdsaP384 => &ECDSA_P384_SHA384_ASN1,
+            KeyAlgorithm::Ed25519 => &ED25519,
+            KeyAlgorithm::Rsa => &RSA_PKCS1_2048_8192_SHA256,
+        };
+        Self {
+            verification,
+            value,
+        }
     }
 
     /// Verifies that `message` was signed by the holder of this key; `key` are the bytes of its BIT STRING.

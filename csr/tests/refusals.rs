@@ -6,7 +6,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rollcall_csr::{CertificationRequest, ParseError};
+use rollcall_csr::{
+    Binding, CertificationRequest, ClusterId, EvidenceError, ParseError, Statement,
+};
 use serde::Deserialize;
 
 #[derive(Deserialize)]
@@ -27,11 +29,50 @@ struct Content {
     ips: Vec<String>,
     uris: Vec<String>,
     key_hash: String,
+    evidence: Vec<Proof>,
+    evidence_error: String,
+}
+
+/// A statement, and whether it proves something to a node worker-0 in the cluster of the vectors.
+#[derive(Debug, Default, Deserialize, PartialEq)]
+#[serde(default, deny_unknown_fields)]
+struct Proof {
+    kind: String,
+    cluster: String,
+    key: String,
+    worthless: String,
+}
+
+impl Proof {
+    fn of(statement: &Statement, request: &CertificationRequest) -> Self {
+        let binding = Binding {
+            request_key: request.public_key().hash(),
+            node: "worker-0".parse().unwrap(),
+            cluster: ClusterId::of_ca(b"a CA certificate"),
+        };
+        let (key, verified) = match statement {
+            Statement::PreviousCertificate(previous) => {
+                (Some(previous.key()), previous.verify(&binding))
+            }
+            Statement::JoinKey(join_key) => (Some(join_key.key()), join_key.verify(&binding)),
+            Statement::Other(_) => (None, Ok(())),
+        };
+        let word = verified.err().map(|error| error.as_str());
+        Self {
+            kind: statement.kind().to_owned(),
+            cluster: statement.cluster().to_string(),
+            key: key.map(|key| key.hash().to_string()).unwrap_or_default(),
+            worthless: word.unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 impl From<CertificationRequest> for Content {
     fn from(request: CertificationRequest) -> Self {
         let names = request.names();
+        let evidence = request.evidence();
+        let error = evidence.err().map(EvidenceError::as_str);
+        let proof = |statement| Proof::of(statement, &request);
         Self {
             organization: request.subject().organization.clone(),
             common_name: request.subject().common_name.clone(),
@@ -40,6 +81,8 @@ impl From<CertificationRequest> for Content {
             ips: names.ips.iter().map(ToString::to_string).collect(),
             uris: names.uris.clone(),
             key_hash: request.public_key().hash().to_string(),
+            evidence: evidence.unwrap_or_default().iter().map(proof).collect(),
+            evidence_error: error.unwrap_or_default().to_owned(),
         }
     }
 }
@@ -94,6 +137,25 @@ fn every_word_has_a_vector_and_every_vector_a_known_word() {
 }
 
 #[test]
+fn every_word_of_evidence_has_a_vector_and_every_vector_a_known_word() {
+    let contents = vectors().into_iter().filter_map(|vector| vector.accepted);
+    let mut used: BTreeSet<String> = contents
+        .flat_map(|content| {
+            let worthless = content.evidence.into_iter().map(|proof| proof.worthless);
+            worthless.chain([content.evidence_error])
+        })
+        .filter(|word| !word.is_empty())
+        .collect();
+    // A request with too much evidence is refused as a whole; the word is for whoever makes it.
+    used.insert("TooLarge".to_owned());
+    let known: BTreeSet<String> = EvidenceError::ALL_WORDS
+        .iter()
+        .map(|&word| word.to_owned())
+        .collect();
+    assert_eq!(used, known);
+}
+
+#[test]
 fn every_file_has_an_expectation() {
     let listed: BTreeSet<String> = vectors().into_iter().map(|vector| vector.file).collect();
     let found: BTreeSet<String> = std::fs::read_dir(folder())
@@ -108,11 +170,14 @@ fn every_file_has_an_expectation() {
 /// into the request can break out of it.
 #[test]
 fn every_message_is_one_plain_line() {
-    for vector in vectors()
-        .into_iter()
-        .filter(|vector| vector.refused.is_some())
-    {
-        let message = read(&vector.file).unwrap_err().to_string();
+    for vector in vectors() {
+        let message = match read(&vector.file) {
+            Err(error) => error.to_string(),
+            Ok(request) => match request.evidence() {
+                Err(error) => error.to_string(),
+                Ok(_) => continue,
+            },
+        };
         assert!(message.len() < 200, "{}: {message}", vector.file);
         assert!(
             message.chars().all(|c| c == ' ' || c.is_ascii_graphic()),

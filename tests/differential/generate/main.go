@@ -50,6 +50,9 @@ type content struct {
 	IPs          []string `json:"ips,omitempty"`
 	URIs         []string `json:"uris,omitempty"`
 	KeyHash      string   `json:"keyHash,omitempty"`
+	// Evidence is what is read behind the request, EvidenceError the word with which it is refused.
+	Evidence      []proof `json:"evidence,omitempty"`
+	EvidenceError string  `json:"evidenceError,omitempty"`
 }
 
 // request is a certification request as its parts; all but a few parts of each vector are the usual ones.
@@ -170,7 +173,7 @@ func main() {
 	}
 	folder := os.Args[1]
 
-	vectors := slices.Concat(acceptedVectors(), armourVectors(), derVectors(), subjectVectors(), nameVectors(), keyVectors())
+	vectors := slices.Concat(acceptedVectors(), evidenceVectors(), armourVectors(), derVectors(), subjectVectors(), nameVectors(), keyVectors())
 	slices.SortFunc(vectors, func(a, b vector) int { return strings.Compare(a.File, b.File) })
 	for i, v := range vectors {
 		if i > 0 && vectors[i-1].File == v.File {

@@ -20,8 +20,6 @@ func armourVectors() []vector {
 	sees := func(v vector, sees content) vector { v.GoSees = &sees; return v }
 	return []vector{
 		refusedText("TrailingData", "pem-two-blocks", "a second request after the first", slices.Concat(usualPEM, evilPEM)),
-		refusedText("TrailingData", "pem-evidence", "a block of evidence after the request", slices.Concat(usualPEM,
-			[]byte("-----BEGIN ROLLCALL EVIDENCE-----\nAAAA\n-----END ROLLCALL EVIDENCE-----\n"))),
 		refusedText("TrailingData", "pem-text-after", "text after the block", slices.Concat(usualPEM, []byte("x\n"))),
 		refusedText("LeadingData", "pem-text-before", "text before the block, as openssl req -text writes it",
 			slices.Concat([]byte("Certificate Request:\n"), usualPEM)),

@@ -125,14 +125,19 @@ impl Seed {
         mutants.into_iter()
     }
 
-    /// The armour with each byte left out, each line doubled or swapped with the next one, and bytes that PEM readers
+    /// The armour of request and evidence with each byte left out, each line doubled or swapped with the next one, and bytes that PEM readers
     /// treat in a special way put in everywhere, alone and in place of what was there.
     pub(crate) fn with_armour_changed(&self) -> impl Iterator<Item = Input> {
         let encoded = STANDARD.encode(self.request(self.info()).data);
         let body: Vec<&[u8]> = encoded.as_bytes().chunks(64).collect();
         let begin = &b"-----BEGIN CERTIFICATE REQUEST-----"[..];
         let end = &b"-----END CERTIFICATE REQUEST-----"[..];
-        let lines = [&[begin], &body[..], &[end, b""]].concat();
+        let evidence = [
+            &b"-----BEGIN ROLLCALL EVIDENCE-----"[..],
+            b"AAAA",
+            b"-----END ROLLCALL EVIDENCE-----",
+        ];
+        let lines = [&[begin], &body[..], &[end], &evidence, &[b""]].concat();
         let text = lines.join(&b'\n');
         let mut changed = vec![text.clone()];
         for index in 0..text.len() {

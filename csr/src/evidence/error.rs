@@ -1,0 +1,79 @@
+//! Why evidence was refused: one variant and one stable word per cause.
+
+use super::MAX_STATEMENTS;
+use crate::ParseError;
+
+/// What makes evidence unreadable, or a statement worthless.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvidenceError {
+    /// The statement is about another cluster than the one it is verified for.
+    #[error("the statement was made for another cluster")]
+    AnotherCluster,
+    /// The signature was not made by this key over this binding.
+    #[error(
+        "the signature of the statement does not belong to this request's key, node name and cluster"
+    )]
+    BadSignature,
+    /// A kind that is not the name of one.
+    #[error(
+        "the kind of a statement is not 1 to 63 lower-case letters, digits, hyphens, dots and slashes"
+    )]
+    MalformedKind,
+    /// A list of statements without one.
+    #[error("the evidence holds no statement")]
+    NoStatements,
+    /// More statements than [`MAX_STATEMENTS`], in all blocks together.
+    #[error("the evidence holds more than {MAX_STATEMENTS} statements")]
+    TooManyStatements,
+    /// The block, its DER, or a key in it is not what it must be.
+    #[error(transparent)]
+    Unreadable(#[from] ParseError),
+    /// Another version than 1.
+    #[error("the evidence is not of version 1, the only one that is understood")]
+    UnsupportedVersion,
+}
+
+impl EvidenceError {
+    /// Every word that [`EvidenceError::as_str`] can give, in alphabetical order.
+    pub const ALL_WORDS: &[&str] = &[
+        "AnotherCluster",
+        "BadSignature",
+        "MalformedDer",
+        "MalformedKey",
+        "MalformedKind",
+        "MalformedPem",
+        "NoStatements",
+        "PemHeaders",
+        "RsaKeySize",
+        "TooLarge",
+        "TooManyStatements",
+        "TrailingDer",
+        "UnsupportedKey",
+        "UnsupportedVersion",
+    ];
+
+    /// One stable word for the cause. What the strict readers of requests and evidence share has the same word in both.
+    pub fn as_str(&self) -> &'static str {
+        match self {
+            Self::AnotherCluster => "AnotherCluster",
+            Self::BadSignature => "BadSignature",
+            Self::MalformedKind => "MalformedKind",
+            Self::NoStatements => "NoStatements",
+            Self::TooManyStatements => "TooManyStatements",
+            Self::Unreadable(error) => error.as_str(),
+            Self::UnsupportedVersion => "UnsupportedVersion",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_sorted_and_unique() {
+        let words = EvidenceError::ALL_WORDS;
+        assert!(words.is_sorted_by(|one, next| one < next), "{words:?}");
+    }
+}
