@@ -43,7 +43,7 @@ fn read_extension_request(mut values: Reader<'_>) -> Result<RequestedNames, Pars
     let mut names = None;
     while !extensions.is_empty() {
         let value = read_subject_alt_name(extensions.inside(SEQUENCE, "requested extension")?)?;
-        if names.replace(RequestedNames::read(value)?).is_some() {
+        if names.replace(RequestedNames::from_der(value)?).is_some() {
             return Err(ParseError::SeveralSubjectAltNames);
         }
     }

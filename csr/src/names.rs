@@ -32,8 +32,11 @@ impl RequestedNames {
         self.dns.is_empty() && self.emails.is_empty() && self.ips.is_empty() && self.uris.is_empty()
     }
 
-    /// Reads the value of a subjectAltName extension.
-    pub(crate) fn read(extension_value: &[u8]) -> Result<Self, ParseError> {
+    /// Reads the value of a subjectAltName extension (RFC 5280 section 4.2.1.6), as certificates hold one too.
+    ///
+    /// # Errors
+    /// Whatever is not understood, in the order in which it is met.
+    pub fn from_der(extension_value: &[u8]) -> Result<Self, ParseError> {
         let mut outer = Reader::new(extension_value, "subjectAltName extension");
         let mut general_names = outer.inside(SEQUENCE, "subjectAltName extension")?;
         outer.end()?;
@@ -126,7 +129,7 @@ mod tests {
     }
 
     fn read(names: &[Vec<u8>]) -> Result<RequestedNames, ParseError> {
-        RequestedNames::read(&name(SEQUENCE, &names.concat()))
+        RequestedNames::from_der(&name(SEQUENCE, &names.concat()))
     }
 
     #[test]
@@ -247,15 +250,15 @@ mod tests {
         assert_eq!(read(&[]), Err(ParseError::EmptySubjectAltName));
         let what = "subjectAltName extension";
         assert_eq!(
-            RequestedNames::read(&[0x30, 0, 0]),
+            RequestedNames::from_der(&[0x30, 0, 0]),
             Err(ParseError::TrailingDer { what })
         );
         assert_eq!(
-            RequestedNames::read(&[0x31, 0]),
+            RequestedNames::from_der(&[0x31, 0]),
             Err(ParseError::MalformedDer { what })
         );
         assert_eq!(
-            RequestedNames::read(&[]),
+            RequestedNames::from_der(&[]),
             Err(ParseError::MalformedDer { what })
         );
     }

@@ -21,6 +21,17 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// Reads a Name (RFC 5280 section 4.1.2.4), as certificates hold one too.
+    ///
+    /// # Errors
+    /// Whatever is not one plain organization and one plain common name, in the order in which it is met.
+    pub fn from_der(name: &[u8]) -> Result<Self, ParseError> {
+        let mut outer = Reader::new(name, "subject");
+        let names = outer.inside(SEQUENCE, "subject")?;
+        outer.end()?;
+        Self::read(names)
+    }
+
     /// Reads the relative distinguished names inside the SEQUENCE of a Name (RFC 5280 section 4.1.2.4).
     pub(crate) fn read(mut names: Reader<'_>) -> Result<Self, ParseError> {
         let mut organization = None;

@@ -17,6 +17,7 @@ extern crate self as rollcall_approver_core;
 
 mod asking;
 mod blockers;
+mod certificate;
 mod change;
 mod claims;
 mod cluster;
@@ -28,6 +29,8 @@ mod first_certificate;
 mod fixtures;
 mod freshness;
 mod ip_range;
+#[cfg(test)]
+mod issuing_fixtures;
 mod itself;
 mod machine;
 mod policy;
@@ -40,6 +43,7 @@ mod server_name;
 mod serving;
 mod timers;
 
+pub use certificate::{Authority, CertificateError, IssuedCertificate, Usage};
 pub use change::{Change, Settlement};
 pub use claims::{Claim, Claims};
 pub use cluster::Cluster;
