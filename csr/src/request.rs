@@ -1,11 +1,15 @@
 //! A certification request (PKCS#10, RFC 2986), read strictly.
 
+use std::sync::OnceLock;
+
 use crate::der::{ATTRIBUTES, INTEGER, Reader, SEQUENCE};
 use crate::evidence;
 use crate::extensions::read_attributes;
 use crate::pem::{self, MAX_REQUEST_SIZE};
 use crate::signature::Signature;
-use crate::{EvidenceError, ParseError, PublicKey, RequestedNames, Statement, Subject};
+use crate::{
+    Binding, EvidenceError, NodeName, ParseError, PublicKey, RequestedNames, Statement, Subject,
+};
 
 /// Version 0 as the contents of an INTEGER (RFC 2986 section 4.1).
 const VERSION_0: &[u8] = &[0];
@@ -17,7 +21,20 @@ pub struct CertificationRequest {
     names: RequestedNames,
     public_key: PublicKey,
     evidence: Result<Vec<Statement>, EvidenceError>,
+    proofs: Proofs,
 }
+
+/// What became of each statement, once somebody wanted to know. It follows from the rest of the request.
+#[derive(Clone, Debug, Default)]
+struct Proofs(OnceLock<Vec<Result<(), EvidenceError>>>);
+
+impl PartialEq for Proofs {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Proofs {}
 
 impl CertificationRequest {
     /// Reads `spec.request`: one PEM block `CERTIFICATE REQUEST`, then any number of blocks `ROLLCALL EVIDENCE`.
@@ -62,13 +79,38 @@ impl CertificationRequest {
         &self.public_key
     }
 
-    /// The statements that came with it, not yet verified; none is the usual case.
+    /// The statements that came with it, not yet verified ([`CertificationRequest::proofs`]); none is the usual case.
     ///
     /// # Errors
     /// Why the evidence cannot be read. The signer does not look at evidence, so such a request is as good as one
     /// without.
     pub fn evidence(&self) -> Result<&[Statement], &EvidenceError> {
         self.evidence.as_deref()
+    }
+
+    /// For each statement of [`CertificationRequest::evidence`], in its order, whether it was signed for this request's
+    /// key and node and for the cluster that it names; a kind that is not known proves nothing and is not verified.
+    /// A signature takes long to verify, so that is done when it is first asked for, and kept.
+    pub fn proofs(&self) -> &[Result<(), EvidenceError>] {
+        self.proofs.0.get_or_init(|| {
+            let statements = self.evidence.iter().flatten();
+            statements.map(|statement| self.verify(statement)).collect()
+        })
+    }
+
+    fn verify(&self, statement: &Statement) -> Result<(), EvidenceError> {
+        let binding = Binding {
+            request_key: self.public_key.hash(),
+            // Nothing can have been signed for what is no node.
+            node: NodeName::from_username(&self.subject.common_name)
+                .map_err(|_| EvidenceError::BadSignature)?,
+            cluster: statement.cluster(),
+        };
+        match statement {
+            Statement::PreviousCertificate(previous) => previous.verify(&binding),
+            Statement::JoinKey(join_key) => join_key.verify(&binding),
+            Statement::Other(_) => Ok(()),
+        }
     }
 }
 
@@ -122,6 +164,7 @@ fn read_info(mut info: Reader<'_>) -> Result<(CertificationRequest, &[u8]), Pars
             names,
             public_key,
             evidence: Ok(Vec::new()),
+            proofs: Proofs::default(),
         },
         key,
     ))

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use rollcall_csr::{
-    Binding, CertificationRequest, ClusterId, EvidenceError, ParseError, Statement,
+    Binding, CertificationRequest, ClusterId, EvidenceError, NodeName, ParseError, Statement,
 };
 use serde::Deserialize;
 
@@ -134,6 +134,39 @@ fn every_word_has_a_vector_and_every_vector_a_known_word() {
         .map(|&word| word.to_owned())
         .collect();
     assert_eq!(used, known);
+}
+
+/// What a request says of its own statements is what each says when it is asked for the request's node.
+#[test]
+fn a_request_verifies_its_statements_for_itself() {
+    let mut verified = 0;
+    for vector in vectors() {
+        let Ok(request) = read(&vector.file) else {
+            continue;
+        };
+        let statements = request.evidence().unwrap_or_default();
+        assert_eq!(request.proofs().len(), statements.len(), "{}", vector.file);
+        for (statement, proof) in statements.iter().zip(request.proofs()) {
+            let Ok(node) = NodeName::from_username(&request.subject().common_name) else {
+                assert!(proof.is_err(), "{}", vector.file);
+                continue;
+            };
+            let binding = Binding {
+                request_key: request.public_key().hash(),
+                node,
+                cluster: statement.cluster(),
+            };
+            let expected = match statement {
+                Statement::PreviousCertificate(previous) => previous.verify(&binding),
+                Statement::JoinKey(join_key) => join_key.verify(&binding),
+                Statement::Other(_) => Ok(()),
+            };
+            assert_eq!(*proof, expected, "{}", vector.file);
+            verified += usize::from(proof.is_ok());
+        }
+        assert_eq!(request.clone(), read(&vector.file).unwrap());
+    }
+    assert!(verified > 0);
 }
 
 #[test]
