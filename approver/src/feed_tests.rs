@@ -61,9 +61,12 @@ async fn next(told: &mut mpsc::Receiver<Input>) -> String {
             let uids = names(uids.into_iter().map(|uid| uid.0).collect());
             format!("all in {namespace} [{uids}]")
         }
-        Input::Change(change @ (Change::Claimed(_) | Change::Request(_))) => {
-            panic!("no feed tells this: {change:?}")
-        }
+        Input::Change(
+            change @ (Change::Claimed(_)
+            | Change::KubeletCa(_, _)
+            | Change::Request(_)
+            | Change::Served(_, _)),
+        ) => panic!("none of these feeds tells this: {change:?}"),
     }
 }
 

@@ -4,13 +4,17 @@ use std::collections::HashSet;
 
 use rollcall_csr::{NodeName, Signer};
 
-use crate::{Claim, Feed, Machine, MachineUid, Node, Request, RequestUid, Source};
+use crate::{
+    Authority, Claim, Feed, Machine, MachineUid, Node, Request, RequestUid, Served, Source,
+};
 
 /// One piece of news from a watch.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// A claim that was recorded earlier.
     Claimed(Claim),
+    /// One of the sources of the kubelet CA, named as in [`Feed::KubeletCa`], holds these certificates and no other.
+    KubeletCa(String, Vec<Authority>),
     /// A feed broke.
     Lost(Feed),
     /// A Machine appeared or changed.
@@ -31,6 +35,8 @@ pub enum Change {
     RequestGone(RequestUid),
     /// A full list of the requests to one signer ended: these are all.
     RequestList(Signer, HashSet<RequestUid>),
+    /// A node was dialled.
+    Served(NodeName, Served),
     /// A feed is complete and up to date.
     Synced(Feed),
 }

@@ -5,6 +5,7 @@
 //! to judge again without a look at any other.
 
 mod filed;
+mod kubelets;
 mod machines;
 mod requests;
 
@@ -19,8 +20,8 @@ use crate::asking::Asking;
 use crate::blockers::Blockers;
 use crate::timers::Timers;
 use crate::{
-    Change, Claim, Claims, Decision, Facts, Feed, Freshness, Machine, Node, Policy, Request,
-    RequestUid, Roll, Settlement, Standing, Verdict, Wait, decide, serving,
+    Change, Claim, Claims, Decision, Dialled, Facts, Feed, Freshness, KubeletCa, Machine, Node,
+    Policy, Request, RequestUid, Roll, Settlement, Standing, Verdict, Wait, decide, serving,
 };
 
 /// All that is known of the cluster.
@@ -30,6 +31,9 @@ pub struct Cluster {
     freshness: Freshness,
     roll: Roll,
     nodes: HashMap<NodeName, Node>,
+    /// What nodes served when they were last dialled.
+    served: HashMap<NodeName, Dialled>,
+    kubelet_ca: Option<KubeletCa>,
     requests: HashMap<RequestUid, Request>,
     filed: HashMap<NodeName, Filed>,
     asking: Asking,
@@ -50,6 +54,8 @@ impl Cluster {
             policy,
             freshness: Freshness::new(feeds),
             nodes: HashMap::new(),
+            served: HashMap::new(),
+            kubelet_ca: None,
             requests: HashMap::new(),
             filed: HashMap::new(),
             asking: Asking::default(),
@@ -62,6 +68,12 @@ impl Cluster {
         }
     }
 
+    /// What nodes serve counts too, verified by the kubelet CA that these sources hold.
+    pub fn with_kubelet_ca(mut self, sources: impl IntoIterator<Item = String>) -> Self {
+        self.kubelet_ca = Some(KubeletCa::new(sources));
+        self
+    }
+
     /// Takes in one piece of news. Returns the pending requests to judge again.
     pub fn apply(&mut self, change: Change, now: Timestamp) -> BTreeSet<RequestUid> {
         match change {
@@ -69,10 +81,14 @@ impl Cluster {
                 self.claims.insert(claim);
                 BTreeSet::new()
             }
+            Change::KubeletCa(source, authorities) => self.put_kubelet_ca(source, authorities),
+            Change::Lost(Feed::KubeletCa(source)) => self.lose_kubelet_ca(&source, now),
             Change::Lost(feed) => {
                 self.freshness.lost(&feed, now);
                 BTreeSet::new()
             }
+            Change::Served(node, served) => self.wake(|known| known.put_served(node, served)),
+            Change::Synced(Feed::KubeletCa(source)) => self.regain_kubelet_ca(&source),
             Change::Synced(feed) => {
                 let news = self.freshness.live(feed);
                 self.pending().filter(|_| news).collect()
@@ -84,6 +100,7 @@ impl Cluster {
             }
             Change::Node(name, node) => self.wake(|known| known.put_node(name, node)),
             Change::NodeGone(name) => self.wake(|known| {
+                known.served.remove(&name);
                 known
                     .nodes
                     .remove(&name)
@@ -274,6 +291,7 @@ impl Cluster {
             .cloned()
             .collect();
         self.nodes.retain(|name, _| present.contains(name));
+        self.served.retain(|name, _| present.contains(name));
         gone
     }
 
@@ -306,6 +324,8 @@ impl Cluster {
             claims,
             rivals,
             crowded,
+            served: self.served.get(&name),
+            kubelet_ca: self.kubelet_ca.as_ref(),
         }
     }
 

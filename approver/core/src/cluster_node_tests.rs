@@ -3,7 +3,8 @@
 use super::tests::{cluster, judge, put, put_machine, uids};
 use super::*;
 use crate::fixtures::{NAMESPACE, World, at, machine, node, registered, request_uid};
-use crate::{Address, MachineUid, Reason, Source};
+use crate::issuing_fixtures::Issuer;
+use crate::{Address, MachineUid, Reason, Served, Source};
 
 /// A renewal of `worker-0` by itself.
 fn renewal(name: &str) -> Request {
@@ -121,4 +122,101 @@ fn a_machine_that_goes_wakes_who_shares_an_address_with_it() {
         put(&mut cluster, World::servable().request);
         assert_eq!(cluster.apply(change, at(61)), uids(&["csr-0"]));
     }
+}
+
+/// A node that asks for an address more than its Machine has; a CA is looked for in two places.
+fn asking_for_more() -> Cluster {
+    let mut cluster = cluster().with_kubelet_ca(["one".to_owned(), "two".to_owned()]);
+    cluster.apply(Change::Node(node("worker-0"), registered()), at(0));
+    let mut world = World::servable();
+    put_machine(&mut cluster, world.bound().clone());
+    world.ask_for(&["worker-0"], &["10.0.0.1", "10.0.0.2"]);
+    put(&mut cluster, world.request);
+    cluster
+}
+
+fn authority() -> Change {
+    let ca = Issuer::new("kubelet-ca").authority();
+    Change::KubeletCa("one".to_owned(), vec![ca])
+}
+
+/// Nobody answers at these addresses.
+fn refused(addresses: &[&str], at: Timestamp) -> Change {
+    let served = Served {
+        at,
+        addresses: addresses.iter().map(|ip| ip.parse().unwrap()).collect(),
+        answer: Err("refused".to_owned()),
+    };
+    Change::Served(node("worker-0"), served)
+}
+
+/// To how many addresses the dial goes that is waited for.
+fn dial(cluster: &Cluster, now: Timestamp) -> Option<usize> {
+    let decision = cluster.preview(&request_uid("csr-0"), now).unwrap();
+    decision.dial().map(|dial| dial.addresses.len())
+}
+
+fn held(more: &[Reason]) -> (&'static str, Vec<Reason>) {
+    ("hold", [&[Reason::NameNotOwned], more].concat())
+}
+
+#[test]
+fn a_ca_that_comes_lets_a_node_be_dialled() {
+    let mut cluster = asking_for_more();
+    let missing = held(&[Reason::KubeletCaMissing]);
+    assert_eq!(judge(&mut cluster, "csr-0", at(61)), missing);
+    assert_eq!(dial(&cluster, at(61)), None);
+    assert_eq!(cluster.apply(authority(), at(62)), uids(&["csr-0"]));
+    assert_eq!(judge(&mut cluster, "csr-0", at(62)), held(&[]));
+    assert_eq!(dial(&cluster, at(62)), Some(1));
+    // The end of one source leaves nothing of it.
+    let gone = Change::KubeletCa("one".to_owned(), Vec::new());
+    assert_eq!(cluster.apply(gone.clone(), at(63)), uids(&["csr-0"]));
+    assert_eq!(cluster.apply(gone, at(63)), uids(&[]), "no news");
+    assert_eq!(judge(&mut cluster, "csr-0", at(63)), missing);
+}
+
+#[test]
+fn a_dial_wakes_its_node_and_stands_until_time_or_addresses_change() {
+    let mut cluster = asking_for_more();
+    cluster.apply(authority(), at(61));
+    let woken = cluster.apply(refused(&["10.0.0.1"], at(63)), at(63));
+    assert_eq!(woken, uids(&["csr-0"]));
+    let unreachable = held(&[Reason::ServingUnreachable]);
+    assert_eq!(judge(&mut cluster, "csr-0", at(63)), unreachable);
+    assert_eq!(dial(&cluster, at(63)), None);
+    // It is tried again by time,
+    assert_eq!(cluster.next_due(), Some(at(93)));
+    assert_eq!(cluster.due(at(93)), uids(&["csr-0"]));
+    assert_eq!(dial(&cluster, at(93)), Some(1));
+    // and when the Machine gets another address,
+    let mut record = World::servable().bound().clone();
+    let ip = Address::InternalIp("10.0.0.7".parse().unwrap());
+    record.addresses.push(ip);
+    assert_eq!(put_machine(&mut cluster, record), uids(&["csr-0"]));
+    assert_eq!(dial(&cluster, at(70)), Some(2));
+    // and when the Node has gone meanwhile.
+    let both = ["10.0.0.1", "10.0.0.7"];
+    cluster.apply(refused(&both, at(71)), at(71));
+    assert_eq!(dial(&cluster, at(72)), None);
+    cluster.apply(Change::NodeGone(node("worker-0")), at(72));
+    cluster.apply(refused(&both, at(72)), at(72));
+    cluster.apply(Change::Node(node("worker-0"), registered()), at(73));
+    assert_eq!(dial(&cluster, at(73)), Some(2));
+}
+
+#[test]
+fn a_ca_that_cannot_be_watched_is_trusted_for_a_while_and_makes_nothing_else_stale() {
+    let mut cluster = asking_for_more();
+    cluster.apply(authority(), at(0));
+    let feed = || Feed::KubeletCa("one".to_owned());
+    cluster.apply(Change::Lost(feed()), at(10));
+    cluster.apply(Change::Lost(feed()), at(50));
+    assert_eq!(judge(&mut cluster, "csr-0", at(70)), held(&[]));
+    let missing = held(&[Reason::KubeletCaMissing]);
+    assert_eq!(judge(&mut cluster, "csr-0", at(71)), missing);
+    let back = Change::Synced(feed());
+    assert_eq!(cluster.apply(back.clone(), at(72)), uids(&["csr-0"]));
+    assert_eq!(cluster.apply(back, at(73)), uids(&[]));
+    assert_eq!(judge(&mut cluster, "csr-0", at(73)), held(&[]));
 }

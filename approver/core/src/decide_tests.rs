@@ -10,6 +10,7 @@ use super::first_certificate_tests::{CLAIMS, MACHINE, RIVALS};
 use super::*;
 use crate::fixtures::{Case, World, at, check};
 use crate::renewal::tests::RENEWAL;
+use crate::served::tests::SERVED;
 use crate::serving::tests::SERVING;
 use crate::{DenyClass, RequestorRule, Standing};
 
@@ -259,7 +260,7 @@ fn a_malformed_request_names_what_is_wrong_with_it() {
 #[test]
 fn every_reason_occurs_in_these_tables() {
     let tables = [
-        REQUESTOR, PROFILE, MACHINE, CLAIMS, RIVALS, RENEWAL, SERVING,
+        REQUESTOR, PROFILE, MACHINE, CLAIMS, RIVALS, RENEWAL, SERVING, SERVED,
     ];
     let mut seen: BTreeSet<Reason> = tables
         .into_iter()

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rollcall_csr::NodeName;
 
-use crate::{Claim, MachineReference, Reason, RequestUid};
+use crate::{Claim, Dial, MachineReference, Reason, RequestUid};
 
 /// One reason, with what was seen and what was expected, in a sentence.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +33,8 @@ pub enum Wait {
     Feed,
     /// What becomes of this request: it stands in the way.
     Request(RequestUid),
+    /// What a node serves now: somebody has to dial it.
+    Served(Dial),
     /// This time.
     Until(Timestamp),
 }
@@ -42,7 +44,7 @@ impl Wait {
     pub fn until(&self) -> Option<Timestamp> {
         match self {
             Self::Until(at) => Some(*at),
-            Self::Feed | Self::Name(_) | Self::Request(_) => None,
+            Self::Feed | Self::Name(_) | Self::Request(_) | Self::Served(_) => None,
         }
     }
 
@@ -50,7 +52,15 @@ impl Wait {
     pub fn blocker(&self) -> Option<&RequestUid> {
         match self {
             Self::Request(uid) => Some(uid),
-            Self::Feed | Self::Name(_) | Self::Until(_) => None,
+            Self::Feed | Self::Name(_) | Self::Served(_) | Self::Until(_) => None,
+        }
+    }
+
+    /// The dial it waits for, if it waits for one.
+    pub fn dial(&self) -> Option<&Dial> {
+        match self {
+            Self::Served(dial) => Some(dial),
+            Self::Feed | Self::Name(_) | Self::Request(_) | Self::Until(_) => None,
         }
     }
 }
@@ -108,6 +118,14 @@ impl Decision {
     /// What is to be done.
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
+    }
+
+    /// The dial that could turn it into an approval, if one could.
+    pub fn dial(&self) -> Option<&Dial> {
+        match &self.verdict {
+            Verdict::Hold(waits) => waits.iter().find_map(Wait::dial),
+            Verdict::Approve(_) | Verdict::Deny | Verdict::Ignore => None,
+        }
     }
 
     /// The reason that counts most.

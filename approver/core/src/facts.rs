@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::{Claim, Machine, MachineReference, Request, ServerName, Stale};
+use crate::{Claim, Dialled, KubeletCa, Machine, MachineReference, Request, ServerName, Stale};
 
 /// A Node, reduced to what a decision needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,4 +32,8 @@ pub struct Facts<'a> {
     pub rivals: Vec<&'a Request>,
     /// Whether there are so many rivals that the oldest of them are left out.
     pub crowded: bool,
+    /// What the node served when it was last dialled, if it was.
+    pub served: Option<&'a Dialled>,
+    /// What the certificates of kubelets are verified against, where that is looked for.
+    pub kubelet_ca: Option<&'a KubeletCa>,
 }

@@ -5,8 +5,9 @@ use std::sync::LazyLock;
 use jiff::Timestamp;
 use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 use rollcall_approver_core::{
-    Address, Claim, Decision, Facts, Machine, MachineReference, MachineUid, Node, Policy, Reason,
-    Request, RequestUid, Requestor, ServerName, Source, Stale, Standing, decide,
+    Address, Claim, Decision, Dialled, Facts, KubeletCa, Machine, MachineReference, MachineUid,
+    Node, Policy, Reason, Request, RequestUid, Requestor, ServerName, Source, Stale, Standing,
+    decide,
 };
 use rollcall_csr::{CertificationRequest, KeyHash, NODES_GROUP, NodeName, ParseError, Signer};
 
@@ -141,6 +142,8 @@ pub(crate) struct World {
     pub(crate) rivals: Vec<Request>,
     pub(crate) crowded: bool,
     pub(crate) stale: Option<Stale>,
+    pub(crate) served: Option<Dialled>,
+    pub(crate) kubelet_ca: Option<KubeletCa>,
     pub(crate) policy: Policy,
     pub(crate) now: Timestamp,
 }
@@ -158,6 +161,8 @@ impl World {
             rivals: Vec::new(),
             crowded: false,
             stale: None,
+            served: None,
+            kubelet_ca: None,
             policy: Policy::default(),
             now: at(61),
         }
@@ -236,6 +241,8 @@ impl World {
             claims: self.claims.clone(),
             rivals: self.rivals.iter().collect(),
             crowded: self.crowded,
+            served: self.served.as_ref(),
+            kubelet_ca: self.kubelet_ca.as_ref(),
         };
         decide(&self.request, &facts, &self.policy, self.now)
     }

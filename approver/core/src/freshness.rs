@@ -13,6 +13,8 @@ use crate::{Finding, Reason, Source};
 pub enum Feed {
     /// The record of claims whose requests are gone.
     Claims,
+    /// One of the sources of the kubelet CA. Only what nodes serve is judged by it: it makes nothing else stale.
+    KubeletCa(String),
     /// The Machines of one source, in one namespace.
     Machines(Source, String),
     /// The Nodes.
@@ -25,6 +27,7 @@ impl fmt::Display for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Claims => f.write_str("claims"),
+            Self::KubeletCa(source) => write!(f, "kubelet CA ({source})"),
             Self::Machines(source, namespace) => {
                 write!(f, "machines ({} in {namespace})", source.as_str())
             }

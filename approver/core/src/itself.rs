@@ -30,18 +30,25 @@ pub(crate) fn sole<'a>(facts: &Facts<'a>) -> Option<&'a Machine> {
     }
 }
 
-/// Approves when nothing speaks against it. `good` says why, for a Machine and a key.
+/// Approves when nothing speaks against it; `good` says why, for a Machine and a key. `wait` is what could change that
+/// besides the feeds and the facts under the node's name.
 pub(crate) fn conclude(
     request: &Request,
     facts: &Facts<'_>,
     policy: &Policy,
     against: Vec<Finding>,
+    wait: Option<Wait>,
     good: impl FnOnce(&Machine, KeyHash) -> Finding,
 ) -> Decision {
     let stale = facts.stale.as_ref().map(|_| Wait::Feed);
     let name = request.node_name().map(Wait::Name);
     let newer = newer_of_the_node(request, facts).map(|newer| Wait::Request(newer.uid.clone()));
-    let waits = stale.into_iter().chain(name).chain(newer).collect();
+    let waits = stale
+        .into_iter()
+        .chain(name)
+        .chain(newer)
+        .chain(wait)
+        .collect();
     combine(
         request,
         policy,

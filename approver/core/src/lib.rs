@@ -32,6 +32,7 @@ mod ip_range;
 #[cfg(test)]
 mod issuing_fixtures;
 mod itself;
+mod kubelet_ca;
 mod machine;
 mod policy;
 mod profile;
@@ -39,6 +40,7 @@ mod reason;
 mod renewal;
 mod request;
 mod roll;
+mod served;
 mod server_name;
 mod serving;
 mod timers;
@@ -52,6 +54,7 @@ pub use decision::{Decision, Finding, Verdict, Wait};
 pub use facts::{Facts, Node};
 pub use freshness::{Feed, Freshness, Stale};
 pub use ip_range::{IpRange, IpRangeError};
+pub use kubelet_ca::KubeletCa;
 pub use machine::{Address, Machine, MachineReference, MachineUid, Source};
 pub use policy::{
     Contested, DenyClass, ExtraRange, NameStrategy, Policy, RequestorRule, ServingPolicy,
@@ -59,4 +62,5 @@ pub use policy::{
 pub use reason::Reason;
 pub use request::{Request, RequestUid, Requestor, Standing};
 pub use roll::Roll;
+pub use served::{Chain, Dial, Dialled, Served, dial_addresses};
 pub use server_name::ServerName;

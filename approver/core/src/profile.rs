@@ -80,6 +80,7 @@ fn deny_class(reason: Reason) -> Option<DenyClass> {
         | Reason::Contested
         | Reason::FactsStale
         | Reason::FirstCertificate
+        | Reason::KubeletCaMissing
         | Reason::MachineAmbiguous
         | Reason::MachineBound
         | Reason::MachineDeleting
@@ -96,6 +97,9 @@ fn deny_class(reason: Reason) -> Option<DenyClass> {
         | Reason::Renewal
         | Reason::RequestorNotAllowed
         | Reason::ServingCertificate
+        | Reason::ServingMismatch
+        | Reason::ServingRenewal
+        | Reason::ServingUnreachable
         | Reason::SignerNotServed => None,
     }
 }

@@ -18,6 +18,8 @@ pub enum Reason {
     FactsStale,
     /// Every rule for a machine's first certificate holds.
     FirstCertificate,
+    /// There is no CA to verify by what the node serves now.
+    KubeletCaMissing,
     /// Two or more Machines own the node name or share an address.
     MachineAmbiguous,
     /// The Machine has become a Node already.
@@ -62,6 +64,12 @@ pub enum Reason {
     RequestorNotSubject,
     /// Every rule for the serving certificate of a node holds.
     ServingCertificate,
+    /// What the node serves now does not vouch for the requested names.
+    ServingMismatch,
+    /// The node serves exactly the requested names now.
+    ServingRenewal,
+    /// The node cannot be asked what it serves now.
+    ServingUnreachable,
     /// A signer for which nothing is decided here.
     SignerNotServed,
     /// A newer request asks for the same Machine.
@@ -72,13 +80,14 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their words.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 35] = [
         Self::AlreadyDecided,
         Self::AlreadyIssued,
         Self::CommonNameNotANode,
         Self::Contested,
         Self::FactsStale,
         Self::FirstCertificate,
+        Self::KubeletCaMissing,
         Self::MachineAmbiguous,
         Self::MachineBound,
         Self::MachineDeleting,
@@ -101,6 +110,9 @@ impl Reason {
         Self::RequestorNotAllowed,
         Self::RequestorNotSubject,
         Self::ServingCertificate,
+        Self::ServingMismatch,
+        Self::ServingRenewal,
+        Self::ServingUnreachable,
         Self::SignerNotServed,
         Self::Superseded,
         Self::UsagesNotAllowed,
@@ -115,6 +127,7 @@ impl Reason {
             Self::Contested => "Contested",
             Self::FactsStale => "FactsStale",
             Self::FirstCertificate => "FirstCertificate",
+            Self::KubeletCaMissing => "KubeletCaMissing",
             Self::MachineAmbiguous => "MachineAmbiguous",
             Self::MachineBound => "MachineBound",
             Self::MachineDeleting => "MachineDeleting",
@@ -137,6 +150,9 @@ impl Reason {
             Self::RequestorNotAllowed => "RequestorNotAllowed",
             Self::RequestorNotSubject => "RequestorNotSubject",
             Self::ServingCertificate => "ServingCertificate",
+            Self::ServingMismatch => "ServingMismatch",
+            Self::ServingRenewal => "ServingRenewal",
+            Self::ServingUnreachable => "ServingUnreachable",
             Self::SignerNotServed => "SignerNotServed",
             Self::Superseded => "Superseded",
             Self::UsagesNotAllowed => "UsagesNotAllowed",

@@ -15,7 +15,7 @@ pub(crate) fn decide(
     let mut against = check_client_profile(request);
     against.extend(itself::check(request, facts, now));
     against.extend(itself::check_newest(request, facts, check_client_profile));
-    itself::conclude(request, facts, policy, against, |machine, key| {
+    itself::conclude(request, facts, policy, against, None, |machine, key| {
         Finding::new(
             Reason::Renewal,
             format!(

@@ -1,5 +1,6 @@
-//! Path 3: the serving certificate of a kubelet. Every name in it belongs to the one Machine that has become the Node;
-//! what the kubelet itself wrote into the Node counts for nothing.
+//! Path 3: the serving certificate of a kubelet. Every name in it belongs to the one Machine that has become the Node, or
+//! all of them stand in the certificate that the node serves now (`served.rs`). What the kubelet itself wrote into the
+//! Node counts for nothing.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -8,6 +9,7 @@ use jiff::Timestamp;
 use rollcall_csr::RequestedNames;
 
 use crate::profile::{check_serving_profile, list};
+use crate::served::{self, Way};
 use crate::{
     Decision, Facts, Finding, Machine, MachineReference, Policy, Reason, Request, ServerName,
     ServingPolicy, itself,
@@ -39,7 +41,22 @@ pub(crate) fn decide(
         against.extend(check_owned(&asked, facts, machine, &policy.serving));
     }
     against.extend(itself::check_newest(request, facts, check_serving_profile));
-    itself::conclude(request, facts, policy, against, |machine, key| {
+    let way = second_way(request, facts, policy, &against, now);
+    if way.good.is_some() {
+        against.clear();
+    }
+    against.extend(way.against);
+    itself::conclude(request, facts, policy, against, way.wait, |machine, key| {
+        if let Some(address) = way.good {
+            return Finding::new(
+                Reason::ServingRenewal,
+                format!(
+                    "the node serves a certificate of the kubelet CA for exactly these names at {address}, which Machine \
+                     {} vouches for; key {key}",
+                    machine.reference
+                ),
+            );
+        }
         Finding::new(
             Reason::ServingCertificate,
             format!(
@@ -48,6 +65,30 @@ pub(crate) fn decide(
             ),
         )
     })
+}
+
+/// What the node serves now, where that is all that could still vouch for names that the Machine does not have, and
+/// nobody else has either.
+fn second_way(
+    request: &Request,
+    facts: &Facts<'_>,
+    policy: &Policy,
+    against: &[Finding],
+    now: Timestamp,
+) -> Way {
+    let names = match against {
+        [only] if only.reason == Reason::NameNotOwned => asked(request),
+        _ => None,
+    };
+    match (names, itself::sole(facts), request.node_name()) {
+        (Some(asked), Some(machine), Some(node))
+            if asked.odd.is_empty() && facts.elsewhere.is_empty() =>
+        {
+            let names = asked.names.into_iter().collect();
+            served::check(&names, &node, machine, facts, policy, now)
+        }
+        _ => Way::default(),
+    }
 }
 
 /// The requested names, in the form in which they compare, and those that have none.
@@ -75,8 +116,12 @@ impl Asked {
 /// The names that a request asks for, as an index wants them: those that a Machine could have.
 pub(crate) fn asked_for(request: &Request) -> Vec<ServerName> {
     // A request that cannot be read asks for nothing that a fact could change.
-    let content = request.content.as_ref().ok();
-    content.map_or_else(Vec::new, |content| Asked::of(content.names()).names)
+    asked(request).map_or_else(Vec::new, |asked| asked.names)
+}
+
+fn asked(request: &Request) -> Option<Asked> {
+    let content = request.content.as_ref().ok()?;
+    Some(Asked::of(content.names()))
 }
 
 /// Whether a requested name would let a node pass for something else than itself, whatever its Machine says.

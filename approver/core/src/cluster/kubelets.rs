@@ -1,0 +1,45 @@
+//! What is learned of kubelets themselves: the CA of their certificates, and what they serve.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use rollcall_csr::NodeName;
+
+use super::Cluster;
+use crate::{Authority, Dialled, RequestUid, Served};
+
+impl Cluster {
+    /// A CA changes rarely, and then any request may have waited for it.
+    pub(super) fn put_kubelet_ca(
+        &mut self,
+        source: String,
+        authorities: Vec<Authority>,
+    ) -> BTreeSet<RequestUid> {
+        let ca = self.kubelet_ca.get_or_insert_default();
+        let news = ca.put(source, authorities);
+        self.pending().filter(|_| news).collect()
+    }
+
+    pub(super) fn lose_kubelet_ca(&mut self, source: &str, now: Timestamp) -> BTreeSet<RequestUid> {
+        if let Some(ca) = &mut self.kubelet_ca {
+            ca.lost(source, now);
+        }
+        BTreeSet::new()
+    }
+
+    pub(super) fn regain_kubelet_ca(&mut self, source: &str) -> BTreeSet<RequestUid> {
+        let ca = self.kubelet_ca.as_mut();
+        let news = ca.is_some_and(|ca| ca.live(source));
+        self.pending().filter(|_| news).collect()
+    }
+
+    /// Takes in how a dial ended, of a node that is still there. Wakes what is pending under its name.
+    pub(super) fn put_served(&mut self, node: NodeName, served: Served) -> BTreeSet<NodeName> {
+        if !self.nodes.contains_key(&node) {
+            return BTreeSet::new();
+        }
+        let dialled = Dialled::new(served, self.served.get(&node));
+        self.served.insert(node.clone(), dialled);
+        BTreeSet::from([node])
+    }
+}

@@ -1,0 +1,246 @@
+//! The second way to a serving certificate: what the node serves now, dialled at an address that its Machine vouches for.
+//!
+//! A Machine record may lack an address that the node has had since its first certificate. What the kubelet CA once
+//! signed for exactly this node, and the node still proves to have the key of, it may have again. Whoever else answers
+//! at that address proves nothing: the kubelet CA did not sign it for this node.
+
+use std::collections::BTreeSet;
+use std::net::IpAddr;
+
+use jiff::{SignedDuration, Timestamp};
+use rollcall_csr::{NODES_GROUP, NodeName};
+
+use crate::profile::list;
+use crate::{
+    Address, Authority, Facts, Finding, IssuedCertificate, Machine, Policy, Reason, ServerName,
+    Usage, Wait,
+};
+
+/// How long it is known what a node serves: after that it is dialled anew.
+const FRESH: SignedDuration = SignedDuration::from_secs(60);
+/// The pause after a first dial that nobody answered; each next one is twice as long.
+const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(30);
+/// The longest pause between dials.
+const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(10);
+
+/// A dial that somebody has to make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dial {
+    /// The node.
+    pub node: NodeName,
+    /// The addresses that its Machine has, to be tried in this order.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// What came of dialling a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// When the answer came, or no answer.
+    pub at: Timestamp,
+    /// [`Dial::addresses`].
+    pub addresses: Vec<IpAddr>,
+    /// What the first one served that answered, or why none did.
+    pub answer: Result<Chain, String>,
+}
+
+/// What a node serves. It has proven that it has the key of the first certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Chain {
+    /// Where it was dialled.
+    pub address: IpAddr,
+    /// Its certificate and those that lead from it towards its CA, as DER.
+    pub certificates: Vec<Vec<u8>>,
+}
+
+/// What is known of a node that was dialled.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Dialled {
+    last: Served,
+    /// How often in a row nobody answered.
+    failures: u32,
+}
+
+impl Dialled {
+    /// Known since this dial; `before` is what was known until then.
+    pub fn new(last: Served, before: Option<&Self>) -> Self {
+        let again = before.map_or(0, |before| before.failures).saturating_add(1);
+        let failures = if last.answer.is_err() { again } else { 0 };
+        Self { last, failures }
+    }
+
+    /// When nobody answered: until when not to try again.
+    fn pause_ends(&self) -> Option<Timestamp> {
+        let doublings = self.failures.saturating_sub(1).min(u32::from(u8::MAX));
+        let factor = 2_i32.saturating_pow(doublings);
+        let pause = FIRST_PAUSE.saturating_mul(factor).min(LONGEST_PAUSE);
+        self.last.at.checked_add(pause).ok()
+    }
+
+    fn is_fresh(&self, now: Timestamp) -> bool {
+        now.duration_since(self.last.at).abs() <= FRESH
+    }
+}
+
+/// The IP addresses at which a Machine says that its node can be dialled, in the order of its record. What means the
+/// dialling machine itself, or many, is none.
+pub fn dial_addresses(machine: &Machine) -> Vec<IpAddr> {
+    let ips = machine
+        .addresses
+        .iter()
+        .filter_map(|address| match address {
+            Address::ExternalIp(ip) | Address::InternalIp(ip) => Some(ip.to_canonical()),
+            Address::ExternalDns(_) | Address::Hostname(_) | Address::InternalDns(_) => None,
+        });
+    let mut addresses = Vec::new();
+    for ip in ips.filter(|ip| !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast()) {
+        if !addresses.contains(&ip) {
+            addresses.push(ip);
+        }
+    }
+    addresses
+}
+
+/// How the second way ends.
+#[derive(Debug, Default)]
+pub(crate) struct Way {
+    /// Where the node serves these very names.
+    pub(crate) good: Option<IpAddr>,
+    /// What speaks against it.
+    pub(crate) against: Option<Finding>,
+    /// What could change that.
+    pub(crate) wait: Option<Wait>,
+}
+
+/// Whether the node serves exactly these names now. Where no kubelet CA is looked for at all, there is no such way.
+pub(crate) fn check(
+    asked: &BTreeSet<ServerName>,
+    node: &NodeName,
+    machine: &Machine,
+    facts: &Facts<'_>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Way {
+    let Some(ca) = facts.kubelet_ca else {
+        return Way::default();
+    };
+    let authorities = ca.trusted(policy.max_staleness, now);
+    if authorities.is_empty() {
+        return Way::blocked(
+            Reason::KubeletCaMissing,
+            format!(
+                "what the node serves now cannot be verified: there is no CA certificate in {}",
+                ca.sources().join(", ")
+            ),
+        );
+    }
+    let addresses = dial_addresses(machine);
+    if addresses.is_empty() {
+        return Way::blocked(
+            Reason::ServingUnreachable,
+            format!(
+                "Machine {} has no InternalIP and no ExternalIP at which to see what the node serves now",
+                machine.reference
+            ),
+        );
+    }
+    let dial = Dial {
+        node: node.clone(),
+        addresses,
+    };
+    match facts.served {
+        Some(served) if served.last.addresses == dial.addresses => {
+            weigh(served, &dial, asked, &authorities, now)
+        }
+        // Not dialled yet, or at addresses that the Machine no longer has.
+        Some(_) | None => Way {
+            wait: Some(Wait::Served(dial)),
+            ..Way::default()
+        },
+    }
+}
+
+impl Way {
+    fn blocked(reason: Reason, message: String) -> Self {
+        Self {
+            against: Some(Finding::new(reason, message)),
+            ..Self::default()
+        }
+    }
+}
+
+/// What follows from the last dial. What was found stands until a new dial has ended.
+fn weigh(
+    served: &Dialled,
+    dial: &Dial,
+    asked: &BTreeSet<ServerName>,
+    authorities: &[Authority],
+    now: Timestamp,
+) -> Way {
+    let again = || Wait::Served(dial.clone());
+    let chain = match &served.last.answer {
+        Ok(chain) => chain,
+        Err(why) => {
+            let pause_ends = served.pause_ends().filter(|end| now < *end);
+            return Way {
+                wait: Some(pause_ends.map_or_else(again, Wait::Until)),
+                ..Way::blocked(
+                    Reason::ServingUnreachable,
+                    format!("the node could not be asked what it serves now: {why}"),
+                )
+            };
+        }
+    };
+    let verified = verify(chain, &dial.node, asked, authorities, now);
+    let fresh = served.is_fresh(now);
+    let wait = (!fresh).then(again);
+    match verified {
+        Ok(()) => Way {
+            good: Some(chain.address).filter(|_| fresh),
+            against: None,
+            wait,
+        },
+        Err(why) => Way {
+            wait,
+            ..Way::blocked(
+                Reason::ServingMismatch,
+                format!("what the node serves at {} now {why}", chain.address),
+            )
+        },
+    }
+}
+
+/// Whether a chain holds the certificate that the kubelet CA issued to this node for these names.
+fn verify(
+    chain: &Chain,
+    node: &NodeName,
+    asked: &BTreeSet<ServerName>,
+    authorities: &[Authority],
+    now: Timestamp,
+) -> Result<(), String> {
+    let (leaf, intermediates) = chain
+        .certificates
+        .split_first()
+        .ok_or("is no certificate at all")?;
+    let leaf = IssuedCertificate::from_der(leaf).map_err(|error| error.to_string())?;
+    leaf.verify(intermediates, authorities, Usage::ServerAuth, now)
+        .map_err(|error| error.to_string())?;
+    let subject = leaf.subject();
+    if subject.organization != NODES_GROUP || leaf.node().as_ref() != Some(node) {
+        return Err(format!(
+            "is for O={}, CN={}, another node",
+            subject.organization, subject.common_name
+        ));
+    }
+    if leaf.names() != asked {
+        let names: Vec<String> = leaf.names().iter().map(ToString::to_string).collect();
+        return Err(format!(
+            "is for other names than the request: [{}]",
+            list(&names)
+        ));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[path = "served_tests.rs"]
+pub(crate) mod tests;
