@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use jiff::SignedDuration;
-use rollcall_approver_core::{Contested, DenyClass, Policy, RequestorRule};
+use rollcall_approver_core::{Contested, DenyClass, Naming, Policy, RequestorRule, Scope};
 use serde::Deserialize;
 
 use self::serving::Serving;
+use crate::sources;
 
 /// What happens with a verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -59,18 +60,16 @@ pub enum ConfigError {
 pub(crate) struct Config {
     pub(crate) mode: Mode,
     pub(crate) policy: Policy,
-    pub(crate) openshift_namespaces: Vec<String>,
+    /// Where the Machine records are.
+    pub(crate) machines: Vec<Scope>,
 }
-
-/// Where OpenShift keeps its Machines.
-const OPENSHIFT_NAMESPACE: &str = "openshift-machine-api";
 
 impl Default for Config {
     fn default() -> Self {
         Self {
             mode: Mode::default(),
             policy: Policy::default(),
-            openshift_namespaces: vec![OPENSHIFT_NAMESPACE.to_owned()],
+            machines: sources::default(),
         }
     }
 }
@@ -118,22 +117,42 @@ impl Config {
         if let Some(Duration(limit)) = max_staleness {
             policy.max_staleness = limit;
         }
-        let openshift_namespaces = match machines {
-            Some(sources) if sources.is_empty() => {
-                return Err("machines: names no source, so no machine could join".to_owned());
-            }
-            Some(sources) => sources
-                .into_iter()
-                .map(|Source { openshift }| openshift.namespace)
-                .collect(),
-            None => Self::default().openshift_namespaces,
+        let machines = match machines {
+            Some(entries) => read_machines(entries, &mut policy)?,
+            None => sources::default(),
         };
         Ok(Self {
             mode: mode.unwrap_or_default(),
             policy,
-            openshift_namespaces,
+            machines,
         })
     }
+}
+
+/// Where Machines are read; how they are matched goes into the policy.
+fn read_machines(entries: Vec<sources::Entry>, policy: &mut Policy) -> Result<Vec<Scope>, String> {
+    if entries.is_empty() {
+        return Err("machines: names no source, so no machine could join".to_owned());
+    }
+    let mut scopes: Vec<Scope> = Vec::new();
+    for entry in entries {
+        let (scope, naming) = entry.read()?;
+        if let Some(other) = scopes.iter().find(|other| overlap(other, &scope)) {
+            return Err(format!(
+                "machines: {other} and {scope} are the same Machines; each is to be named once"
+            ));
+        }
+        if naming != Naming::of(scope.source) {
+            policy.naming.insert(scope.clone(), naming);
+        }
+        scopes.push(scope);
+    }
+    Ok(scopes)
+}
+
+fn overlap(one: &Scope, other: &Scope) -> bool {
+    let everywhere = one.namespace.is_empty() || other.namespace.is_empty();
+    one.source == other.source && (everywhere || one.namespace == other.namespace)
 }
 
 #[derive(Deserialize)]
@@ -146,7 +165,7 @@ struct File {
     mode: Option<Mode>,
     bootstrap: Option<Bootstrap>,
     deny: Option<Vec<Deny>>,
-    machines: Option<Vec<Source>>,
+    machines: Option<Vec<sources::Entry>>,
     max_staleness: Option<Duration>,
     serving: Option<Serving>,
 }
@@ -263,23 +282,6 @@ impl From<Deny> for DenyClass {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Source {
-    openshift: OpenShift,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct OpenShift {
-    #[serde(default = "openshift_namespace")]
-    namespace: String,
-}
-
-fn openshift_namespace() -> String {
-    OPENSHIFT_NAMESPACE.to_owned()
-}
-
 /// A length of time as Kubernetes writes it: `2h`, `1h30m`, `10s`. Never negative.
 #[derive(Clone, Copy)]
 struct Duration(SignedDuration);
@@ -299,6 +301,8 @@ impl<'de> Deserialize<'de> for Duration {
     }
 }
 
+#[cfg(test)]
+mod machines_tests;
 #[cfg(test)]
 #[path = "config_tests.rs"]
 mod tests;

@@ -6,8 +6,16 @@ use super::*;
 
 const HEAD: &str = "apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\n";
 
-fn parse(body: &str) -> Result<Config, String> {
+pub(super) fn parse(body: &str) -> Result<Config, String> {
     Config::parse(&format!("{HEAD}{body}"))
+}
+
+/// Asserts that a configuration is refused with these words.
+pub(super) fn assert_refused(body: &str, words: &[&str]) {
+    let error = parse(body).unwrap_err();
+    for word in words {
+        assert!(error.contains(word), "{body:?}: {error}");
+    }
 }
 
 #[test]
@@ -43,9 +51,13 @@ machines:
     )
     .unwrap();
     assert_eq!(config.mode, Mode::Manual);
+    let scopes: Vec<String> = config.machines.iter().map(ToString::to_string).collect();
     assert_eq!(
-        config.openshift_namespaces,
-        ["elsewhere", "openshift-machine-api"]
+        scopes,
+        [
+            "openshift in elsewhere",
+            "openshift in openshift-machine-api"
+        ]
     );
     let policy = config.policy;
     assert_eq!(
@@ -93,9 +105,6 @@ fn what_is_wrong_is_named_with_its_line() {
             "bootstrap:\n  requestors:\n  - username: ''",
             &["bootstrap.requestors"],
         ),
-        ("machines: []", &["machines"]),
-        ("machines:\n- openshift: {namespaces: [a]}", &["namespaces"]),
-        ("machines:\n- vmware: {}", &["vmware"]),
         ("deny: [everything]", &["everything"]),
         ("mode: manual\nmode: enforce", &["mode"]),
         ("serving:\n  enable: false", &["enable", "line 4"]),
@@ -121,10 +130,7 @@ fn what_is_wrong_is_named_with_its_line() {
         ),
         ("mode: [", &["line"]),
     ] {
-        let error = parse(body).unwrap_err();
-        for word in words {
-            assert!(error.contains(word), "{body:?}: {error}");
-        }
+        assert_refused(body, words);
     }
 }
 

@@ -1,13 +1,13 @@
 //! The engine with a real client: which news end in a write, and in how many.
 
-use rollcall_approver_core::{Feed, Policy};
+use rollcall_approver_core::{Feed, Policy, Source};
 use serde_json::{Value, json};
 
 use super::writes::STOP_GRACE;
 use super::*;
 use crate::convert::to_request;
 use crate::fixtures::{Call, Server, csr, machine, read, server};
-use crate::sources::openshift;
+use crate::sources;
 
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
 /// Longer than anything that the engine or a retry waits for.
@@ -70,7 +70,8 @@ impl Running {
     }
 
     pub(super) async fn machine(&self, object: Value) {
-        let machine = openshift::to_machine(serde_json::from_value(object).unwrap()).unwrap();
+        let openshift = sources::of(Source::OpenShift).unwrap();
+        let machine = (openshift.read)(object).unwrap();
         self.change(Change::Machine(Box::new(machine))).await;
     }
 

@@ -14,7 +14,7 @@ use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::{ObjectList, Status};
-use kube::{Api, ResourceExt};
+use kube::{Api, Client, ResourceExt};
 use rollcall_approver_core::{Change, Feed};
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc;
@@ -42,6 +42,8 @@ const SHORTEST_WATCH: Duration = Duration::from_secs(1);
 /// The code of a resource version that is too old: a full list is due (Kubernetes: API concepts, efficient detection of
 /// changes).
 const GONE: u16 = 410;
+/// The code of a resource that the API server does not have, or not in this version any more.
+const NOT_FOUND: u16 = 404;
 
 /// A watch's stream of events.
 pub(crate) type Events<T> = BoxStream<'static, kube::Result<WatchEvent<T>>>;
@@ -59,6 +61,12 @@ pub(crate) trait Watched: Send + Sync + 'static {
 
     /// Its name in logs and reasons.
     fn feed(&self) -> Feed;
+    /// Where its objects are now. It is asked before each full list, because an API may come, or change its version,
+    /// while the feed runs.
+    fn locate(
+        &self,
+        client: &Client,
+    ) -> impl Future<Output = kube::Result<Api<Self::Resource>>> + Send;
     /// Which objects, as a field selector.
     fn fields(&self) -> Option<String> {
         None
@@ -98,27 +106,36 @@ enum Broken {
 }
 
 impl Broken {
-    /// Whether the API server no longer knows what happened since the version: it says so in the stream, or instead of
-    /// one.
-    fn is_expired(&self) -> bool {
+    /// What the API server answered, in the stream or instead of one, if it answered.
+    fn code(&self) -> Option<u16> {
         match self {
-            Self::Api(kube::Error::Api(status)) | Self::Watch(status) => status.code == GONE,
-            Self::Api(_) | Self::NoVersion | Self::Silent(_) | Self::Stopped => false,
+            Self::Api(kube::Error::Api(status)) | Self::Watch(status) => Some(status.code),
+            Self::Api(_) | Self::NoVersion | Self::Silent(_) | Self::Stopped => None,
         }
+    }
+
+    /// Whether the API server no longer knows what happened since the version.
+    fn is_expired(&self) -> bool {
+        self.code() == Some(GONE)
+    }
+
+    /// Whether a full list is due: what happened since is not known, or the API server no longer has the resource.
+    fn needs_list(&self) -> bool {
+        self.is_expired() || self.code() == Some(NOT_FOUND)
     }
 }
 
 /// Runs a feed until nobody listens any more. It never gives up: whatever breaks is told once and tried again.
-pub(crate) async fn run<W: Watched>(watched: W, api: Api<W::Resource>, sink: mpsc::Sender<Input>) {
+pub(crate) async fn run<W: Watched>(watched: W, client: Client, sink: mpsc::Sender<Input>) {
     let feed = watched.feed();
     let mut runner = Runner {
         watched,
-        api,
+        client,
         sink,
         feed: feed.clone(),
         memory: W::Memory::default(),
     };
-    let mut version = None;
+    let mut place = None;
     let mut pauses = pauses();
     let mut told = None;
     loop {
@@ -129,7 +146,7 @@ pub(crate) async fn run<W: Watched>(watched: W, api: Api<W::Resource>, sink: mps
                 info!(%feed, "the watch is back");
             }
         };
-        let broken = match runner.follow(&mut version, &mut healthy).await {
+        let broken = match runner.follow(&mut place, &mut healthy).await {
             // The API server ends a watch that it cannot serve as fast as things change: the next one is due at once.
             Ok(Watch::Spoke) => continue,
             Ok(Watch::Silent) => {
@@ -146,8 +163,8 @@ pub(crate) async fn run<W: Watched>(watched: W, api: Api<W::Resource>, sink: mps
         {
             return;
         }
-        if broken.is_expired() {
-            version = None;
+        if broken.needs_list() {
+            place = None;
         }
         let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
         log_broken(&feed, &broken, &mut told);
@@ -180,11 +197,14 @@ fn pauses() -> backon::ExponentialBackoff {
 
 struct Runner<W: Watched> {
     watched: W,
-    api: Api<W::Resource>,
+    client: Client,
     sink: mpsc::Sender<Input>,
     feed: Feed,
     memory: W::Memory,
 }
+
+/// Where a feed goes on: the resource, and the version that it was read at.
+type Place<W> = (Api<<W as Watched>::Resource>, String);
 
 /// How a watch was that ended as it may.
 enum Watch {
@@ -198,18 +218,18 @@ impl<W: Watched> Runner<W> {
     /// Lists if there is no version to go on from, then runs one watch to its end.
     async fn follow(
         &mut self,
-        version: &mut Option<String>,
+        place: &mut Option<Place<W>>,
         healthy: &mut (dyn FnMut() + Send),
     ) -> Result<Watch, Broken> {
-        let from = match version.take() {
-            Some(from) => from,
+        let (api, from) = match place.take() {
+            Some(place) => place,
             None => self.list().await?,
         };
         let mut params = WatchParams::default().timeout(WATCH_SECONDS);
         params.field_selector = self.watched.fields();
-        let start = timeout(CALL_LIMIT, W::watch(&self.api, &params, &from));
         // A version is kept through a broken connection, so that what happened meanwhile is not missed.
-        let version = version.insert(from.clone());
+        let (api, version) = place.insert((api, from.clone()));
+        let start = timeout(CALL_LIMIT, W::watch(api, &params, &from));
         let mut events = start.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
         self.tell(Change::Synced(self.feed.clone())).await?;
         healthy();
@@ -258,13 +278,15 @@ impl<W: Watched> Runner<W> {
         }
     }
 
-    /// Lists everything. Returns the version from which to watch.
-    async fn list(&mut self) -> Result<String, Broken> {
+    /// Finds the resource and lists everything. Returns where to watch, and from which version on.
+    async fn list(&mut self) -> Result<Place<W>, Broken> {
+        let api = timeout(CALL_LIMIT, self.watched.locate(&self.client));
+        let api = api.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
         let mut params = ListParams::default().limit(PAGE);
         params.field_selector = self.watched.fields();
         let mut present = HashSet::new();
         loop {
-            let page = timeout(CALL_LIMIT, W::list(&self.api, &params));
+            let page = timeout(CALL_LIMIT, W::list(&api, &params));
             let page = page.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
             for object in page.items {
                 if let Some((key, input)) = self.watched.put(&mut self.memory, object) {
@@ -276,7 +298,8 @@ impl<W: Watched> Runner<W> {
             if params.continue_token.is_none() {
                 let all = self.watched.all(&mut self.memory, present);
                 self.tell(all).await?;
-                return page.metadata.resource_version.ok_or(Broken::NoVersion);
+                let version = page.metadata.resource_version;
+                return Ok((api, version.ok_or(Broken::NoVersion)?));
             }
         }
     }

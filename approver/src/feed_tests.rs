@@ -7,26 +7,34 @@ use rollcall_csr::Signer;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::feeds::{Nodes, OpenShiftMachines, Requests};
+use crate::feeds::{Nodes, Requests};
 use crate::fixtures::{Call, Server, csr, machine, server};
+use crate::sources;
 
 const CSRS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 const MACHINES: &str =
     "/apis/machine.openshift.io/v1beta1/namespaces/openshift-machine-api/machines";
 
 /// A feed that runs, the server it talks to, and what it tells.
-fn start<W: Watched>(
-    watched: W,
-    api: impl FnOnce(kube::Client) -> Api<W::Resource>,
-) -> (Server, mpsc::Receiver<Input>) {
+fn start<W: Watched>(watched: W) -> (Server, mpsc::Receiver<Input>) {
     let (client, server) = server();
     let (sink, told) = mpsc::channel(100);
-    tokio::spawn(run(watched, api(client), sink));
+    tokio::spawn(run(watched, client, sink));
     (server, told)
 }
 
 fn requests() -> (Server, mpsc::Receiver<Input>) {
-    start(Requests(Signer::KubeApiserverClientKubelet), Api::all)
+    start(Requests(Signer::KubeApiserverClientKubelet))
+}
+
+fn openshift() -> (Server, mpsc::Receiver<Input>) {
+    let (client, server) = server();
+    let (sink, told) = mpsc::channel(100);
+    for scope in sources::default() {
+        let source = sources::of(scope.source).unwrap();
+        tokio::spawn((source.follow)(client.clone(), scope, sink.clone()));
+    }
+    (server, told)
 }
 
 /// The next thing that is told, in short.
@@ -57,9 +65,9 @@ async fn next(told: &mut mpsc::Receiver<Input>) -> String {
         }
         Input::Change(Change::Machine(machine)) => format!("machine {}", machine.reference),
         Input::Change(Change::MachineGone(uid)) => format!("gone {}", uid.0),
-        Input::Change(Change::MachineList(_, namespace, uids)) => {
+        Input::Change(Change::MachineList(scope, uids)) => {
             let uids = names(uids.into_iter().map(|uid| uid.0).collect());
-            format!("all in {namespace} [{uids}]")
+            format!("all ({scope}) [{uids}]")
         }
         Input::Change(
             change @ (Change::Claimed(_)
@@ -364,7 +372,7 @@ async fn the_same_error_is_told_once_and_its_end_too() {
 async fn a_feed_ends_when_nobody_listens() {
     let (client, mut server) = server();
     let (sink, told) = mpsc::channel(1);
-    let feed = tokio::spawn(run(Nodes, Api::all(client), sink));
+    let feed = tokio::spawn(run(Nodes, client, sink));
     drop(told);
     expect_list(&mut server, "/api/v1/nodes")
         .await
@@ -377,7 +385,7 @@ async fn a_feed_ends_when_nobody_listens() {
 
 #[tokio::test(start_paused = true)]
 async fn of_nodes_only_the_metadata_is_asked_for() {
-    let (mut server, mut told) = start(Nodes, Api::all);
+    let (mut server, mut told) = start(Nodes);
     let node = |name: &str| {
         json!({
             "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
@@ -414,11 +422,7 @@ async fn of_nodes_only_the_metadata_is_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_cannot_be_believed_is_taken_off_the_roll() {
-    let namespace = "openshift-machine-api";
-    let machines = OpenShiftMachines {
-        namespace: namespace.to_owned(),
-    };
-    let (mut server, mut told) = start(machines, |client| Api::namespaced(client, namespace));
+    let (mut server, mut told) = openshift();
     let answer = list(
         &[machine("m-0", "worker-0"), machine("m-1", "worker-1")],
         "1",
@@ -438,7 +442,7 @@ async fn a_machine_that_cannot_be_believed_is_taken_off_the_roll() {
     let expected = [
         "machine openshift-machine-api/m-0",
         "machine openshift-machine-api/m-1",
-        "all in openshift-machine-api [m-0 m-1]",
+        "all (openshift in openshift-machine-api) [m-0 m-1]",
         "synced",
         "gone m-0",
         "gone m-1",

@@ -1,4 +1,5 @@
-//! What is watched: the requests to the kubelet signers, the Nodes, the Machines.
+//! What is watched in the cluster that nodes join: the requests to the kubelet signers, and the Nodes. The Machines are
+//! in [`crate::sources`].
 
 use std::collections::{HashMap, HashSet};
 
@@ -7,8 +8,8 @@ use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use k8s_openapi::api::core::v1::Node;
 use kube::api::{ListParams, WatchParams};
 use kube::core::{ObjectList, PartialObjectMeta};
-use kube::{Api, ResourceExt as _};
-use rollcall_approver_core::{Change, Feed, MachineUid, RequestUid, Source};
+use kube::{Api, Client, ResourceExt as _};
+use rollcall_approver_core::{Change, Feed, RequestUid};
 use rollcall_csr::{NodeName, Signer};
 use tracing::warn;
 
@@ -16,7 +17,6 @@ use crate::convert::{self, Content};
 use crate::engine::Input;
 use crate::feed::{Events, Watched, list_whole, watch_whole};
 use crate::guard::Guarded;
-use crate::sources::openshift;
 
 /// The requests to one signer.
 pub(crate) struct Requests(pub(crate) Signer);
@@ -31,6 +31,10 @@ impl Watched for Requests {
 
     fn feed(&self) -> Feed {
         Feed::Requests(self.0)
+    }
+
+    async fn locate(&self, client: &Client) -> kube::Result<Api<Self::Resource>> {
+        Ok(Api::all(client.clone()))
     }
 
     fn fields(&self) -> Option<String> {
@@ -107,6 +111,10 @@ impl Watched for Nodes {
         Feed::Nodes
     }
 
+    async fn locate(&self, client: &Client) -> kube::Result<Api<Node>> {
+        Ok(Api::all(client.clone()))
+    }
+
     async fn list(api: &Api<Node>, params: &ListParams) -> kube::Result<ObjectList<Self::Object>> {
         api.list_metadata(params).await
     }
@@ -137,65 +145,5 @@ impl Watched for Nodes {
 
     fn all(&self, (): &mut (), present: HashSet<NodeName>) -> Change {
         Change::NodeList(present)
-    }
-}
-
-/// The OpenShift Machines of one namespace.
-pub(crate) struct OpenShiftMachines {
-    pub(crate) namespace: String,
-}
-
-impl Watched for OpenShiftMachines {
-    type Resource = Guarded<openshift::Machine>;
-    type Object = Self::Resource;
-    type Key = MachineUid;
-    type Memory = ();
-
-    fn feed(&self) -> Feed {
-        Feed::Machines(Source::OpenShift, self.namespace.clone())
-    }
-
-    async fn list(
-        api: &Api<Self::Resource>,
-        params: &ListParams,
-    ) -> kube::Result<ObjectList<Self::Object>> {
-        list_whole(api, params).await
-    }
-
-    async fn watch(
-        api: &Api<Self::Resource>,
-        params: &WatchParams,
-        version: &str,
-    ) -> kube::Result<Events<Self::Object>> {
-        watch_whole(api, params, version).await
-    }
-
-    fn put(&self, (): &mut (), object: Self::Object) -> Option<(MachineUid, Input)> {
-        let (name, uid) = (object.name_any(), object.uid().map(MachineUid));
-        let read = object.0.map_err(|error| error.to_string());
-        match read
-            .and_then(|machine| openshift::to_machine(machine).map_err(|error| error.to_string()))
-        {
-            Ok(machine) => Some((
-                machine.uid.clone(),
-                Input::Change(Change::Machine(Box::new(machine))),
-            )),
-            Err(error) => {
-                warn!(
-                    machine = name,
-                    error, "this Machine cannot be read and is taken off the roll"
-                );
-                let uid = uid?;
-                Some((uid.clone(), Input::Change(Change::MachineGone(uid))))
-            }
-        }
-    }
-
-    fn gone(&self, (): &mut (), object: &Self::Object) -> Option<Change> {
-        object.uid().map(|uid| Change::MachineGone(MachineUid(uid)))
-    }
-
-    fn all(&self, (): &mut (), present: HashSet<MachineUid>) -> Change {
-        Change::MachineList(Source::OpenShift, self.namespace.clone(), present)
     }
 }

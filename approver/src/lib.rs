@@ -18,6 +18,7 @@ mod fixtures;
 mod guard;
 mod leadership;
 mod lease;
+mod listing;
 mod metrics;
 pub mod rights;
 mod run;

@@ -6,9 +6,11 @@ use k8s_openapi::api::authorization::v1::{
 };
 use kube::api::PostParams;
 use kube::{Api, Client};
+use rollcall_approver_core::{self as core, Source};
 use tracing::{debug, error};
 
 use crate::errors::describe;
+use crate::sources;
 
 /// Where a right is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -40,18 +42,19 @@ pub struct Right {
     pub optional: bool,
 }
 
-const READ: &[&str] = &["list", "watch"];
+/// What a feed needs.
+pub(crate) const READ: &[&str] = &["list", "watch"];
 const NAMED: &[&str] = &["get", "update"];
 
-/// Everything the approver ever does.
+/// Everything the approver ever does, but for reading Machines.
 pub const RIGHTS: &[Right] = &[
-    required(
+    Right::required(
         Scope::Cluster,
         "certificates.k8s.io",
         "certificatesigningrequests",
         READ,
     ),
-    required(
+    Right::required(
         Scope::Cluster,
         "certificates.k8s.io",
         "certificatesigningrequests/approval",
@@ -62,69 +65,86 @@ pub const RIGHTS: &[Right] = &[
             "kubernetes.io/kube-apiserver-client-kubelet",
             "kubernetes.io/kubelet-serving",
         ],
-        ..required(
+        ..Right::required(
             Scope::Cluster,
             "certificates.k8s.io",
             "signers",
             &["approve"],
         )
     },
-    required(Scope::Cluster, "", "nodes", READ),
-    required(Scope::Machines, "machine.openshift.io", "machines", READ),
+    Right::required(Scope::Cluster, "", "nodes", READ),
     Right {
         optional: true,
-        ..required(Scope::Default, "events.k8s.io", "events", &["create"])
+        ..Right::required(Scope::Default, "events.k8s.io", "events", &["create"])
     },
-    required(Scope::Own, "", "configmaps", &["create"]),
+    Right::required(Scope::Own, "", "configmaps", &["create"]),
     Right {
         names: &["rollcall-claims"],
-        ..required(Scope::Own, "", "configmaps", NAMED)
+        ..Right::required(Scope::Own, "", "configmaps", NAMED)
     },
-    required(Scope::Own, "coordination.k8s.io", "leases", &["create"]),
+    Right::required(Scope::Own, "coordination.k8s.io", "leases", &["create"]),
     Right {
         names: &["rollcall-approver"],
-        ..required(Scope::Own, "coordination.k8s.io", "leases", NAMED)
+        ..Right::required(Scope::Own, "coordination.k8s.io", "leases", NAMED)
     },
 ];
 
-const fn required(
-    scope: Scope,
-    group: &'static str,
-    resource: &'static str,
-    verbs: &'static [&'static str],
-) -> Right {
-    Right {
-        scope,
-        group,
-        resource,
-        names: &[],
-        verbs,
-        optional: false,
+impl Right {
+    /// A right without which the approver does not work.
+    pub(crate) const fn required(
+        scope: Scope,
+        group: &'static str,
+        resource: &'static str,
+        verbs: &'static [&'static str],
+    ) -> Self {
+        Self {
+            scope,
+            group,
+            resource,
+            names: &[],
+            verbs,
+            optional: false,
+        }
     }
 }
 
-/// Asks for every right and names those that are missing. Nothing stops: roles may come later than the approver.
-pub(crate) async fn check(client: Client, own: String, machines: Vec<String>) {
+/// What it takes to read the Machines of a source.
+pub fn of_source(source: Source) -> &'static [Right] {
+    sources::of(source).map_or(&[], |known| known.rights)
+}
+
+/// Asks for every right and names those that are missing. Nothing stops: roles may come later than the approver. The
+/// Machines are in the cluster of the second client.
+pub(crate) async fn check(
+    client: Client,
+    own: String,
+    management: Client,
+    machines: Vec<core::Scope>,
+) {
     for right in RIGHTS {
-        let namespaces: Vec<Option<&str>> = match right.scope {
-            Scope::Cluster => vec![None],
-            Scope::Default => vec![Some("default")],
-            Scope::Machines => machines
-                .iter()
-                .map(|namespace| Some(namespace.as_str()))
-                .collect(),
-            Scope::Own => vec![Some(own.as_str())],
+        let namespace = match right.scope {
+            Scope::Cluster | Scope::Machines => None,
+            Scope::Default => Some("default"),
+            Scope::Own => Some(own.as_str()),
         };
-        let names: Vec<Option<&str>> = match right.names {
-            [] => vec![None],
-            names => names.iter().copied().map(Some).collect(),
-        };
-        for namespace in namespaces {
-            for name in &names {
-                for verb in right.verbs {
-                    ask(&client, right, verb, namespace, *name).await;
-                }
-            }
+        ask_all(&client, right, namespace).await;
+    }
+    for scope in machines {
+        let namespace = Some(scope.namespace.as_str()).filter(|name| !name.is_empty());
+        for right in of_source(scope.source) {
+            ask_all(&management, right, namespace).await;
+        }
+    }
+}
+
+async fn ask_all(client: &Client, right: &Right, namespace: Option<&str>) {
+    let names: Vec<Option<&str>> = match right.names {
+        [] => vec![None],
+        names => names.iter().copied().map(Some).collect(),
+    };
+    for name in names {
+        for verb in right.verbs {
+            ask(client, right, verb, namespace, name).await;
         }
     }
 }

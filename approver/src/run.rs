@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use kube::{Api, Client};
-use rollcall_approver_core::{Cluster, Feed};
+use rollcall_approver_core::{Cluster, Feed, Scope};
 use rollcall_csr::Signer;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -13,11 +13,11 @@ use crate::claims_record::ClaimsRecord;
 use crate::connect::{Connection, identity};
 use crate::engine::{Engine, Input, Outside};
 use crate::feed::{self, Watched};
-use crate::feeds::{Nodes, OpenShiftMachines, Requests};
+use crate::feeds::{Nodes, Requests};
 use crate::lease::Candidate;
 use crate::metrics::Metrics;
 use crate::tasks::Tasks;
-use crate::{Mode, Settings, leadership, rights, serve, tasks};
+use crate::{Mode, Settings, leadership, rights, serve, sources, tasks};
 
 /// How much news may wait for the engine before the watches are slowed down.
 const NEWS: usize = 4096;
@@ -44,13 +44,7 @@ async fn start(mut settings: Settings) -> anyhow::Result<()> {
     let mut tasks = Tasks::default();
     let ready = serve::start(&mut tasks, settings.metrics_addr, metrics.clone()).await?;
     let (news, inbox) = mpsc::channel(NEWS);
-    let feeds = watch_all(
-        &mut tasks,
-        &client,
-        &management,
-        &settings.openshift_namespaces,
-        &news,
-    );
+    let feeds = watch_all(&mut tasks, &client, &management, &settings.machines, &news);
     let (announcer, publishing) = Announcer::new(client.clone(), metrics.clone());
     tasks.forever("events", publishing);
     let leadership = leadership::start(
@@ -72,7 +66,8 @@ async fn start(mut settings: Settings) -> anyhow::Result<()> {
         rights::check(
             client.clone(),
             namespace.clone(),
-            settings.openshift_namespaces,
+            management,
+            settings.machines,
         ),
     );
 
@@ -115,29 +110,22 @@ fn watch_all(
     tasks: &mut Tasks,
     client: &Client,
     management: &Client,
-    openshift_namespaces: &[String],
+    machines: &[Scope],
     news: &mpsc::Sender<Input>,
 ) -> Vec<Feed> {
     let mut feeds = vec![Feed::Claims, Nodes.feed()];
-    tasks.forever(
-        "nodes",
-        feed::run(Nodes, Api::all(client.clone()), news.clone()),
-    );
+    tasks.forever("nodes", feed::run(Nodes, client.clone(), news.clone()));
     for signer in Signer::ALL {
         let watched = Requests(signer);
         feeds.push(watched.feed());
-        tasks.forever(
-            "requests",
-            feed::run(watched, Api::all(client.clone()), news.clone()),
-        );
+        tasks.forever("requests", feed::run(watched, client.clone(), news.clone()));
     }
-    for namespace in openshift_namespaces {
-        let watched = OpenShiftMachines {
-            namespace: namespace.clone(),
-        };
-        feeds.push(watched.feed());
-        let api = Api::namespaced(management.clone(), namespace);
-        tasks.forever("machines", feed::run(watched, api, news.clone()));
+    for scope in machines {
+        feeds.push(Feed::Machines(scope.clone()));
+        if let Some(source) = sources::of(scope.source) {
+            let follow = (source.follow)(management.clone(), scope.clone(), news.clone());
+            tasks.forever("machines", follow);
+        }
     }
     feeds
 }

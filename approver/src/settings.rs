@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use rollcall_approver_core::Policy;
+use rollcall_approver_core::{Policy, Scope};
 
 use crate::RunArgs;
 use crate::config::{Config, ConfigError, Mode};
@@ -25,8 +25,8 @@ pub struct Settings {
     pub leader_elect: bool,
     /// The settings of the decision.
     pub policy: Policy,
-    /// The namespaces of OpenShift Machines.
-    pub openshift_namespaces: Vec<String>,
+    /// Where the Machine records are.
+    pub machines: Vec<Scope>,
 }
 
 impl TryFrom<RunArgs> for Settings {
@@ -55,7 +55,7 @@ impl TryFrom<RunArgs> for Settings {
             metrics_addr,
             leader_elect,
             policy: config.policy,
-            openshift_namespaces: config.openshift_namespaces,
+            machines: config.machines,
         })
     }
 }

@@ -1,5 +1,65 @@
-//! Where Machine records come from. To add a source: a file in this folder with its API type and a conversion to
-//! [`rollcall_approver_core::Machine`], a variant of `Source` in the core, an entry in the configuration, and a feed in
-//! `run.rs`.
+//! Where Machine records come from: one file for each source, and one list of them.
+//!
+//! To add a source: a file in this folder with its API and a conversion to [`Machine`], a line in [`ALL`], an entry in
+//! `sources/entry.rs` for the configuration, and a variant of [`Source`] in the core.
 
-pub(crate) mod openshift;
+mod entry;
+mod fields;
+mod machines;
+mod object;
+mod openshift;
+
+use futures::future::BoxFuture;
+use kube::Client;
+use rollcall_approver_core::{Change, Machine, Scope, Source};
+use serde_json::Value;
+use tokio::sync::mpsc;
+
+pub(crate) use self::entry::{Entry, default};
+pub(crate) use self::machines::{MachineApi, Machines};
+use crate::engine::Input;
+use crate::rights::Right;
+use crate::{feed, listing};
+
+/// What the rest of the program knows of a source.
+pub(crate) struct Description {
+    /// Which one.
+    pub(crate) source: Source,
+    /// Its API group.
+    pub(crate) group: &'static str,
+    /// The versions of it that are understood, the best first.
+    pub(crate) versions: &'static [&'static str],
+    /// What it calls its records.
+    pub(crate) kind: &'static str,
+    /// What is needed to read them.
+    pub(crate) rights: &'static [Right],
+    /// Reads one record out of an object of the API.
+    pub(crate) read: fn(Value) -> Result<Machine, String>,
+    /// Watches the records for ever.
+    pub(crate) follow: fn(Client, Scope, mpsc::Sender<Input>) -> BoxFuture<'static, ()>,
+    /// Lists the records once: everything that a feed would tell.
+    pub(crate) list: fn(Client, Scope) -> BoxFuture<'static, anyhow::Result<Vec<Change>>>,
+}
+
+/// Every source of Machine records.
+pub(crate) const ALL: &[Description] = &[describe::<openshift::OpenShift>()];
+
+/// The description of a source.
+pub(crate) fn of(source: Source) -> Option<&'static Description> {
+    ALL.iter().find(|known| known.source == source)
+}
+
+const fn describe<A: MachineApi>() -> Description {
+    Description {
+        source: A::SOURCE,
+        group: A::GROUP,
+        versions: A::VERSIONS,
+        kind: A::KIND,
+        rights: A::RIGHTS,
+        read: machines::read_value::<A>,
+        follow: |client, scope, sink| Box::pin(feed::run(Machines::<A>::new(scope), client, sink)),
+        list: |client, scope| {
+            Box::pin(async move { listing::everything(&Machines::<A>::new(scope), &client).await })
+        },
+    }
+}

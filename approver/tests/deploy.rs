@@ -8,7 +8,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rollcall_approver::rights::{RIGHTS, Scope};
+use rollcall_approver::rights::{RIGHTS, Scope, of_source};
+use rollcall_approver_core::Source;
 use serde_json::Value;
 
 /// One verb on one resource, somewhere.
@@ -91,7 +92,7 @@ fn singles(namespace: Option<&str>, rule: &Value) -> Vec<Single> {
 /// What the code uses, with the default configuration.
 fn used() -> BTreeSet<Single> {
     let mut used = BTreeSet::new();
-    for right in RIGHTS {
+    for right in RIGHTS.iter().chain(of_source(Source::OpenShift)) {
         let namespace = match right.scope {
             Scope::Cluster => None,
             Scope::Default => Some("default"),

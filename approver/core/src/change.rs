@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use rollcall_csr::{NodeName, Signer};
 
 use crate::{
-    Authority, Claim, Feed, Machine, MachineUid, Node, Request, RequestUid, Served, Source,
+    Authority, Claim, Feed, Machine, MachineUid, Node, Request, RequestUid, Scope, Served,
 };
 
 /// One piece of news from a watch.
@@ -21,8 +21,8 @@ pub enum Change {
     Machine(Box<Machine>),
     /// A Machine is gone.
     MachineGone(MachineUid),
-    /// A full list of the Machines of one source in one namespace ended: these are all.
-    MachineList(Source, String, HashSet<MachineUid>),
+    /// A full list of the Machines of one scope ended: these are all.
+    MachineList(Scope, HashSet<MachineUid>),
     /// A Node appeared or changed.
     Node(NodeName, Node),
     /// A Node is gone.

@@ -50,7 +50,7 @@ impl Cluster {
     /// Nothing known yet; decisions rest on these feeds.
     pub fn new(policy: Policy, feeds: impl IntoIterator<Item = Feed>) -> Self {
         Self {
-            roll: Roll::new(policy.name_strategies.clone()),
+            roll: Roll::new(policy.naming.clone()),
             policy,
             freshness: Freshness::new(feeds),
             nodes: HashMap::new(),
@@ -95,9 +95,7 @@ impl Cluster {
             }
             Change::Machine(machine) => self.put_machine(*machine),
             Change::MachineGone(uid) => self.remove_machine(&uid),
-            Change::MachineList(source, namespace, present) => {
-                self.retain_machines(source, &namespace, &present)
-            }
+            Change::MachineList(scope, present) => self.retain_machines(&scope, &present),
             Change::Node(name, node) => self.wake(|known| known.put_node(name, node)),
             Change::NodeGone(name) => self.wake(|known| {
                 known.served.remove(&name);
@@ -333,7 +331,7 @@ impl Cluster {
     /// were made since it exists.
     fn claims_on(&self, machine: &Machine) -> Vec<Claim> {
         let mut claims = self.claims.of(&machine.uid).to_vec();
-        for name in self.roll.names_of(machine) {
+        for name in self.roll.every_name_of(machine) {
             for claim in self
                 .decided_under(&name)
                 .chain(self.gone.get(&name).into_iter().flatten())

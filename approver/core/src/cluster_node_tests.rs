@@ -4,7 +4,7 @@ use super::tests::{cluster, judge, put, put_machine, uids};
 use super::*;
 use crate::fixtures::{NAMESPACE, World, at, machine, node, registered, request_uid};
 use crate::issuing_fixtures::Issuer;
-use crate::{Address, MachineUid, Reason, Served, Source};
+use crate::{Address, MachineUid, Reason, Scope, Served, Source};
 
 /// A renewal of `worker-0` by itself.
 fn renewal(name: &str) -> Request {
@@ -109,7 +109,7 @@ fn an_address_that_comes_or_stops_being_shared_wakes_a_serving_request() {
 fn a_machine_that_goes_wakes_who_shares_an_address_with_it() {
     let present = |names: &[&str]| {
         let uids = names.iter().map(|name| MachineUid((*name).to_owned()));
-        Change::MachineList(Source::OpenShift, NAMESPACE.to_owned(), uids.collect())
+        Change::MachineList(Scope::new(Source::OpenShift, NAMESPACE), uids.collect())
     };
     let gone = Change::MachineGone(MachineUid("m-1".to_owned()));
     for change in [gone, present(&["m-0"])] {

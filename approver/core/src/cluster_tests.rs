@@ -7,7 +7,7 @@ use super::*;
 use crate::fixtures::{
     Asked, NAMESPACE, at, machine, node, reasons, registered, request, request_uid,
 };
-use crate::{Address, MachineUid, Reason, Source};
+use crate::{Address, MachineUid, Reason, Scope, Source};
 
 /// A cluster in which every fact is known to be complete.
 pub(super) fn cluster() -> Cluster {
@@ -206,12 +206,12 @@ fn a_full_list_of_machines_removes_what_is_missing_in_its_namespace_only() {
     elsewhere.reference.namespace = "elsewhere".to_owned();
     put_machine(&mut cluster, elsewhere);
     let kept = HashSet::from([MachineUid("m-0".to_owned())]);
-    let list = Change::MachineList(Source::OpenShift, NAMESPACE.to_owned(), kept);
+    let list = Change::MachineList(Scope::new(Source::OpenShift, NAMESPACE), kept);
     assert_eq!(cluster.apply(list, at(61)), uids(&[]));
     assert_eq!(cluster.roll().len(), 2);
-    let empty = Change::MachineList(Source::OpenShift, NAMESPACE.to_owned(), HashSet::new());
+    let empty = Change::MachineList(Scope::new(Source::OpenShift, NAMESPACE), HashSet::new());
     assert_eq!(cluster.apply(empty, at(61)), uids(&["csr-0"]));
-    let empty = Change::MachineList(Source::OpenShift, "elsewhere".to_owned(), HashSet::new());
+    let empty = Change::MachineList(Scope::new(Source::OpenShift, "elsewhere"), HashSet::new());
     assert_eq!(cluster.apply(empty, at(61)), uids(&["csr-1"]));
     assert!(cluster.roll().is_empty());
 }

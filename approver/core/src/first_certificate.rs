@@ -121,7 +121,7 @@ fn check_owner(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
         [] => Some(Finding::new(
             Reason::MachineNotFound,
             format!(
-                "no Machine owns the node name {name} (by node reference, InternalDNS or Hostname address)"
+                "no Machine owns the node name {name} (nameStrategies say how a Machine owns one)"
             ),
         )),
         [_] => None,
@@ -174,16 +174,18 @@ fn check_window(request: &Request, machine: &Machine, policy: &Policy) -> Option
         return None;
     }
     let reference = &machine.reference;
-    let message = if made <= created {
-        format!(
+    let message = match machine.join_by {
+        _ if made <= created => format!(
             "the request was made at {made}, before Machine {reference} was created at {created} (clock skew allowed: {:#})",
             policy.clock_skew
-        )
-    } else {
-        format!(
+        ),
+        Some(end) => format!(
+            "the request was made at {made}; Machine {reference} was to join before {end} (spec.joinBy)"
+        ),
+        None => format!(
             "the request was made at {made}, later than {:#} after Machine {reference} was created at {created}",
             policy.join_window
-        )
+        ),
     };
     Some(Finding::new(Reason::OutsideJoinWindow, message))
 }
@@ -191,11 +193,15 @@ fn check_window(request: &Request, machine: &Machine, policy: &Policy) -> Option
 fn is_inside_window(request: &Request, machine: &Machine, policy: &Policy) -> bool {
     let age = request.created_at.duration_since(machine.created_at);
     // Durations are seconds in 64 bits and both ends are years away from overflow; if not, nothing is inside.
-    policy
+    let begun = policy
         .clock_skew
         .checked_neg()
-        .is_some_and(|earliest| earliest < age)
-        && age < policy.join_window
+        .is_some_and(|earliest| earliest < age);
+    begun
+        && match machine.join_by {
+            Some(end) => request.created_at < end,
+            None => age < policy.join_window,
+        }
 }
 
 /// What earlier approvals for the Machine mean for a key.

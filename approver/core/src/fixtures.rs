@@ -88,21 +88,17 @@ pub(crate) fn request_uid(name: &str) -> RequestUid {
 
 /// A Machine that has an instance and no Node yet; its uid is its name.
 pub(crate) fn machine(name: &str, internal_dns: &str) -> Machine {
+    let reference = MachineReference {
+        namespace: NAMESPACE.to_owned(),
+        name: name.to_owned(),
+    };
+    let uid = MachineUid(name.to_owned());
     Machine {
-        source: Source::OpenShift,
-        uid: MachineUid(name.to_owned()),
-        reference: MachineReference {
-            namespace: NAMESPACE.to_owned(),
-            name: name.to_owned(),
-        },
         provider_id: Some("aws:///eu-west-1a/i-0123456789abcdef0".to_owned()),
         addresses: vec![Address::InternalDns(node(internal_dns))],
-        created_at: at(0),
-        deleting: false,
-        failed: false,
         phase: Some("Provisioned".to_owned()),
-        node_reference: None,
         pool: Some("workers".to_owned()),
+        ..Machine::new(Source::OpenShift, uid, reference, at(0))
     }
 }
 

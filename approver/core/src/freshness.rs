@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use rollcall_csr::Signer;
 
-use crate::{Finding, Reason, Source};
+use crate::{Finding, Reason, Scope};
 
 /// A stream of facts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -15,8 +15,8 @@ pub enum Feed {
     Claims,
     /// One of the sources of the kubelet CA. Only what nodes serve is judged by it: it makes nothing else stale.
     KubeletCa(String),
-    /// The Machines of one source, in one namespace.
-    Machines(Source, String),
+    /// The Machines of one source, in one namespace or in all.
+    Machines(Scope),
     /// The Nodes.
     Nodes,
     /// The requests to one signer.
@@ -28,9 +28,7 @@ impl fmt::Display for Feed {
         match self {
             Self::Claims => f.write_str("claims"),
             Self::KubeletCa(source) => write!(f, "kubelet CA ({source})"),
-            Self::Machines(source, namespace) => {
-                write!(f, "machines ({} in {namespace})", source.as_str())
-            }
+            Self::Machines(scope) => write!(f, "machines ({scope})"),
             Self::Nodes => f.write_str("nodes"),
             Self::Requests(signer) => write!(f, "requests to {}", signer.name()),
         }

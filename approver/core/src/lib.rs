@@ -34,6 +34,7 @@ mod issuing_fixtures;
 mod itself;
 mod kubelet_ca;
 mod machine;
+mod naming;
 mod policy;
 mod profile;
 mod reason;
@@ -55,10 +56,9 @@ pub use facts::{Facts, Node};
 pub use freshness::{Feed, Freshness, Stale};
 pub use ip_range::{IpRange, IpRangeError};
 pub use kubelet_ca::KubeletCa;
-pub use machine::{Address, Machine, MachineReference, MachineUid, Source};
-pub use policy::{
-    Contested, DenyClass, ExtraRange, NameStrategy, Policy, RequestorRule, ServingPolicy,
-};
+pub use machine::{Address, JoinKey, Machine, MachineReference, MachineUid, Scope, Source};
+pub use naming::{NameStrategy, NameTemplate, NameTemplateError, Naming};
+pub use policy::{Contested, DenyClass, ExtraRange, Policy, RequestorRule, ServingPolicy};
 pub use reason::Reason;
 pub use request::{Request, RequestUid, Requestor, Standing};
 pub use roll::Roll;

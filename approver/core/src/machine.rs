@@ -9,15 +9,63 @@ use rollcall_csr::NodeName;
 /// The API that a Machine record comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
+    /// `cluster.x-k8s.io` Machines.
+    ClusterApi,
+    /// `rollcall.dev/v1alpha1` ExpectedMachines.
+    ExpectedMachine,
+    /// `machine.sapcloud.io/v1alpha1` Machines of Gardener's machine-controller-manager.
+    Gardener,
+    /// `karpenter.sh/v1` NodeClaims.
+    Karpenter,
     /// `machine.openshift.io/v1beta1` Machines.
     OpenShift,
 }
 
 impl Source {
-    /// The word for it in logs, metrics and messages.
+    /// The word for it in the configuration, logs, metrics and messages.
     pub fn as_str(self) -> &'static str {
         match self {
+            Self::ClusterApi => "clusterAPI",
+            Self::ExpectedMachine => "expectedMachines",
+            Self::Gardener => "gardener",
+            Self::Karpenter => "karpenter",
             Self::OpenShift => "openshift",
+        }
+    }
+}
+
+/// Where Machine records are read: those of one source, in one namespace or in all.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Scope {
+    /// The API.
+    pub source: Source,
+    /// The namespace; empty for all of them, and for records that are in none.
+    pub namespace: String,
+}
+
+impl Scope {
+    /// The records of a source in a namespace; an empty one means all.
+    pub fn new(source: Source, namespace: &str) -> Self {
+        Self {
+            source,
+            namespace: namespace.to_owned(),
+        }
+    }
+
+    /// Whether a Machine is read here.
+    pub fn covers(&self, machine: &Machine) -> bool {
+        machine.source == self.source
+            && (self.namespace.is_empty() || machine.reference.namespace == self.namespace)
+    }
+}
+
+/// `openshift in openshift-machine-api`, or `karpenter`.
+impl fmt::Display for Scope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.source.as_str())?;
+        match self.namespace.as_str() {
+            "" => Ok(()),
+            namespace => write!(f, " in {namespace}"),
         }
     }
 }
@@ -60,6 +108,15 @@ pub enum Address {
     InternalIp(IpAddr),
 }
 
+/// The public key that a record pins: who joins as this Machine has to prove that they hold it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum JoinKey {
+    /// The DER of its SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
+    Spki(Vec<u8>),
+    /// The record pins something that is no key, for this reason: nobody can prove that they hold it.
+    Unreadable(String),
+}
+
 /// One record of the roll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
@@ -75,6 +132,11 @@ pub struct Machine {
     pub addresses: Vec<Address>,
     /// When the record was made.
     pub created_at: Timestamp,
+    /// Until when it may ask for its first certificate, where the record says so itself; otherwise the policy's join
+    /// window counts.
+    pub join_by: Option<Timestamp>,
+    /// The key that whoever joins as this Machine has to hold.
+    pub join_key: Option<JoinKey>,
     /// Whether somebody asked for its deletion.
     pub deleting: bool,
     /// Whether it has failed for good: its controller will never touch it again.
@@ -85,4 +147,42 @@ pub struct Machine {
     pub node_reference: Option<NodeName>,
     /// The set of like machines that it belongs to.
     pub pool: Option<String>,
+    /// The region of its cloud.
+    pub region: Option<String>,
+    /// The failure domain in its region.
+    pub zone: Option<String>,
+}
+
+impl Machine {
+    /// A record that says only that the Machine is expected since then.
+    pub fn new(
+        source: Source,
+        uid: MachineUid,
+        reference: MachineReference,
+        created_at: Timestamp,
+    ) -> Self {
+        Self {
+            source,
+            uid,
+            reference,
+            provider_id: None,
+            addresses: Vec::new(),
+            created_at,
+            join_by: None,
+            join_key: None,
+            deleting: false,
+            failed: false,
+            phase: None,
+            node_reference: None,
+            pool: None,
+            region: None,
+            zone: None,
+        }
+    }
+
+    /// The cloud's name or id of the instance: what its providerID ends in, after the provider and the place.
+    pub fn instance(&self) -> Option<&str> {
+        let (_, path) = self.provider_id.as_deref()?.split_once("://")?;
+        path.rsplit('/').next().filter(|last| !last.is_empty())
+    }
 }

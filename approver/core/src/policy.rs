@@ -1,10 +1,10 @@
 //! The settings that change a decision, all validated.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 
-use crate::{IpRange, Machine, Requestor, ServerName};
+use crate::{IpRange, Machine, Naming, Requestor, Scope, ServerName};
 
 /// Whom a first certificate may come through: every given part must match.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,19 +44,6 @@ impl RequestorRule {
             .is_none_or(|group| requestor.groups.contains(group));
         (self.username.is_some() || self.group.is_some()) && username && group
     }
-}
-
-/// Which names of a Machine can be its node's name.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NameStrategy {
-    /// Its Hostname addresses.
-    Hostname,
-    /// Its InternalDNS addresses.
-    InternalDns,
-    /// The Machine's own name.
-    MachineName,
-    /// The Node it is bound to.
-    NodeReference,
 }
 
 /// What happens when two keys ask for one pending Machine.
@@ -143,8 +130,8 @@ pub struct Policy {
     pub max_issues: usize,
     /// How long facts may be trusted after their watch was lost.
     pub max_staleness: SignedDuration,
-    /// In which ways a Machine owns node names.
-    pub name_strategies: Vec<NameStrategy>,
+    /// How Machines are matched with node names, where it is not as [`Naming::of`] their source.
+    pub naming: BTreeMap<Scope, Naming>,
     /// How long after an approval another key may ask for a Machine whose Node has not appeared.
     pub reissue_after: SignedDuration,
     /// What serving certificates may hold.
@@ -168,11 +155,7 @@ impl Default for Policy {
             join_window: SignedDuration::from_hours(2),
             max_issues: 3,
             max_staleness: SignedDuration::from_secs(60),
-            name_strategies: vec![
-                NameStrategy::NodeReference,
-                NameStrategy::InternalDns,
-                NameStrategy::Hostname,
-            ],
+            naming: BTreeMap::new(),
             reissue_after: SignedDuration::from_mins(1),
             serving: ServingPolicy::default(),
         }

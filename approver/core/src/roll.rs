@@ -1,16 +1,17 @@
 //! The roll: all Machine records, and which of them owns a node name.
 
-use std::collections::{BTreeSet, HashMap};
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
 
 use rollcall_csr::NodeName;
 
-use crate::{Address, Machine, MachineReference, MachineUid, NameStrategy, ServerName};
+use crate::{Machine, MachineReference, MachineUid, Naming, Scope, ServerName};
 
 /// Every known Machine, indexed by the node names it owns.
 #[derive(Debug)]
 pub struct Roll {
-    strategies: Vec<NameStrategy>,
+    naming: BTreeMap<Scope, Naming>,
     machines: HashMap<MachineUid, Machine>,
     owners: HashMap<NodeName, BTreeSet<MachineUid>>,
     bound: HashMap<NodeName, BTreeSet<MachineUid>>,
@@ -18,10 +19,11 @@ pub struct Roll {
 }
 
 impl Roll {
-    /// An empty roll that reads names out of Machines by these strategies.
-    pub fn new(strategies: Vec<NameStrategy>) -> Self {
+    /// An empty roll. Machines own names as [`Naming::of`] their source says, unless something else is named for where
+    /// they come from.
+    pub fn new(naming: BTreeMap<Scope, Naming>) -> Self {
         Self {
-            strategies,
+            naming,
             machines: HashMap::new(),
             owners: HashMap::new(),
             bound: HashMap::new(),
@@ -133,10 +135,20 @@ impl Roll {
 
     /// The node names that a Machine owns.
     pub fn names_of(&self, machine: &Machine) -> BTreeSet<NodeName> {
-        self.strategies
-            .iter()
-            .flat_map(|strategy| strategy.names(machine))
-            .collect()
+        self.naming_of(machine).names(machine)
+    }
+
+    /// The node names that a Machine owns or may have owned: see [`Naming::every_name`].
+    pub(crate) fn every_name_of(&self, machine: &Machine) -> BTreeSet<NodeName> {
+        self.naming_of(machine).every_name(machine)
+    }
+
+    fn naming_of(&self, machine: &Machine) -> Cow<'_, Naming> {
+        let mut known = self.naming.iter();
+        match known.find(|(scope, _)| scope.covers(machine)) {
+            Some((_, naming)) => Cow::Borrowed(naming),
+            None => Cow::Owned(Naming::of(machine.source)),
+        }
     }
 }
 
@@ -148,35 +160,6 @@ fn forget<K: Eq + Hash>(index: &mut HashMap<K, BTreeSet<MachineUid>>, name: &K, 
             index.remove(name);
         }
     }
-}
-
-impl NameStrategy {
-    /// The node names that a Machine owns by this strategy.
-    fn names(self, machine: &Machine) -> Vec<NodeName> {
-        match self {
-            Self::Hostname => names_among(machine, |address| match address {
-                Address::Hostname(name) => Some(name),
-                Address::ExternalDns(_)
-                | Address::ExternalIp(_)
-                | Address::InternalDns(_)
-                | Address::InternalIp(_) => None,
-            }),
-            Self::InternalDns => names_among(machine, |address| match address {
-                Address::InternalDns(name) => Some(name),
-                Address::ExternalDns(_)
-                | Address::ExternalIp(_)
-                | Address::Hostname(_)
-                | Address::InternalIp(_) => None,
-            }),
-            // A Machine whose name cannot be a node's owns no node by its name.
-            Self::MachineName => machine.reference.name.parse().into_iter().collect(),
-            Self::NodeReference => machine.node_reference.clone().into_iter().collect(),
-        }
-    }
-}
-
-fn names_among(machine: &Machine, name: fn(&Address) -> Option<&NodeName>) -> Vec<NodeName> {
-    machine.addresses.iter().filter_map(name).cloned().collect()
 }
 
 #[cfg(test)]

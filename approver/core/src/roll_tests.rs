@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::fixtures::{machine, node};
-use crate::{MachineReference, Policy};
+use crate::{Address, MachineReference, NameStrategy, Source};
 
 fn roll() -> Roll {
-    Roll::new(Policy::default().name_strategies)
+    Roll::new(BTreeMap::new())
 }
 
 fn names(names: &[&str]) -> BTreeSet<NodeName> {
@@ -53,7 +53,12 @@ fn names_compare_as_dns_does() {
 
 #[test]
 fn a_policy_may_take_the_machine_s_own_name() {
-    let mut roll = Roll::new(vec![NameStrategy::MachineName]);
+    let naming = Naming {
+        strategies: vec![NameStrategy::MachineName],
+        template: None,
+    };
+    let scope = Scope::new(Source::OpenShift, "");
+    let mut roll = Roll::new(BTreeMap::from([(scope, naming)]));
     assert_eq!(roll.insert(machine("m-0", "worker-0")), names(&["m-0"]));
     let unusable = Machine {
         reference: MachineReference {

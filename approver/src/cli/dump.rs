@@ -1,10 +1,10 @@
 //! A dump to a scene: what `kubectl get -o yaml`, a support dump or a text editor made, judged without a cluster.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use rollcall_approver_core::{Change, Cluster};
+use rollcall_approver_core::{Change, Cluster, Scope};
 
 use super::documents::{Found, Object, Origin, parse};
 use super::input::{self, InputError};
@@ -66,7 +66,7 @@ pub(super) fn read(sources: &[PathBuf], config: Config, at: Timestamp) -> Result
 #[derive(Debug)]
 struct Told {
     origin: Origin,
-    kind: &'static str,
+    kind: Kind,
     identity: Identity,
     news: News,
 }
@@ -95,7 +95,7 @@ fn understand(object: Object) -> Understood {
     match known.read(value) {
         Ok((identity, news)) => Understood::News(Box::new(Told {
             origin,
-            kind: known.kind,
+            kind: known,
             identity,
             news,
         })),
@@ -134,12 +134,15 @@ impl Others {
     }
 }
 
+/// An API group and a kind in it.
+type Family = (&'static str, &'static str);
+
 /// Of objects that are there twice, the later one.
 #[derive(Debug, Default)]
 struct Latest {
     told: Vec<Option<Told>>,
-    by_name: HashMap<(&'static str, String, String), usize>,
-    by_uid: HashMap<(&'static str, String), usize>,
+    by_name: HashMap<(Family, String, String), usize>,
+    by_uid: HashMap<(Family, String), usize>,
 }
 
 impl Latest {
@@ -149,10 +152,10 @@ impl Latest {
             name,
             uid,
         } = told.identity.clone();
-        let index = self.told.len();
+        let (index, family) = (self.told.len(), (told.kind.group, told.kind.kind));
         let earlier = [
-            self.by_name.insert((told.kind, namespace, name), index),
-            self.by_uid.insert((told.kind, uid), index),
+            self.by_name.insert((family, namespace, name), index),
+            self.by_uid.insert((family, uid), index),
         ];
         for earlier in earlier.into_iter().flatten() {
             if let Some(earlier) = self.told.get_mut(earlier).and_then(Option::take) {
@@ -166,47 +169,54 @@ impl Latest {
 fn twice(earlier: &Told, later: &Told) -> String {
     format!(
         "{}: {} {} is there already ({}); the later one counts",
-        later.origin, later.kind, later.identity.name, earlier.origin
+        later.origin, later.kind.kind, later.identity.name, earlier.origin
     )
 }
 
 /// Puts together what is known. A dump is as it was when it was made: nothing in it is stale.
 fn assemble(latest: Latest, config: Config, at: Timestamp) -> Scene {
-    let namespaces: HashSet<String> = config.openshift_namespaces.iter().cloned().collect();
     let mut elsewhere: BTreeMap<String, usize> = BTreeMap::new();
     let mut scene = Scene::new(Cluster::new(config.policy, []));
     let mut entries = Vec::new();
     for told in latest.told.into_iter().flatten() {
-        let namespace = &told.identity.namespace;
         match told.news {
             News::Request(entry) => entries.push(*entry),
-            // Written by hand, a Machine may leave out its namespace.
-            News::Fact(change)
-                if matches!(*change, Change::Machine(_))
-                    && !namespace.is_empty()
-                    && !namespaces.contains(namespace) =>
-            {
-                let count = elsewhere.entry(namespace.clone()).or_default();
-                *count = count.saturating_add(1);
-            }
-            News::Fact(change) => {
-                scene.cluster.apply(*change, at);
-            }
+            News::Fact(change) => match stranger(&change, &config.machines) {
+                Some(place) => {
+                    let count = elsewhere.entry(place).or_default();
+                    *count = count.saturating_add(1);
+                }
+                None => {
+                    scene.cluster.apply(*change, at);
+                }
+            },
         }
     }
     // Requests last, so that each meets all the facts at once.
     for entry in entries {
         scene.add(entry, at);
     }
-    for (namespace, count) in elsewhere {
-        let read = config.openshift_namespaces.join(", ");
+    for (place, count) in elsewhere {
+        let read: Vec<String> = config.machines.iter().map(ToString::to_string).collect();
+        let read = read.join(", ");
         complain(
             "warning",
             &format!(
-                "{count} Machines in namespace {namespace} are not on the roll: by the configuration, only those in \
-                 {read} are; see --config"
+                "{count} Machines ({place}) are not on the roll: by the configuration, only these are read: {read}; see \
+                 --config"
             ),
         );
     }
     scene
+}
+
+/// Where a Machine comes from that the configuration does not name. Written by hand, it may leave out its namespace.
+fn stranger(change: &Change, scopes: &[Scope]) -> Option<String> {
+    let Change::Machine(machine) = change else {
+        return None;
+    };
+    let namespace = &machine.reference.namespace;
+    let by_hand = |scope: &Scope| scope.source == machine.source && namespace.is_empty();
+    let known = |scope: &Scope| scope.covers(machine) || by_hand(scope);
+    (!scopes.iter().any(known)).then(|| Scope::new(machine.source, namespace).to_string())
 }

@@ -1,19 +1,28 @@
-//! The kinds that a dump may hold, in one table: what each says about the cluster.
+//! The kinds that a dump may hold, in one place: what each says about the cluster.
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::core::PartialObjectMeta;
-use rollcall_approver_core::Change;
+use rollcall_approver_core::{Change, Machine};
 use serde_json::{Map, Value, json};
 
 use super::scene::Entry;
 use crate::convert;
-use crate::sources::openshift;
+use crate::sources;
 
 /// One kind, and how an object of it is read.
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Kind {
-    pub(super) api_version: &'static str,
+    /// Its API group; empty for the core group.
+    pub(super) group: &'static str,
     pub(super) kind: &'static str,
-    read: fn(Value) -> Result<News, String>,
+    read: Read,
+}
+
+/// How an object is read.
+#[derive(Clone, Copy, Debug)]
+enum Read {
+    Machine(fn(Value) -> Result<Machine, String>),
+    Other(fn(Value) -> Result<News, String>),
 }
 
 /// What an object says.
@@ -25,23 +34,24 @@ pub(super) enum News {
     Request(Box<Entry>),
 }
 
-/// Every kind that is understood. Another source of Machines is another line.
-pub(super) const KINDS: &[Kind] = &[
-    Kind {
-        api_version: "certificates.k8s.io/v1",
-        kind: "CertificateSigningRequest",
-        read: request,
-    },
-    Kind {
-        api_version: "machine.openshift.io/v1beta1",
-        kind: "Machine",
-        read: openshift_machine,
-    },
-    Kind {
-        api_version: "v1",
-        kind: "Node",
-        read: node,
-    },
+/// Every kind that is understood, besides those of the sources of Machines: with its version.
+const KINDS: [(&str, Kind); 2] = [
+    (
+        "v1",
+        Kind {
+            group: "certificates.k8s.io",
+            kind: "CertificateSigningRequest",
+            read: Read::Other(request),
+        },
+    ),
+    (
+        "v1",
+        Kind {
+            group: "",
+            kind: "Node",
+            read: Read::Other(node),
+        },
+    ),
 ];
 
 /// What tells an object from others of its kind.
@@ -54,10 +64,22 @@ pub(super) struct Identity {
 
 impl Kind {
     /// The kind that goes by these words, if it is understood.
-    pub(super) fn find(api_version: &str, kind: &str) -> Option<&'static Self> {
-        KINDS
-            .iter()
-            .find(|known| known.api_version == api_version && known.kind == kind)
+    pub(super) fn find(api_version: &str, kind: &str) -> Option<Self> {
+        let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+        let known = KINDS
+            .into_iter()
+            .find(|(known, one)| one.group == group && *known == version && one.kind == kind);
+        let machine = || {
+            let known = sources::ALL.iter().find(|source| {
+                source.group == group && source.versions.contains(&version) && source.kind == kind
+            })?;
+            Some(Self {
+                group: known.group,
+                kind: known.kind,
+                read: Read::Machine(known.read),
+            })
+        };
+        known.map(|(_, kind)| kind).or_else(machine)
     }
 
     /// Reads an object. What a dump often lacks is filled in where nothing depends on what it was.
@@ -66,7 +88,11 @@ impl Kind {
             return Err("metadata is missing".to_owned());
         };
         let identity = self.identify(metadata)?;
-        Ok((identity, (self.read)(value)?))
+        let news = match self.read {
+            Read::Machine(read) => News::Fact(Box::new(Change::Machine(Box::new(read(value)?)))),
+            Read::Other(read) => read(value)?,
+        };
+        Ok((identity, news))
     }
 
     /// Names an object. Written by hand, it has no uid: then its kind, namespace and name stand for it.
@@ -101,14 +127,6 @@ fn request(value: Value) -> Result<News, String> {
     let object: CertificateSigningRequest = typed(value)?;
     let entry = Entry::read(object).map_err(|error| error.to_string())?;
     Ok(News::Request(Box::new(entry)))
-}
-
-fn openshift_machine(mut value: Value) -> Result<News, String> {
-    if let Some(fields) = value.as_object_mut() {
-        fields.entry("spec").or_insert_with(|| json!({}));
-    }
-    let machine = openshift::to_machine(typed(value)?).map_err(|error| error.to_string())?;
-    Ok(News::Fact(Box::new(Change::Machine(Box::new(machine)))))
 }
 
 fn node(mut value: Value) -> Result<News, String> {

@@ -1,12 +1,9 @@
 //! The cluster to a scene: everything that decisions rest on, listed once, as the approver would see it.
 
-use std::time::Duration;
-
-use anyhow::{Context as _, anyhow};
+use anyhow::Context as _;
 use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
-use kube::api::ListParams;
-use kube::core::{DeserializeGuard, ObjectList};
+use kube::core::DeserializeGuard;
 use kube::{Api, Client, ResourceExt as _};
 use rollcall_approver_core::{Change, Cluster, Feed};
 use tokio::time::timeout;
@@ -17,20 +14,10 @@ use crate::ClusterArgs;
 use crate::claims_record::ClaimsRecord;
 use crate::config::Config;
 use crate::connect::Connection;
-use crate::engine::Input;
 use crate::errors::describe;
-use crate::feed::Watched;
-use crate::feeds::{Nodes, OpenShiftMachines};
-
-/// How long one call may take.
-pub(super) const CALL_LIMIT: Duration = Duration::from_secs(30);
-/// Objects per page of a list: the page size of client-go (`tools/pager`).
-const PAGE: u32 = 500;
-/// The code of a list whose next page is no longer known (Kubernetes: API concepts, retrieving large results sets in
-/// chunks).
-const GONE: u16 = 410;
-/// How often a list is begun again before it is given up.
-const ATTEMPTS: usize = 3;
+use crate::feeds::Nodes;
+use crate::listing::{self, CALL_LIMIT, pages};
+use crate::sources;
 
 /// A cluster, looked at once.
 pub(super) struct Live {
@@ -50,20 +37,17 @@ pub(super) async fn open(args: &ClusterArgs, config: Config) -> anyhow::Result<L
     };
     let now = Timestamp::now();
     let entries = requests(&client).await?;
-    let mut feeds = vec![Feed::Claims, Feed::Nodes];
-    let machines: Vec<OpenShiftMachines> = config
-        .openshift_namespaces
-        .iter()
-        .map(|namespace| OpenShiftMachines {
-            namespace: namespace.clone(),
-        })
-        .collect();
-    feeds.extend(machines.iter().map(Watched::feed));
+    let machines = config.machines;
+    let feeds = machines.iter().cloned().map(Feed::Machines);
+    let feeds = [Feed::Claims, Feed::Nodes].into_iter().chain(feeds);
     let mut scene = Scene::new(Cluster::new(config.policy, feeds));
-    facts(&mut scene, &Nodes, Api::all(client.clone()), now).await;
-    for source in &machines {
-        let api = Api::namespaced(management.clone(), &source.namespace);
-        facts(&mut scene, source, api, now).await;
+    let nodes = listing::everything(&Nodes, &client).await;
+    facts(&mut scene, &Feed::Nodes, nodes, now);
+    for scope in machines {
+        if let Some(source) = sources::of(scope.source) {
+            let listed = (source.list)(management.clone(), scope.clone()).await;
+            facts(&mut scene, &Feed::Machines(scope), listed, now);
+        }
     }
     claims(&mut scene, &client, &args.namespace, now).await;
     for entry in entries {
@@ -94,27 +78,15 @@ async fn requests(client: &Client) -> anyhow::Result<Vec<Entry>> {
     Ok(read.collect())
 }
 
-/// Takes in all objects that one feed of the approver would bring.
-async fn facts<W: Watched>(scene: &mut Scene, watched: &W, api: Api<W::Resource>, now: Timestamp) {
-    let listed = pages(|params| {
-        let api = api.clone();
-        async move { W::list(&api, &params).await }
-    })
-    .await;
+/// Takes in all that one feed of the approver would tell.
+fn facts(scene: &mut Scene, feed: &Feed, listed: anyhow::Result<Vec<Change>>, now: Timestamp) {
     match listed {
-        Ok(objects) => {
-            let mut memory = W::Memory::default();
-            for object in objects {
-                if let Some((_, Input::Change(change))) = watched.put(&mut memory, object) {
-                    scene.cluster.apply(change, now);
-                }
+        Ok(changes) => {
+            for change in changes {
+                scene.cluster.apply(change, now);
             }
-            scene.cluster.apply(Change::Synced(watched.feed()), now);
         }
-        Err(error) => complain(
-            "warning",
-            &format!("{} cannot be listed: {error}", watched.feed()),
-        ),
+        Err(error) => complain("warning", &format!("{feed} cannot be listed: {error}")),
     }
 }
 
@@ -142,36 +114,4 @@ async fn claims(scene: &mut Scene, client: &Client, namespace: &str, now: Timest
         Err(_) => complain("warning", "the record of claims could not be read in time"),
     }
     scene.cluster.apply(Change::Synced(Feed::Claims), now);
-}
-
-/// Lists page by page; when a page is no longer known, from the beginning.
-async fn pages<T, F>(mut list: impl FnMut(ListParams) -> F) -> anyhow::Result<Vec<T>>
-where
-    T: Clone,
-    F: Future<Output = kube::Result<ObjectList<T>>>,
-{
-    for _ in 0..ATTEMPTS {
-        let mut objects = Vec::new();
-        let mut next = ListParams::default().limit(PAGE);
-        loop {
-            let page = match timeout(CALL_LIMIT, list(next.clone())).await {
-                Ok(Ok(page)) => page,
-                Ok(Err(kube::Error::Api(status)))
-                    if status.code == GONE && next.continue_token.is_some() =>
-                {
-                    break;
-                }
-                Ok(Err(error)) => return Err(anyhow!(describe(&error))),
-                Err(_) => return Err(anyhow!("no answer for {} s", CALL_LIMIT.as_secs())),
-            };
-            objects.extend(page.items);
-            match page.metadata.continue_.filter(|token| !token.is_empty()) {
-                Some(token) => next = next.continue_token(&token),
-                None => return Ok(objects),
-            }
-        }
-    }
-    Err(anyhow!(
-        "the list changed faster than it could be read, {ATTEMPTS} times"
-    ))
 }

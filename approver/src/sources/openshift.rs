@@ -1,119 +1,70 @@
 //! OpenShift's Machine API: `machine.openshift.io/v1beta1` Machines.
 
-use kube::CustomResource;
-use rollcall_approver_core as core;
-use rollcall_csr::NodeName;
-use serde::{Deserialize, Serialize};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use rollcall_approver_core::{Machine, Source};
+use serde::Deserialize;
 
-/// The label that names the set a Machine belongs to (`machine.openshift.io/v1beta1`, MachineSet).
-const MACHINE_SET_LABEL: &str = "machine.openshift.io/cluster-api-machineset";
+use super::fields::{Address, NodeReference, NotARecord, addresses};
+use super::machines::MachineApi;
+use crate::rights::{READ, Right, Scope};
 
-/// More addresses than any machine has: a record with more is not believed.
-const MAX_ADDRESSES: usize = 256;
+const GROUP: &str = "machine.openshift.io";
+/// Labels of a Machine (openshift/api, `machine/v1beta1`).
+const MACHINE_SET: &str = "machine.openshift.io/cluster-api-machineset";
+const REGION: &str = "machine.openshift.io/region";
+const ZONE: &str = "machine.openshift.io/zone";
+
+/// The source.
+pub(super) struct OpenShift;
 
 /// The fields of a Machine's spec that a decision needs.
-#[derive(Clone, CustomResource, Debug, Default, Deserialize, Serialize)]
-#[kube(
-    group = "machine.openshift.io",
-    version = "v1beta1",
-    kind = "Machine",
-    namespaced,
-    schema = "disabled"
-)]
-#[kube(status = "MachineStatus")]
+#[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub(crate) struct MachineSpec {
+pub(super) struct Spec {
     #[serde(rename = "providerID")]
     provider_id: Option<String>,
 }
 
 /// The fields of a Machine's status that a decision needs.
-#[derive(Clone, Debug, Default, Deserialize, Serialize)]
-#[serde(rename_all = "camelCase", default)]
-pub(crate) struct MachineStatus {
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
     addresses: Option<Vec<Address>>,
     error_reason: Option<String>,
     node_ref: Option<NodeReference>,
     phase: Option<String>,
 }
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
-struct Address {
-    #[serde(rename = "type")]
-    type_: String,
-    address: String,
-}
+impl MachineApi for OpenShift {
+    const SOURCE: Source = Source::OpenShift;
+    const GROUP: &'static str = GROUP;
+    const VERSIONS: &'static [&'static str] = &["v1beta1"];
+    const KIND: &'static str = "Machine";
+    const PLURAL: &'static str = "machines";
+    const RIGHTS: &'static [Right] = &[Right::required(Scope::Machines, GROUP, "machines", READ)];
+    type Spec = Spec;
+    type Status = Status;
 
-#[derive(Clone, Debug, Deserialize, Serialize)]
-struct NodeReference {
-    name: Option<String>,
-}
-
-/// Why a Machine cannot be put on the roll.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum NotARecord {
-    #[error("metadata.{0} is missing")]
-    Missing(&'static str),
-    #[error("status.nodeRef names no node: {0}")]
-    NodeReference(String),
-    #[error("status.addresses has {0} entries; more than {MAX_ADDRESSES} are not believed")]
-    TooManyAddresses(usize),
-}
-
-/// The record that a Machine is. An address that is none is left out: the fewer there are, the less it can vouch for.
-pub(crate) fn to_machine(machine: Machine) -> Result<core::Machine, NotARecord> {
-    let Machine {
-        metadata,
-        spec,
-        status,
-    } = machine;
-    let status = status.unwrap_or_default();
-    let name = metadata.name.ok_or(NotARecord::Missing("name"))?;
-    let node_reference = status.node_ref.map(|reference| {
-        let name = reference.name.unwrap_or_default();
-        NodeName::from_dns_name(&name).map_err(|error| NotARecord::NodeReference(error.to_string()))
-    });
-    let addresses = status.addresses.unwrap_or_default();
-    if addresses.len() > MAX_ADDRESSES {
-        return Err(NotARecord::TooManyAddresses(addresses.len()));
-    }
-    let failed = status.error_reason.is_some() || status.phase.as_deref() == Some("Failed");
-    Ok(core::Machine {
-        source: core::Source::OpenShift,
-        uid: core::MachineUid(metadata.uid.ok_or(NotARecord::Missing("uid"))?),
-        reference: core::MachineReference {
-            namespace: metadata.namespace.unwrap_or_default(),
-            name,
-        },
-        provider_id: spec.provider_id,
-        addresses: addresses.iter().filter_map(to_address).collect(),
-        created_at: metadata
-            .creation_timestamp
-            .ok_or(NotARecord::Missing("creationTimestamp"))?
-            .0,
-        deleting: metadata.deletion_timestamp.is_some()
-            || status.phase.as_deref() == Some("Deleting"),
-        failed,
-        phase: status.phase,
-        node_reference: node_reference.transpose()?,
-        pool: metadata
-            .labels
-            .unwrap_or_default()
-            .remove(MACHINE_SET_LABEL),
-    })
-}
-
-fn to_address(address: &Address) -> Option<core::Address> {
-    let Address { type_, address } = address;
-    let name = || NodeName::from_dns_name(address);
-    // What is neither a name nor an address can match nothing: leaving it out fails closed.
-    match type_.as_str() {
-        "ExternalDNS" => name().ok().map(core::Address::ExternalDns),
-        "ExternalIP" => address.parse().ok().map(core::Address::ExternalIp),
-        "Hostname" => name().ok().map(core::Address::Hostname),
-        "InternalDNS" => name().ok().map(core::Address::InternalDns),
-        "InternalIP" => address.parse().ok().map(core::Address::InternalIp),
-        _ => None,
+    fn fill(
+        machine: &mut Machine,
+        metadata: &ObjectMeta,
+        spec: Spec,
+        status: Status,
+    ) -> Result<(), NotARecord> {
+        let label = |name| metadata.labels.as_ref()?.get(name).cloned();
+        machine.provider_id = spec.provider_id;
+        machine.addresses = addresses(&status.addresses.unwrap_or_default())?;
+        machine.node_reference = status
+            .node_ref
+            .map(|reference| reference.read("status.nodeRef"))
+            .transpose()?;
+        machine.deleting |= status.phase.as_deref() == Some("Deleting");
+        machine.failed = status.error_reason.is_some() || status.phase.as_deref() == Some("Failed");
+        machine.phase = status.phase;
+        machine.pool = label(MACHINE_SET);
+        machine.region = label(REGION);
+        machine.zone = label(ZONE);
+        Ok(())
     }
 }
 
@@ -121,21 +72,24 @@ fn to_address(address: &Address) -> Option<core::Address> {
 mod tests {
     use serde_json::json;
 
-    use super::*;
+    use rollcall_approver_core as core;
 
-    fn read(status: &serde_json::Value) -> Result<core::Machine, NotARecord> {
+    use super::*;
+    use crate::sources::machines::read_value;
+
+    fn read(status: &serde_json::Value) -> Result<Machine, String> {
         let machine = json!({
             "apiVersion": "machine.openshift.io/v1beta1",
             "kind": "Machine",
             "metadata": {
                 "name": "worker-0", "namespace": "openshift-machine-api", "uid": "u",
                 "creationTimestamp": "2026-11-01T00:00:00Z",
-                "labels": {MACHINE_SET_LABEL: "workers"},
+                "labels": {MACHINE_SET: "workers", REGION: "eu-west-1", ZONE: "eu-west-1a"},
             },
             "spec": {"providerID": "aws:///eu-west-1a/i-0", "providerSpec": {"value": {}}},
             "status": status,
         });
-        to_machine(serde_json::from_value(machine).unwrap())
+        read_value::<OpenShift>(machine)
     }
 
     #[test]
@@ -164,7 +118,8 @@ mod tests {
             machine.reference.to_string(),
             "openshift-machine-api/worker-0"
         );
-        assert_eq!(machine.pool.as_deref(), Some("workers"));
+        let places = [&machine.pool, &machine.region, &machine.zone].map(Option::as_deref);
+        assert_eq!(places, ["workers", "eu-west-1", "eu-west-1a"].map(Some));
         assert!(!machine.deleting && !machine.failed && machine.node_reference.is_none());
     }
 
@@ -185,18 +140,29 @@ mod tests {
     #[test]
     fn what_cannot_be_believed_is_no_record() {
         // A Machine bound to something unreadable must not pass for an unbound one.
-        assert!(matches!(
-            read(&json!({"nodeRef": {"name": "a b"}})),
-            Err(NotARecord::NodeReference(_))
-        ));
-        assert!(matches!(
-            read(&json!({"nodeRef": {}})),
-            Err(NotARecord::NodeReference(_))
-        ));
-        let many = vec![json!({"type": "InternalIP", "address": "10.0.0.1"}); 2000];
-        assert_eq!(
-            read(&json!({"addresses": many})),
-            Err(NotARecord::TooManyAddresses(2000))
-        );
+        for (status, words) in [
+            (
+                json!({"nodeRef": {"name": "a b"}}),
+                "status.nodeRef names no node",
+            ),
+            (json!({"nodeRef": {}}), "status.nodeRef names no node"),
+            (
+                json!({"nodeRef": "worker-0"}),
+                "a field is not what its kind says",
+            ),
+            (
+                json!({"addresses": "10.0.0.1"}),
+                "a field is not what its kind says",
+            ),
+            (json!({"addresses": [{"type": "InternalIP"}]}), "address"),
+            (json!({"addresses": many()}), "2000 entries"),
+        ] {
+            let error = read(&status).unwrap_err();
+            assert!(error.contains(words), "{status}: {error}");
+        }
+    }
+
+    fn many() -> Vec<serde_json::Value> {
+        vec![json!({"type": "InternalIP", "address": "10.0.0.1"}); 2000]
     }
 }

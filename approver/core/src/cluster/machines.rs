@@ -3,7 +3,7 @@
 use std::collections::{BTreeSet, HashSet};
 
 use super::Cluster;
-use crate::{Machine, MachineUid, RequestUid, ServerName, Source};
+use crate::{Machine, MachineUid, RequestUid, Scope, ServerName};
 
 impl Cluster {
     /// Puts a Machine on the roll. Wakes whoever waits for its names, or for an address that it gets or loses.
@@ -28,18 +28,13 @@ impl Cluster {
 
     pub(super) fn retain_machines(
         &mut self,
-        source: Source,
-        namespace: &str,
+        scope: &Scope,
         present: &HashSet<MachineUid>,
     ) -> BTreeSet<RequestUid> {
         let gone: Vec<MachineUid> = self
             .roll
             .iter()
-            .filter(|machine| {
-                machine.source == source
-                    && machine.reference.namespace == namespace
-                    && !present.contains(&machine.uid)
-            })
+            .filter(|machine| scope.covers(machine) && !present.contains(&machine.uid))
             .map(|machine| machine.uid.clone())
             .collect();
         gone.iter()

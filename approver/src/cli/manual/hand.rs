@@ -9,11 +9,11 @@ use rollcall_approver_core::{Finding, Settlement};
 use tokio::time::timeout;
 
 use crate::announce::{Announcement, publish_now};
-use crate::cli::live::CALL_LIMIT;
 use crate::cli::print::complain;
 use crate::cli::scene::Entry;
 use crate::convert::to_reference;
 use crate::errors::describe;
+use crate::listing::CALL_LIMIT;
 use crate::write::{Side, write};
 
 /// A person, as the API server knows them.

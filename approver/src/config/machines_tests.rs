@@ -1,0 +1,84 @@
+//! `machines`: which sources the file names, and how their Machines are matched.
+
+use rollcall_approver_core::{NameStrategy, Naming, Source};
+
+use super::tests::{assert_refused, parse};
+
+#[test]
+fn machines_are_matched_as_their_source_is_unless_the_file_says_otherwise() {
+    let naming = |options: &str| {
+        let config = parse(&format!("machines:\n- openshift: {options}")).unwrap();
+        let scope = config.machines.into_iter().next().unwrap();
+        config.policy.naming.get(&scope).cloned()
+    };
+    assert_eq!(naming("{}"), None);
+    let default = Naming::of(Source::OpenShift);
+    assert_eq!(
+        naming("{nameStrategies: [nodeReference, internalDNS, hostname]}"),
+        None
+    );
+    let template = "{{ name }}.{{ region }}.compute.internal";
+    assert_eq!(
+        naming(&format!("{{nodeNameTemplate: '{template}'}}")),
+        Some(Naming {
+            strategies: [default.strategies, vec![NameStrategy::Template]].concat(),
+            template: Some(template.parse().unwrap()),
+        })
+    );
+    assert_eq!(
+        naming("{nameStrategies: [machineName, providerID, Hostname]}"),
+        Some(Naming {
+            strategies: vec![
+                NameStrategy::MachineName,
+                NameStrategy::ProviderId,
+                NameStrategy::Hostname,
+            ],
+            template: None,
+        })
+    );
+}
+
+#[test]
+fn what_is_wrong_with_a_source_is_named_with_its_line() {
+    for (body, words) in [
+        ("machines: []", &["machines"][..]),
+        ("machines:\n- openshift: {namespaces: [a]}", &["namespaces"]),
+        ("machines:\n- vmware: {}", &["vmware", "line 4"]),
+        ("machines:\n- {}", &["line 4"]),
+        ("machines:\n- openshift: {namespace: ''}", &["namespace"]),
+        (
+            "machines:\n- openshift: {namespace: 'a b'}",
+            &["a b", "line 4"],
+        ),
+        (
+            "machines:\n- openshift: {}\n- openshift: {namespace: openshift-machine-api}",
+            &["machines", "openshift in openshift-machine-api", "once"],
+        ),
+        (
+            "machines:\n- openshift: {nameStrategies: [hostName]}",
+            &["hostName", "line 4"],
+        ),
+        (
+            "machines:\n- openshift: {nameStrategies: []}",
+            &["openshift", "nameStrategies", "empty"],
+        ),
+        (
+            "machines:\n- openshift: {nameStrategies: [hostname, hostname]}",
+            &["nameStrategies", "hostname", "twice"],
+        ),
+        (
+            "machines:\n- openshift: {nameStrategies: [template]}",
+            &["nodeNameTemplate"],
+        ),
+        (
+            "machines:\n- openshift: {nameStrategies: [hostname], nodeNameTemplate: '{{ name }}'}",
+            &["nodeNameTemplate", "template"],
+        ),
+        (
+            "machines:\n- openshift:\n    nodeNameTemplate: '{{ nam }}.internal'",
+            &["nodeNameTemplate", "nam", "line 5"],
+        ),
+    ] {
+        assert_refused(body, words);
+    }
+}

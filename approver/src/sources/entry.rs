@@ -1,0 +1,166 @@
+//! `machines` in the configuration file: which sources there are, and how their Machines are matched with node names.
+
+use rollcall_approver_core::{NameStrategy, NameTemplate, Naming, Scope, Source};
+use serde::Deserialize;
+
+/// Where OpenShift keeps its Machines.
+const OPENSHIFT_NAMESPACE: &str = "openshift-machine-api";
+
+/// What is read when the configuration names nothing.
+pub(crate) fn default() -> Vec<Scope> {
+    vec![Scope::new(Source::OpenShift, OPENSHIFT_NAMESPACE)]
+}
+
+/// One entry of the list.
+#[derive(Deserialize)]
+pub(crate) enum Entry {
+    #[serde(rename = "openshift")]
+    OpenShift(OpenShift),
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct OpenShift {
+    #[serde(default = "openshift_namespace")]
+    namespace: Namespace,
+    name_strategies: Option<Vec<Strategy>>,
+    node_name_template: Option<Template>,
+}
+
+fn openshift_namespace() -> Namespace {
+    Namespace(OPENSHIFT_NAMESPACE.to_owned())
+}
+
+impl Entry {
+    /// What is read, and how its Machines are matched.
+    ///
+    /// # Errors
+    /// If the strategies contradict each other.
+    pub(crate) fn read(self) -> Result<(Scope, Naming), String> {
+        let (source, namespace, strategies, template) = match self {
+            Self::OpenShift(OpenShift {
+                namespace,
+                name_strategies,
+                node_name_template,
+            }) => (
+                Source::OpenShift,
+                Some(namespace),
+                name_strategies,
+                node_name_template,
+            ),
+        };
+        let scope = Scope {
+            source,
+            namespace: namespace
+                .map(|Namespace(namespace)| namespace)
+                .unwrap_or_default(),
+        };
+        let naming = naming(source, strategies, template)
+            .map_err(|message| format!("machines: {}: {message}", source.as_str()))?;
+        Ok((scope, naming))
+    }
+}
+
+/// The strategies of a source: those of the entry, or those that suit the source, with the template at their end.
+fn naming(
+    source: Source,
+    strategies: Option<Vec<Strategy>>,
+    template: Option<Template>,
+) -> Result<Naming, String> {
+    let template = template.map(|Template(template)| template);
+    let strategies = match strategies {
+        Some(strategies) => strategies
+            .into_iter()
+            .map(NameStrategy::from)
+            .collect::<Vec<_>>(),
+        None => {
+            let own = template.as_ref().map(|_| NameStrategy::Template);
+            let default = Naming::of(source).strategies;
+            default.into_iter().chain(own).collect()
+        }
+    };
+    let repeated = strategies
+        .iter()
+        .enumerate()
+        .find(|(index, strategy)| strategies.iter().take(*index).any(|one| one == *strategy));
+    if let Some((_, strategy)) = repeated {
+        let word = strategy.as_str();
+        return Err(format!("nameStrategies lists {word} twice"));
+    }
+    if strategies.is_empty() {
+        return Err("nameStrategies is empty, so that no Machine would own a node".to_owned());
+    }
+    match (
+        strategies.contains(&NameStrategy::Template),
+        template.is_some(),
+    ) {
+        (true, false) => {
+            Err("nameStrategies lists template, but there is no nodeNameTemplate".to_owned())
+        }
+        (false, true) => {
+            Err("there is a nodeNameTemplate, but nameStrategies does not list template".to_owned())
+        }
+        _ => Ok(Naming {
+            strategies,
+            template,
+        }),
+    }
+}
+
+#[derive(Clone, Copy, Deserialize)]
+enum Strategy {
+    #[serde(rename = "nodeReference")]
+    NodeReference,
+    // The types of addresses are known by these words too (Kubernetes: `core/v1` `NodeAddressType`).
+    #[serde(rename = "internalDNS", alias = "InternalDNS")]
+    InternalDns,
+    #[serde(rename = "hostname", alias = "Hostname")]
+    Hostname,
+    #[serde(rename = "machineName")]
+    MachineName,
+    #[serde(rename = "providerID")]
+    ProviderId,
+    #[serde(rename = "template")]
+    Template,
+}
+
+impl From<Strategy> for NameStrategy {
+    fn from(strategy: Strategy) -> Self {
+        match strategy {
+            Strategy::NodeReference => Self::NodeReference,
+            Strategy::InternalDns => Self::InternalDns,
+            Strategy::Hostname => Self::Hostname,
+            Strategy::MachineName => Self::MachineName,
+            Strategy::ProviderId => Self::ProviderId,
+            Strategy::Template => Self::Template,
+        }
+    }
+}
+
+/// A template, read while its line in the file is known.
+struct Template(NameTemplate);
+
+impl<'de> Deserialize<'de> for Template {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse()
+            .map(Self)
+            .map_err(|error| serde::de::Error::custom(format!("nodeNameTemplate: {error}")))
+    }
+}
+
+/// A namespace, which is not empty: what is read in all namespaces names none.
+struct Namespace(String);
+
+impl<'de> Deserialize<'de> for Namespace {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        // A name of RFC 1123, at most 63 characters (Kubernetes: `DNS1123LabelMaxLength`).
+        let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+        if text.is_empty() || text.len() > 63 || !text.chars().all(fits) {
+            let message = format!("{text:?} is no name of a namespace");
+            return Err(serde::de::Error::custom(message));
+        }
+        Ok(Self(text))
+    }
+}

@@ -1,0 +1,108 @@
+//! Fields that several Machine APIs have, and what is made of them.
+
+use std::collections::BTreeMap;
+
+use base64::Engine as _;
+use base64::prelude::BASE64_STANDARD;
+use rollcall_approver_core::{self as core, JoinKey};
+use rollcall_csr::NodeName;
+use serde::Deserialize;
+
+/// More addresses than any machine has: a record with more is not believed.
+pub(super) const MAX_ADDRESSES: usize = 256;
+/// The annotation that pins a Machine's public key: base64 of the DER of its SubjectPublicKeyInfo.
+const JOIN_KEY: &str = "rollcall.dev/join-key";
+
+/// Why an object cannot be put on the roll.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum NotARecord {
+    #[error("metadata.{0} is missing")]
+    Missing(&'static str),
+    #[error("{0} names no node: {1}")]
+    NodeReference(&'static str, String),
+    #[error("status.addresses has {0} entries; more than {MAX_ADDRESSES} are not believed")]
+    TooManyAddresses(usize),
+}
+
+/// One address (Kubernetes: `core/v1` `NodeAddress`).
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct Address {
+    #[serde(rename = "type")]
+    type_: String,
+    address: String,
+}
+
+/// Reads addresses. One that is none is left out: the fewer there are, the less they can vouch for.
+pub(super) fn addresses(addresses: &[Address]) -> Result<Vec<core::Address>, NotARecord> {
+    if addresses.len() > MAX_ADDRESSES {
+        return Err(NotARecord::TooManyAddresses(addresses.len()));
+    }
+    Ok(addresses.iter().filter_map(to_address).collect())
+}
+
+fn to_address(address: &Address) -> Option<core::Address> {
+    let Address { type_, address } = address;
+    let name = || NodeName::from_dns_name(address);
+    // What is neither a name nor an address can match nothing: leaving it out fails closed.
+    match type_.as_str() {
+        "ExternalDNS" => name().ok().map(core::Address::ExternalDns),
+        "ExternalIP" => address.parse().ok().map(core::Address::ExternalIp),
+        "Hostname" => name().ok().map(core::Address::Hostname),
+        "InternalDNS" => name().ok().map(core::Address::InternalDns),
+        "InternalIP" => address.parse().ok().map(core::Address::InternalIp),
+        _ => None,
+    }
+}
+
+/// A reference to a Node (Kubernetes: `core/v1` `ObjectReference`).
+#[derive(Clone, Debug, Deserialize)]
+pub(super) struct NodeReference {
+    name: Option<String>,
+}
+
+impl NodeReference {
+    /// The Node. A Machine that is bound to something unreadable must not pass for one that is bound to nothing.
+    pub(super) fn read(&self, field: &'static str) -> Result<NodeName, NotARecord> {
+        node(self.name.as_deref().unwrap_or_default(), field)
+    }
+}
+
+/// The name of a Node as a field gives it.
+pub(super) fn node(name: &str, field: &'static str) -> Result<NodeName, NotARecord> {
+    NodeName::from_dns_name(name)
+        .map_err(|error| NotARecord::NodeReference(field, error.to_string()))
+}
+
+/// The key that an object's annotations pin, if they pin one.
+pub(super) fn join_key(annotations: &BTreeMap<String, String>) -> Option<JoinKey> {
+    let text = annotations.get(JOIN_KEY)?.trim();
+    Some(match BASE64_STANDARD.decode(text) {
+        Ok(spki) if !spki.is_empty() => JoinKey::Spki(spki),
+        Ok(_) => JoinKey::Unreadable(format!("the annotation {JOIN_KEY} is empty")),
+        Err(error) => JoinKey::Unreadable(format!(
+            "the annotation {JOIN_KEY} is not the base64 of a public key: {error}"
+        )),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pinned_key_is_read_and_an_unreadable_one_is_not_forgotten() {
+        let pinned = |text: &str| {
+            let annotations = BTreeMap::from([(JOIN_KEY.to_owned(), text.to_owned())]);
+            join_key(&annotations)
+        };
+        assert_eq!(join_key(&BTreeMap::new()), None);
+        assert_eq!(pinned(" a2V5\n"), Some(JoinKey::Spki(b"key".to_vec())));
+        for text in ["", "not base64!", "a2V5="] {
+            let read = pinned(text);
+            assert!(
+                matches!(read, Some(JoinKey::Unreadable(_))),
+                "{text}: {read:?}"
+            );
+        }
+    }
+}

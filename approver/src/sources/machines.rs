@@ -1,0 +1,193 @@
+//! The Machines of any source as a feed: what the sources have in common.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::marker::PhantomData;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{ListParams, WatchParams};
+use kube::core::{ApiResource, GroupVersionKind, ObjectList};
+use kube::{Api, Client, ResourceExt as _};
+use rollcall_approver_core::{Change, Feed, Machine, MachineReference, MachineUid, Scope, Source};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tracing::warn;
+
+use super::fields::{NotARecord, join_key};
+use super::object::Object;
+use crate::engine::Input;
+use crate::feed::{Events, Watched, list_whole, watch_whole};
+use crate::guard::Guarded;
+use crate::rights::Right;
+
+/// One API that keeps Machine records: where its objects are, and what each says.
+pub(crate) trait MachineApi: Send + Sync + 'static {
+    /// Which source it is.
+    const SOURCE: Source;
+    /// Its API group.
+    const GROUP: &'static str;
+    /// The versions that are understood, the best first.
+    const VERSIONS: &'static [&'static str];
+    /// What it calls its records.
+    const KIND: &'static str;
+    /// The resource.
+    const PLURAL: &'static str;
+    /// What is needed to read them.
+    const RIGHTS: &'static [Right];
+    /// The fields of its spec that are read.
+    type Spec: Clone + Debug + Default + DeserializeOwned + Send + Sync + 'static;
+    /// The fields of its status that are read.
+    type Status: Clone + Debug + Default + DeserializeOwned + Send + Sync + 'static;
+
+    /// Takes over what an object says of a Machine. What its metadata says is there already: who it is, since when,
+    /// whether it is being deleted, and the key that it pins.
+    ///
+    /// # Errors
+    /// If what it says cannot be believed.
+    fn fill(
+        machine: &mut Machine,
+        metadata: &ObjectMeta,
+        spec: Self::Spec,
+        status: Self::Status,
+    ) -> Result<(), NotARecord>;
+}
+
+/// The Machines of one source in one scope.
+pub(crate) struct Machines<A> {
+    scope: Scope,
+    api: PhantomData<A>,
+}
+
+impl<A: MachineApi> Machines<A> {
+    /// The Machines that a scope covers.
+    pub(crate) fn new(scope: Scope) -> Self {
+        Self {
+            scope,
+            api: PhantomData,
+        }
+    }
+}
+
+type Record<A> = Object<<A as MachineApi>::Spec, <A as MachineApi>::Status>;
+
+/// The record that an object is.
+fn read<A: MachineApi>(object: Record<A>) -> Result<Machine, NotARecord> {
+    let Object {
+        metadata,
+        spec,
+        status,
+    } = object;
+    let text = |field: &Option<String>, name| field.clone().ok_or(NotARecord::Missing(name));
+    let created_at = metadata.creation_timestamp.as_ref();
+    let reference = MachineReference {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: text(&metadata.name, "name")?,
+    };
+    let mut machine = Machine {
+        deleting: metadata.deletion_timestamp.is_some(),
+        join_key: metadata.annotations.as_ref().and_then(join_key),
+        ..Machine::new(
+            A::SOURCE,
+            MachineUid(text(&metadata.uid, "uid")?),
+            reference,
+            created_at
+                .ok_or(NotARecord::Missing("creationTimestamp"))?
+                .0,
+        )
+    };
+    let (spec, status) = (spec.unwrap_or_default(), status.unwrap_or_default());
+    A::fill(&mut machine, &metadata, spec, status)?;
+    Ok(machine)
+}
+
+/// The record that an object in JSON is.
+pub(super) fn read_value<A: MachineApi>(value: Value) -> Result<Machine, String> {
+    let object: Record<A> = serde_json::from_value(value)
+        .map_err(|error| format!("a field is not what its kind says: {error}"))?;
+    read::<A>(object).map_err(|error| error.to_string())
+}
+
+/// Which of the versions that are understood the API server has, the best one; the last one when it has none, so that
+/// its answer to a list says what is missing.
+async fn version<A: MachineApi>(client: &Client) -> kube::Result<&'static str> {
+    let (last, better) = match A::VERSIONS {
+        [better @ .., last] => (*last, better),
+        [] => ("", &[][..]),
+    };
+    for version in better {
+        let group_version = format!("{}/{version}", A::GROUP);
+        match client.list_api_group_resources(&group_version).await {
+            Ok(list) if list.resources.iter().any(|one| one.name == A::PLURAL) => {
+                return Ok(version);
+            }
+            Ok(_) => {}
+            Err(kube::Error::Api(status)) if status.code == 404 => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(last)
+}
+
+impl<A: MachineApi> Watched for Machines<A> {
+    type Resource = Guarded<Record<A>>;
+    type Object = Self::Resource;
+    type Key = MachineUid;
+    type Memory = ();
+
+    fn feed(&self) -> Feed {
+        Feed::Machines(self.scope.clone())
+    }
+
+    async fn locate(&self, client: &Client) -> kube::Result<Api<Self::Resource>> {
+        let kind = GroupVersionKind::gvk(A::GROUP, version::<A>(client).await?, A::KIND);
+        let resource = ApiResource::from_gvk_with_plural(&kind, A::PLURAL);
+        Ok(match self.scope.namespace.as_str() {
+            "" => Api::all_with(client.clone(), &resource),
+            namespace => Api::namespaced_with(client.clone(), namespace, &resource),
+        })
+    }
+
+    async fn list(
+        api: &Api<Self::Resource>,
+        params: &ListParams,
+    ) -> kube::Result<ObjectList<Self::Object>> {
+        list_whole(api, params).await
+    }
+
+    async fn watch(
+        api: &Api<Self::Resource>,
+        params: &WatchParams,
+        version: &str,
+    ) -> kube::Result<Events<Self::Object>> {
+        watch_whole(api, params, version).await
+    }
+
+    fn put(&self, (): &mut (), object: Self::Object) -> Option<(MachineUid, Input)> {
+        let (name, uid) = (object.name_any(), object.uid().map(MachineUid));
+        let guarded = object.0.map_err(|error| error.to_string());
+        match guarded.and_then(|object| read::<A>(object).map_err(|error| error.to_string())) {
+            Ok(machine) => Some((
+                machine.uid.clone(),
+                Input::Change(Change::Machine(Box::new(machine))),
+            )),
+            Err(error) => {
+                warn!(
+                    source = A::SOURCE.as_str(),
+                    machine = name,
+                    error,
+                    "this Machine cannot be read and is taken off the roll"
+                );
+                let uid = uid?;
+                Some((uid.clone(), Input::Change(Change::MachineGone(uid))))
+            }
+        }
+    }
+
+    fn gone(&self, (): &mut (), object: &Self::Object) -> Option<Change> {
+        object.uid().map(|uid| Change::MachineGone(MachineUid(uid)))
+    }
+
+    fn all(&self, (): &mut (), present: HashSet<MachineUid>) -> Change {
+        Change::MachineList(self.scope.clone(), present)
+    }
+}
