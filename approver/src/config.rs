@@ -1,14 +1,16 @@
 //! The configuration file: strict, so that a typing error stops the start instead of opening a door.
 
+mod bootstrap;
 mod serving;
 
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use jiff::SignedDuration;
-use rollcall_approver_core::{Contested, DenyClass, Naming, Policy, RequestorRule, Scope};
+use rollcall_approver_core::{DenyClass, Naming, Policy, Scope};
 use serde::Deserialize;
 
+use self::bootstrap::Bootstrap;
 use self::serving::Serving;
 use crate::sources;
 
@@ -179,89 +181,6 @@ enum ApiVersion {
 #[derive(Deserialize)]
 enum Kind {
     ApproverConfig,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Bootstrap {
-    requestors: Option<Vec<Requestor>>,
-    join_window: Option<Duration>,
-    clock_skew: Option<Duration>,
-    contested: Option<ContestedWord>,
-    reissue_after: Option<Duration>,
-    max_issues: Option<usize>,
-}
-
-impl Bootstrap {
-    fn apply(self, policy: &mut Policy) -> Result<(), String> {
-        let Self {
-            requestors,
-            join_window,
-            clock_skew,
-            contested,
-            reissue_after,
-            max_issues,
-        } = self;
-        if let Some(requestors) = requestors {
-            policy.bootstrappers = requestors
-                .into_iter()
-                .map(Requestor::into_rule)
-                .collect::<Result<_, _>>()?;
-        }
-        if let Some(Duration(window)) = join_window {
-            policy.join_window = window;
-        }
-        if let Some(Duration(skew)) = clock_skew {
-            policy.clock_skew = skew;
-        }
-        if let Some(word) = contested {
-            policy.contested = match word {
-                ContestedWord::Hold => Contested::Hold,
-                ContestedWord::Newest => Contested::Newest,
-            };
-        }
-        if let Some(Duration(after)) = reissue_after {
-            policy.reissue_after = after;
-        }
-        match max_issues {
-            Some(0) => {
-                return Err(
-                    "bootstrap.maxIssues: 0 would never issue a certificate; use 1 or more"
-                        .to_owned(),
-                );
-            }
-            Some(max) => policy.max_issues = max,
-            None => {}
-        }
-        Ok(())
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Requestor {
-    username: Option<String>,
-    group: Option<String>,
-}
-
-impl Requestor {
-    fn into_rule(self) -> Result<RequestorRule, String> {
-        let Self { username, group } = self;
-        let empty = |part: &Option<String>| part.as_deref() == Some("");
-        if (username.is_none() && group.is_none()) || empty(&username) || empty(&group) {
-            return Err(
-                "bootstrap.requestors: each entry names a username, a group or both".to_owned(),
-            );
-        }
-        Ok(RequestorRule { username, group })
-    }
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
-enum ContestedWord {
-    Hold,
-    Newest,
 }
 
 #[derive(Clone, Copy, Deserialize)]

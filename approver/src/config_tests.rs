@@ -1,6 +1,6 @@
 //! What the configuration file takes, and what it says of everything else.
 
-use rollcall_approver_core::{ExtraRange, ServerName, ServingPolicy};
+use rollcall_approver_core::{ExtraRange, RequestorRule, ServerName, ServingPolicy};
 
 use super::*;
 
@@ -33,9 +33,6 @@ bootstrap:
   - group: g
   joinWindow: 1h30m
   clockSkew: 5s
-  contested: hold
-  reissueAfter: 2m
-  maxIssues: 1
 deny: [malformed]
 serving:
   enabled: false
@@ -66,9 +63,6 @@ machines:
     );
     assert_eq!(policy.join_window, SignedDuration::from_mins(90));
     assert_eq!(policy.clock_skew, SignedDuration::from_secs(5));
-    assert_eq!(policy.contested, Contested::Hold);
-    assert_eq!(policy.reissue_after, SignedDuration::from_mins(2));
-    assert_eq!(policy.max_issues, 1);
     assert_eq!(policy.deny, [DenyClass::Malformed]);
     assert_eq!(policy.max_staleness, SignedDuration::from_secs(30));
     let names = ["api.example.com", "192.0.2.1"].map(|name| ServerName::read(name).unwrap());

@@ -82,7 +82,9 @@ async fn start(mut settings: Settings) -> anyhow::Result<()> {
     };
     let stop = CancellationToken::new();
     let engine = Engine::new(settings.mode, Cluster::new(settings.policy, feeds), outside);
-    let outcome = tasks.supervise(engine.run(inbox, stop.clone()), stop).await;
+    let outcome = tasks
+        .supervise(Box::pin(engine.run(inbox, stop.clone())), stop)
+        .await;
     if elects {
         Candidate::release(client, &namespace, &identity).await;
     }

@@ -8,7 +8,7 @@ use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rollcall_csr::{KeyHash, NodeName, ParseError, RequestedNames, Subject};
+use rollcall_csr::{ClusterId, KeyHash, NodeName, ParseError, RequestedNames, Subject};
 use rustls_pki_types::{CertificateDer, TrustAnchor, UnixTime};
 use webpki::{EndEntityCert, KeyUsage, anchor_from_trusted_cert};
 use x509_parser::certificate::X509Certificate;
@@ -39,6 +39,7 @@ impl fmt::Display for Usage {
 /// A CA certificate that is trusted to issue certificates to kubelets.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authority {
+    id: ClusterId,
     anchor: TrustAnchor<'static>,
     subject: String,
     validity: Validity,
@@ -59,10 +60,16 @@ impl Authority {
         let anchor_der = CertificateDer::from(der);
         let anchor = anchor_from_trusted_cert(&anchor_der).map_err(unreadable)?;
         Ok(Self {
+            id: ClusterId::of_ca(der),
             anchor: anchor.to_owned(),
             subject,
             validity: Validity::of(&certificate),
         })
+    }
+
+    /// The cluster whose CA it is, where it is that of an API server too.
+    pub(crate) fn id(&self) -> ClusterId {
+        self.id
     }
 
     /// Its distinguished name, to be shown.

@@ -6,14 +6,14 @@ use rollcall_csr::{KeyHash, NODES_GROUP, NodeName, Signer};
 use crate::profile::denies;
 use crate::{
     Decision, Facts, Finding, Machine, Policy, Reason, Request, Verdict, Wait, first_certificate,
-    renewal, serving,
+    renewal, resume, serving,
 };
 
 /// The way to a certificate that a request goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Path {
-    /// The first certificate of a machine, through a bootstrapper.
-    FirstCertificate,
+    /// A client certificate through a bootstrapper: a machine's first, or that of a node which comes back.
+    Bootstrap,
     /// The next client certificate of a node that asks for itself.
     Renewal,
     /// The serving certificate of a node that asks for itself.
@@ -21,17 +21,15 @@ pub(crate) enum Path {
 }
 
 impl Path {
-    /// The path that signer and requestor lead to, if they lead to any. Who is a node never passes for a bootstrapper.
+    /// The path that signer and requestor lead to, if they lead to any.
     pub(crate) fn of(request: &Request, policy: &Policy) -> Option<Self> {
         let requestor = &request.requestor;
         match (requestor.node(), request.signer) {
             (Some(_), Signer::KubeApiserverClientKubelet) => Some(Self::Renewal),
             (Some(_), Signer::KubeletServing) => Some(Self::Serving),
-            (None, Signer::KubeApiserverClientKubelet) => policy
-                .bootstrappers
-                .iter()
-                .any(|rule| rule.matches(requestor))
-                .then_some(Self::FirstCertificate),
+            (None, Signer::KubeApiserverClientKubelet) => {
+                policy.is_bootstrapper(requestor).then_some(Self::Bootstrap)
+            }
             (None, Signer::KubeletServing) => None,
         }
     }
@@ -41,7 +39,10 @@ impl Path {
 pub fn decide(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Decision {
     match check_ours(request, policy) {
         Err(finding) => Decision::new(Verdict::Ignore, finding, Vec::new(), None),
-        Ok(Path::FirstCertificate) => first_certificate::decide(request, facts, policy, now),
+        Ok(Path::Bootstrap) if resume::is_resume(request, facts) => {
+            resume::decide(request, facts, policy, now)
+        }
+        Ok(Path::Bootstrap) => first_certificate::decide(request, facts, policy, now),
         Ok(Path::Renewal) => renewal::decide(request, facts, policy, now),
         Ok(Path::Serving) => serving::decide(request, facts, policy, now),
     }

@@ -10,6 +10,7 @@ use super::first_certificate_tests::{CLAIMS, MACHINE, RIVALS};
 use super::*;
 use crate::fixtures::{Case, World, at, check};
 use crate::renewal::tests::RENEWAL;
+use crate::resume::tests::PROOFS;
 use crate::served::tests::SERVED;
 use crate::serving::tests::SERVING;
 use crate::{DenyClass, RequestorRule, Standing};
@@ -270,6 +271,8 @@ fn every_reason_occurs_in_these_tables() {
     // A person decided: no decision of the core ever says so.
     assert!(seen.is_disjoint(&BTreeSet::from([ManualApproval, ManualDenial])));
     seen.extend([ManualApproval, ManualDenial]);
+    let resumes = PROOFS.iter();
+    seen.extend(resumes.flat_map(|(_, _, _, reasons)| reasons.iter().copied()));
     // Their boundaries have tests of their own.
     seen.extend([NameReserved, OutsideJoinWindow]);
     assert_eq!(seen, BTreeSet::from(Reason::ALL));

@@ -1,18 +1,19 @@
 //! Path 1: the first certificate of a machine, asked for through a bootstrapper.
 
-use std::collections::BTreeSet;
+mod claims;
+mod rivals;
 
 use jiff::Timestamp;
 use rollcall_csr::{KeyHash, NodeName};
 
-use crate::decide::{Path, combine};
+use self::claims::{Claimed, check_claims};
+use self::rivals::{Rivals, check_rivals};
+use crate::decide::combine;
+use crate::evidence::{Proven, check_required};
 use crate::freshness::check_stale;
 use crate::itself::check_stays;
 use crate::profile::check_client_profile;
-use crate::{
-    Claim, Contested, Decision, Facts, Finding, Machine, Policy, Reason, Request, RequestUid,
-    Verdict, Wait,
-};
+use crate::{Claim, Decision, Facts, Finding, Machine, Policy, Reason, Request, Verdict, Wait};
 
 /// Decides a pending request of a bootstrapper. Every check runs; every finding is kept.
 pub(crate) fn decide(
@@ -33,6 +34,7 @@ pub(crate) fn decide(
 }
 
 /// What speaks against a request, what could change that, and what a person should see although it is approved.
+#[derive(Default)]
 struct Weighed {
     against: Vec<Finding>,
     waits: Vec<Wait>,
@@ -40,43 +42,63 @@ struct Weighed {
 }
 
 fn weigh(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Weighed {
-    let mut against = check_client_profile(request);
-    let (mut waits, mut warnings) = (Vec::new(), Vec::new());
+    let mut weighed = Weighed {
+        against: check_client_profile(request),
+        ..Weighed::default()
+    };
     if let Some(stale) = &facts.stale {
-        against.push(check_stale(stale, now));
-        waits.push(Wait::Feed);
+        weighed.against.push(check_stale(stale, now));
+        weighed.waits.push(Wait::Feed);
     }
     if let Some(name) = request.node_name() {
-        against.extend(check_owner(&name, facts));
-        against.extend(check_node(&name, facts));
-        waits.push(Wait::Name(name));
+        weighed.against.extend(check_owner(&name, facts));
+        weighed.take_node(&name, facts, policy);
+        weighed.waits.push(Wait::Name(name));
     }
     if let Some(machine) = sole_owner(facts) {
-        against.extend(check_machine(machine));
-        against.extend(check_window(request, machine, policy));
+        weighed.against.extend(check_machine(machine));
+        weighed
+            .against
+            .extend(check_window(request, machine, policy));
+        let evidence = check_evidence(request, machine, facts, policy, now);
+        weighed.against.extend(evidence);
     }
-    match check_claims(request, &facts.claims, policy, now) {
-        Claimed::Free => {}
-        Claimed::Again(warning) => warnings.push(warning),
-        Claimed::Taken(finding, until) => {
-            against.push(finding);
-            let claims = facts.claims.iter();
-            waits.extend(claims.map(|claim| Wait::Request(claim.request.clone())));
-            waits.extend(until.map(Wait::Until));
+    weighed.take_claims(check_claims(request, facts, policy, now), facts);
+    weighed.take_rivals(check_rivals(request, facts, policy, now));
+    weighed
+}
+
+impl Weighed {
+    fn take_node(&mut self, name: &NodeName, facts: &Facts<'_>, policy: &Policy) {
+        match check_node(name, facts) {
+            Some(leftover) if is_leftover(facts, policy) => self.warnings.push(leftover),
+            node => self.against.extend(node),
         }
     }
-    match check_rivals(request, facts, policy, now) {
-        Rivals::None => {}
-        Rivals::Lose(finding, to) => {
-            against.push(finding);
-            waits.push(Wait::Request(to));
+
+    fn take_claims(&mut self, claimed: Claimed, facts: &Facts<'_>) {
+        match claimed {
+            Claimed::Free => {}
+            Claimed::Again(warning) => self.warnings.push(warning),
+            Claimed::Taken(finding, until) => {
+                self.against.push(finding);
+                let claims = facts.claims.iter();
+                self.waits
+                    .extend(claims.map(|claim| Wait::Request(claim.request.clone())));
+                self.waits.extend(until.map(Wait::Until));
+            }
         }
-        Rivals::Win(warning) => warnings.push(warning),
     }
-    Weighed {
-        against,
-        waits,
-        warnings,
+
+    fn take_rivals(&mut self, rivals: Rivals) {
+        match rivals {
+            Rivals::None => {}
+            Rivals::Lose(finding, to) => {
+                self.against.push(finding);
+                self.waits.push(Wait::Request(to));
+            }
+            Rivals::Win(warning) => self.warnings.push(warning),
+        }
     }
 }
 
@@ -153,6 +175,15 @@ fn check_node(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
+/// Whether the Node was left by a machine that is gone, and the policy lets another one have it: it registered before
+/// the Machine was made, and no Machine has become it.
+fn is_leftover(facts: &Facts<'_>, policy: &Policy) -> bool {
+    let (Some(node), Some(machine)) = (facts.node, sole_owner(facts)) else {
+        return false;
+    };
+    policy.replace_leftover_nodes && facts.bound.is_empty() && node.created_at < machine.created_at
+}
+
 /// Whether the Machine is pending: it became no Node, is not going away and has not failed.
 fn check_machine(machine: &Machine) -> impl Iterator<Item = Finding> {
     let bound = machine.node_reference.as_ref().map(|node| {
@@ -204,94 +235,16 @@ fn is_inside_window(request: &Request, machine: &Machine, policy: &Policy) -> bo
         }
 }
 
-/// What earlier approvals for the Machine mean for a key.
-enum Claimed {
-    Again(Finding),
-    Free,
-    Taken(Finding, Option<Timestamp>),
-}
-
-fn check_claims(request: &Request, claims: &[Claim], policy: &Policy, now: Timestamp) -> Claimed {
-    let key = request.key();
-    let Some(last) = claims.iter().max_by_key(|claim| claim.approved_at) else {
-        return Claimed::Free;
-    };
-    if claims.iter().any(|claim| Some(claim.key) == key) {
-        return Claimed::Free;
-    }
-    let keys = claims.iter().map(|claim| claim.key);
-    let issued = keys.collect::<BTreeSet<KeyHash>>().len();
-    let message = format!(
-        "a certificate was approved at {} for another key ({}), {issued} of at most {}, and its Node has not appeared",
-        last.approved_at, last.key, policy.max_issues
-    );
-    let free_at = last.approved_at.checked_add(policy.reissue_after).ok();
-    match free_at {
-        Some(at) if issued < policy.max_issues && at <= now => {
-            Claimed::Again(Finding::new(Reason::Reissued, message))
-        }
-        at => {
-            let until = at.filter(|_| issued < policy.max_issues);
-            Claimed::Taken(Finding::new(Reason::AlreadyIssued, message), until)
-        }
-    }
-}
-
-/// How a request stands against others for the same Machine.
-enum Rivals {
-    Lose(Finding, RequestUid),
-    None,
-    Win(Finding),
-}
-
-fn check_rivals(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Rivals {
-    let eligible = |rival: &&Request| is_eligible(rival, facts, policy, now);
-    // Ages are compared before the costly question whether a rival could be approved: one credential can file very many
-    // requests for one name.
-    let rivals = || facts.rivals.iter().copied();
-    let newer = |rival: &&Request| rival.is_newer_than(request);
-    if let Some(newer) = rivals().filter(newer).find(eligible) {
-        let finding = Finding::new(
-            Reason::Superseded,
-            format!(
-                "request {} of {} is newer and asks for the same node",
-                newer.name, newer.created_at
-            ),
-        );
-        return Rivals::Lose(finding, newer.uid.clone());
-    }
-    let key = request.key();
-    let other = rivals().find(|rival| rival.key() != key && eligible(rival));
-    // What was left out of a crowd may hold another key, and nobody looks at all of it.
-    let crowd = rivals().next().filter(|_| facts.crowded);
-    match (policy.contested, other, crowd) {
-        (Contested::Newest, Some(other), _) => Rivals::Win(contested(other)),
-        (Contested::Hold, Some(other), _) | (Contested::Hold, None, Some(other)) => {
-            Rivals::Lose(contested(other), other.uid.clone())
-        }
-        (Contested::Hold, None, None) | (Contested::Newest, None, _) => Rivals::None,
-    }
-}
-
-fn contested(other: &Request) -> Finding {
-    Finding::new(
-        Reason::Contested,
-        format!(
-            "request {} asks for the same node with another key",
-            other.name
-        ),
-    )
-}
-
-/// Whether a rival could itself be approved, so that it may stand in another's way.
-fn is_eligible(rival: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> bool {
-    let free = !matches!(
-        check_claims(rival, &facts.claims, policy, now),
-        Claimed::Taken(_, _)
-    );
-    rival.is_pending()
-        && Path::of(rival, policy) == Some(Path::FirstCertificate)
-        && check_client_profile(rival).is_empty()
-        && sole_owner(facts).is_some_and(|machine| is_inside_window(rival, machine, policy))
-        && free
+/// Whether a request proves what the Machine asks for, and nothing of what it says is forged.
+fn check_evidence(
+    request: &Request,
+    machine: &Machine,
+    facts: &Facts<'_>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<Finding> {
+    let mut proven = Proven::of(request, machine, facts, policy, now);
+    let missing = check_required(&proven, machine, policy);
+    let forged = std::mem::take(&mut proven.forged);
+    forged.into_iter().chain(missing).collect()
 }

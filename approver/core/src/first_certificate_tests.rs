@@ -8,7 +8,15 @@ use super::*;
 use crate::fixtures::{
     Asked, Case, World, at, check, claim, machine, node, registered, request, request_uid,
 };
-use crate::{Contested as WhenContested, DenyClass, Feed, Stale, Standing, Verdict, Wait};
+use crate::{Contested as WhenContested, DenyClass, Feed, Node, Stale, Standing, Verdict, Wait};
+
+/// A Node that registered a day before its name's Machine was made.
+fn leftover() -> Node {
+    Node {
+        created_at: at(-86_400),
+        ..registered()
+    }
+}
 
 pub(super) const MACHINE: &[Case] = &[
     (
@@ -50,6 +58,42 @@ pub(super) const MACHINE: &[Case] = &[
     (
         "a Node of that name",
         |world| world.node = Some(registered()),
+        "hold",
+        &[NodeExists],
+    ),
+    (
+        "a Node that was there before the Machine, which may be replaced",
+        |world| {
+            world.policy.replace_leftover_nodes = true;
+            world.node = Some(leftover());
+        },
+        "approve",
+        &[FirstCertificate, NodeExists],
+    ),
+    (
+        "a Node that was there before the Machine",
+        |world| world.node = Some(leftover()),
+        "hold",
+        &[NodeExists],
+    ),
+    (
+        "a Node that registered after the Machine was made is no leftover",
+        |world| {
+            world.policy.replace_leftover_nodes = true;
+            world.node = Some(registered());
+        },
+        "hold",
+        &[NodeExists],
+    ),
+    (
+        "a Node that another Machine has become is no leftover",
+        |world| {
+            world.policy.replace_leftover_nodes = true;
+            world.node = Some(leftover());
+            let mut other = machine("m-1", "worker-1");
+            other.node_reference = Some(node("worker-0"));
+            world.bound.push(other);
+        },
         "hold",
         &[NodeExists],
     ),
@@ -260,7 +304,7 @@ pub(super) const CLAIMS: &[Case] = &[
     (
         "a strict pool, long after",
         |world| {
-            world.policy.max_issues = 1;
+            world.policy.rules.max_issues = 1;
             world.claims = vec![claim("csr-9", 1, at(-3600))];
         },
         "hold",
@@ -269,7 +313,7 @@ pub(super) const CLAIMS: &[Case] = &[
     (
         "a strict pool, the same key",
         |world| {
-            world.policy.max_issues = 1;
+            world.policy.rules.max_issues = 1;
             world.claims = vec![claim("csr-9", 0, at(0))];
         },
         "approve",
@@ -285,7 +329,7 @@ fn a_machine_is_spent_once() {
 #[test]
 fn what_no_time_can_free_is_not_waited_for() {
     let mut world = World::approvable();
-    world.policy.max_issues = 1;
+    world.policy.rules.max_issues = 1;
     world.claims = vec![claim("csr-9", 1, at(0))];
     let decision = world.decide();
     let Verdict::Hold(waits) = decision.verdict() else {
@@ -330,7 +374,7 @@ pub(super) const RIVALS: &[Case] = &[
     (
         "older ones with the same key, the oldest of a crowd left out, where all have to wait",
         |world| {
-            world.policy.contested = WhenContested::Hold;
+            world.policy.rules.contested = WhenContested::Hold;
             world.rivals = vec![rival(59, 0)];
             world.crowded = true;
         },
@@ -358,7 +402,7 @@ pub(super) const RIVALS: &[Case] = &[
     (
         "an older one where all have to wait",
         |world| {
-            world.policy.contested = WhenContested::Hold;
+            world.policy.rules.contested = WhenContested::Hold;
             world.rivals = vec![rival(59, 1)];
         },
         "hold",
@@ -367,7 +411,7 @@ pub(super) const RIVALS: &[Case] = &[
     (
         "a newer one where all have to wait",
         |world| {
-            world.policy.contested = WhenContested::Hold;
+            world.policy.rules.contested = WhenContested::Hold;
             world.rivals = vec![rival(61, 1)];
         },
         "hold",
@@ -376,7 +420,7 @@ pub(super) const RIVALS: &[Case] = &[
     (
         "an older one with the same key where all have to wait",
         |world| {
-            world.policy.contested = WhenContested::Hold;
+            world.policy.rules.contested = WhenContested::Hold;
             world.rivals = vec![rival(59, 0)];
         },
         "approve",

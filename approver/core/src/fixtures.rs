@@ -53,6 +53,11 @@ impl Asked {
 
     /// The content of the request.
     pub(crate) fn content(self) -> Result<CertificationRequest, ParseError> {
+        CertificationRequest::from_pem(self.pem().as_bytes())
+    }
+
+    /// The request as it stands in `spec.request`.
+    pub(crate) fn pem(self) -> String {
         let mut params = CertificateParams::default();
         let mut subject = DistinguishedName::new();
         subject.push(DnType::OrganizationName, self.organization);
@@ -60,7 +65,7 @@ impl Asked {
         params.distinguished_name = subject;
         params.subject_alt_names = self.names;
         let key = KEYS.get(self.key).unwrap();
-        CertificationRequest::from_der(params.serialize_request(key).unwrap().der())
+        params.serialize_request(key).unwrap().pem().unwrap()
     }
 }
 
@@ -137,9 +142,9 @@ pub(crate) struct World {
     pub(crate) claims: Vec<Claim>,
     pub(crate) rivals: Vec<Request>,
     pub(crate) crowded: bool,
+    pub(crate) kubelet_ca: Option<KubeletCa>,
     pub(crate) stale: Option<Stale>,
     pub(crate) served: Option<Dialled>,
-    pub(crate) kubelet_ca: Option<KubeletCa>,
     pub(crate) policy: Policy,
     pub(crate) now: Timestamp,
 }
@@ -156,9 +161,9 @@ impl World {
             claims: Vec::new(),
             rivals: Vec::new(),
             crowded: false,
+            kubelet_ca: None,
             stale: None,
             served: None,
-            kubelet_ca: None,
             policy: Policy::default(),
             now: at(61),
         }

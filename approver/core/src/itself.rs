@@ -1,5 +1,5 @@
-//! What the paths have in common on which a node asks for itself: it is who it says, its Node exists, and one Machine
-//! on the roll has become it.
+//! What the paths have in common on which a node is known already: one Machine on the roll has become it. Mostly it asks
+//! for itself; then it is who it says, and its Node exists.
 
 use jiff::Timestamp;
 use rollcall_csr::{KeyHash, NodeName};
@@ -14,12 +14,17 @@ pub(crate) fn check(request: &Request, facts: &Facts<'_>, now: Timestamp) -> Vec
     against.extend(facts.stale.as_ref().map(|stale| check_stale(stale, now)));
     if let Some(name) = request.node_name() {
         against.extend(check_node(&name, facts));
-        against.extend(check_bound(&name, facts));
     }
-    if let Some(machine) = sole(facts) {
-        against.extend(check_stays(machine));
-    }
+    against.extend(check_machine(request, facts));
     against
+}
+
+/// Whether one Machine has become the Node, and is to stay.
+pub(crate) fn check_machine(request: &Request, facts: &Facts<'_>) -> Vec<Finding> {
+    let name = request.node_name();
+    let bound = name.and_then(|name| check_bound(&name, facts));
+    let stays = sole(facts).into_iter().flat_map(check_stays);
+    bound.into_iter().chain(stays).collect()
 }
 
 /// The Machine that has become the Node, when just one has.
@@ -42,7 +47,7 @@ pub(crate) fn conclude(
 ) -> Decision {
     let stale = facts.stale.as_ref().map(|_| Wait::Feed);
     let name = request.node_name().map(Wait::Name);
-    let newer = newer_of_the_node(request, facts).map(|newer| Wait::Request(newer.uid.clone()));
+    let newer = newer(request, facts).map(|newer| Wait::Request(newer.uid.clone()));
     let waits = stale
         .into_iter()
         .chain(name)
@@ -70,27 +75,33 @@ pub(crate) fn check_newest(
     facts: &Facts<'_>,
     profile: fn(&Request) -> Vec<Finding>,
 ) -> Option<Finding> {
-    let newest = newer_of_the_node(request, facts).find(|newer| profile(newer).is_empty())?;
-    Some(Finding::new(
-        Reason::Superseded,
-        format!(
-            "request {} of {} by the same node is newer",
-            newest.name, newest.created_at
-        ),
-    ))
+    let same_node = |newer: &&Request| {
+        newer.requestor.username == request.requestor.username && newer.is_by_its_node()
+    };
+    newer(request, facts)
+        .filter(same_node)
+        .find(|newer| profile(newer).is_empty())
+        .map(superseded_by)
 }
 
-/// Later requests of the same node for itself, the newest first.
-fn newer_of_the_node<'a>(
+/// Later requests for the same node that nobody has decided, the newest first.
+pub(crate) fn newer<'a>(
     request: &'a Request,
     facts: &'a Facts<'_>,
 ) -> impl Iterator<Item = &'a Request> {
-    facts.rivals.iter().copied().filter(|rival| {
-        rival.is_pending()
-            && rival.requestor.username == request.requestor.username
-            && rival.is_by_its_node()
-            && rival.is_newer_than(request)
-    })
+    let rivals = facts.rivals.iter().copied();
+    rivals.filter(|rival| rival.is_pending() && rival.is_newer_than(request))
+}
+
+/// That a newer request of the same node stands in the way.
+pub(crate) fn superseded_by(newer: &Request) -> Finding {
+    Finding::new(
+        Reason::Superseded,
+        format!(
+            "request {} of {} by the same node is newer",
+            newer.name, newer.created_at
+        ),
+    )
 }
 
 /// Whether the node asks in its own name. A common name that is no node's is a finding of the profile.

@@ -23,6 +23,9 @@ mod claims;
 mod cluster;
 mod decide;
 mod decision;
+mod evidence;
+#[cfg(test)]
+mod evidence_fixtures;
 mod facts;
 mod first_certificate;
 #[cfg(test)]
@@ -40,6 +43,7 @@ mod profile;
 mod reason;
 mod renewal;
 mod request;
+mod resume;
 mod roll;
 mod served;
 mod server_name;
@@ -58,7 +62,9 @@ pub use ip_range::{IpRange, IpRangeError};
 pub use kubelet_ca::KubeletCa;
 pub use machine::{Address, JoinKey, Machine, MachineReference, MachineUid, Scope, Source};
 pub use naming::{NameStrategy, NameTemplate, NameTemplateError, Naming};
-pub use policy::{Contested, DenyClass, ExtraRange, Policy, RequestorRule, ServingPolicy};
+pub use policy::{
+    Contested, DenyClass, ExtraRange, Policy, RequestorRule, Rules, ServingPolicy, Strength,
+};
 pub use reason::Reason;
 pub use request::{Request, RequestUid, Requestor, Standing};
 pub use roll::Roll;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
+use rollcall_csr::ClusterId;
 
 use crate::{IpRange, Machine, Naming, Requestor, Scope, ServerName};
 
@@ -43,6 +44,52 @@ impl RequestorRule {
             .as_ref()
             .is_none_or(|group| requestor.groups.contains(group));
         (self.username.is_some() || self.group.is_some()) && username && group
+    }
+}
+
+/// How much the evidence of a request is worth, the least first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Strength {
+    /// None is needed, or there is none.
+    None,
+    /// It shows which machine it is of, but whoever has seen it can show it again, with a key of their own.
+    Replayable,
+    /// It belongs to the request's own key: with another key it is worth nothing.
+    Bound,
+}
+
+impl Strength {
+    /// The word for it in the configuration and in messages.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Replayable => "replayable",
+            Self::Bound => "bound",
+        }
+    }
+}
+
+/// What it takes that a pending Machine is given its first certificate, beyond that it is expected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// What happens when two keys ask for it.
+    pub contested: Contested,
+    /// What its machine has to prove.
+    pub evidence: Strength,
+    /// To how many keys, in all, its certificate may be issued while its Node has not appeared.
+    pub max_issues: usize,
+    /// How long after an approval another key may ask for it while its Node has not appeared.
+    pub reissue_after: SignedDuration,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            contested: Contested::Newest,
+            evidence: Strength::None,
+            max_issues: 3,
+            reissue_after: SignedDuration::from_mins(1),
+        }
     }
 }
 
@@ -120,20 +167,22 @@ pub struct Policy {
     pub bootstrappers: Vec<RequestorRule>,
     /// How far the clocks of the API server's replicas may differ.
     pub clock_skew: SignedDuration,
-    /// What happens when two keys ask for one pending Machine.
-    pub contested: Contested,
+    /// The CA certificates by which machines know this cluster's API server. Those of the kubelet CA count as well.
+    pub clusters: BTreeSet<ClusterId>,
     /// What is denied; everything else that is wrong waits.
     pub deny: Vec<DenyClass>,
     /// How long after its creation a Machine may ask for the first certificate.
     pub join_window: SignedDuration,
-    /// To how many keys, in all, one Machine's certificate may be issued while its Node has not appeared.
-    pub max_issues: usize,
     /// How long facts may be trusted after their watch was lost.
     pub max_staleness: SignedDuration,
     /// How Machines are matched with node names, where it is not as [`Naming::of`] their source.
     pub naming: BTreeMap<Scope, Naming>,
-    /// How long after an approval another key may ask for a Machine whose Node has not appeared.
-    pub reissue_after: SignedDuration,
+    /// Whether a new Machine may have a Node that a machine left which is gone.
+    pub replace_leftover_nodes: bool,
+    /// The rules of the pools that have rules of their own.
+    pub pools: BTreeMap<String, Rules>,
+    /// The rules of all other Machines.
+    pub rules: Rules,
     /// What serving certificates may hold.
     pub serving: ServingPolicy,
 }
@@ -150,15 +199,31 @@ impl Default for Policy {
                 RequestorRule::group("system:bootstrappers"),
             ],
             clock_skew: SignedDuration::from_secs(10),
-            contested: Contested::Newest,
+            clusters: BTreeSet::new(),
             deny: vec![DenyClass::Malformed, DenyClass::Profile],
             join_window: SignedDuration::from_hours(2),
-            max_issues: 3,
             max_staleness: SignedDuration::from_secs(60),
             naming: BTreeMap::new(),
-            reissue_after: SignedDuration::from_mins(1),
+            replace_leftover_nodes: false,
+            pools: BTreeMap::new(),
+            rules: Rules::default(),
             serving: ServingPolicy::default(),
         }
+    }
+}
+
+impl Policy {
+    /// The rules that hold for a Machine.
+    pub fn rules(&self, machine: &Machine) -> &Rules {
+        let pool = machine.pool.as_ref();
+        pool.and_then(|pool| self.pools.get(pool))
+            .unwrap_or(&self.rules)
+    }
+
+    /// Whether a first certificate may come through this requestor. Who is a node never passes for a bootstrapper.
+    pub(crate) fn is_bootstrapper(&self, requestor: &Requestor) -> bool {
+        let mut rules = self.bootstrappers.iter();
+        requestor.node().is_none() && rules.any(|rule| rule.matches(requestor))
     }
 }
 

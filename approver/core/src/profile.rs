@@ -78,6 +78,8 @@ fn deny_class(reason: Reason) -> Option<DenyClass> {
         Reason::AlreadyDecided
         | Reason::AlreadyIssued
         | Reason::Contested
+        | Reason::EvidenceInvalid
+        | Reason::EvidenceMissing
         | Reason::FactsStale
         | Reason::FirstCertificate
         | Reason::KubeletCaMissing
@@ -96,6 +98,7 @@ fn deny_class(reason: Reason) -> Option<DenyClass> {
         | Reason::Reissued
         | Reason::Renewal
         | Reason::RequestorNotAllowed
+        | Reason::Resume
         | Reason::ServingCertificate
         | Reason::ServingMismatch
         | Reason::ServingRenewal

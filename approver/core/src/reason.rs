@@ -14,6 +14,10 @@ pub enum Reason {
     CommonNameNotANode,
     /// Several keys ask for one pending Machine.
     Contested,
+    /// What the request says to prove is forged, or not about its Machine.
+    EvidenceInvalid,
+    /// The Machine or its pool asks for evidence that the request lacks.
+    EvidenceMissing,
     /// A watch was lost, or was never complete.
     FactsStale,
     /// Every rule for a machine's first certificate holds.
@@ -62,6 +66,8 @@ pub enum Reason {
     RequestorNotAllowed,
     /// A node asks for a certificate that is not its own.
     RequestorNotSubject,
+    /// A node that is known comes back, and proves that it is the same machine.
+    Resume,
     /// Every rule for the serving certificate of a node holds.
     ServingCertificate,
     /// What the node serves now does not vouch for the requested names.
@@ -80,11 +86,13 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their words.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 38] = [
         Self::AlreadyDecided,
         Self::AlreadyIssued,
         Self::CommonNameNotANode,
         Self::Contested,
+        Self::EvidenceInvalid,
+        Self::EvidenceMissing,
         Self::FactsStale,
         Self::FirstCertificate,
         Self::KubeletCaMissing,
@@ -109,6 +117,7 @@ impl Reason {
         Self::RequestMalformed,
         Self::RequestorNotAllowed,
         Self::RequestorNotSubject,
+        Self::Resume,
         Self::ServingCertificate,
         Self::ServingMismatch,
         Self::ServingRenewal,
@@ -125,6 +134,8 @@ impl Reason {
             Self::AlreadyIssued => "AlreadyIssued",
             Self::CommonNameNotANode => "CommonNameNotANode",
             Self::Contested => "Contested",
+            Self::EvidenceInvalid => "EvidenceInvalid",
+            Self::EvidenceMissing => "EvidenceMissing",
             Self::FactsStale => "FactsStale",
             Self::FirstCertificate => "FirstCertificate",
             Self::KubeletCaMissing => "KubeletCaMissing",
@@ -149,6 +160,7 @@ impl Reason {
             Self::RequestMalformed => "RequestMalformed",
             Self::RequestorNotAllowed => "RequestorNotAllowed",
             Self::RequestorNotSubject => "RequestorNotSubject",
+            Self::Resume => "Resume",
             Self::ServingCertificate => "ServingCertificate",
             Self::ServingMismatch => "ServingMismatch",
             Self::ServingRenewal => "ServingRenewal",

@@ -8,8 +8,8 @@ mod fixtures;
 use fixtures::{at, claim, machine, node, reasons, request, request_uid};
 use jiff::Timestamp;
 use rollcall_approver_core::{
-    Change, Claim, Cluster, Machine, MachineUid, Policy, Reason, Request, RequestUid, Settlement,
-    Standing,
+    Change, Claim, Cluster, Machine, MachineUid, Policy, Reason, Request, RequestUid, Rules,
+    Settlement, Standing,
 };
 use rollcall_csr::Signer;
 
@@ -100,7 +100,10 @@ fn a_write_that_was_not_done_frees_the_machine_and_wakes_who_waited() {
 fn a_write_that_found_its_request_gone_wakes_who_waited() {
     let [first, second] = two();
     let strict = Policy {
-        max_issues: 1,
+        rules: Rules {
+            max_issues: 1,
+            ..Rules::default()
+        },
         ..Policy::default()
     };
     let mut cluster = Cluster::new(strict, []);
@@ -212,7 +215,10 @@ fn after_a_restart_approved_requests_are_claims_in_whatever_order_they_are_seen(
 fn a_recorded_claim_counts_and_so_does_its_request_only_once() {
     let [first, second] = two();
     let policy = Policy {
-        max_issues: 2,
+        rules: Rules {
+            max_issues: 2,
+            ..Rules::default()
+        },
         ..Policy::default()
     };
     let mut cluster = Cluster::new(policy, []);

@@ -100,7 +100,7 @@ const FATAL: &[Change] = &[
         }];
     }),
     ("contested", |world| {
-        world.policy.contested = Contested::Hold;
+        world.policy.rules.contested = Contested::Hold;
         world.rivals = vec![Request {
             created_at: at(59),
             ..request("csr-1", "worker-0", 1)
@@ -209,7 +209,7 @@ fn assert_grounds(world: &World) {
     assert!(earliest.unwrap() < request.created_at && request.created_at < latest.unwrap());
     assert_eq!((&world.node, &world.stale), (&None, &None));
     let key = content.public_key().hash();
-    let recent = |seconds| world.now.duration_since(seconds) < world.policy.reissue_after;
+    let recent = |seconds| world.now.duration_since(seconds) < world.policy.rules.reissue_after;
     assert!(
         world.claims.iter().any(|claim| claim.key == key)
             || world.claims.iter().all(|claim| !recent(claim.approved_at))

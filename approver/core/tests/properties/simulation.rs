@@ -6,7 +6,7 @@ use std::sync::LazyLock;
 
 use jiff::Timestamp;
 use rollcall_approver_core::{
-    Change, Claim, Cluster, MachineUid, Policy, Request, Settlement, Standing, Verdict,
+    Change, Claim, Cluster, MachineUid, Policy, Request, Rules, Settlement, Standing, Verdict,
 };
 use rollcall_csr::{KeyHash, Signer};
 
@@ -80,8 +80,12 @@ pub(crate) struct Simulation {
 }
 
 fn policy(max_issues: usize) -> Policy {
-    Policy {
+    let rules = Rules {
         max_issues,
+        ..Rules::default()
+    };
+    Policy {
+        rules,
         ..Policy::default()
     }
 }
@@ -230,7 +234,7 @@ impl Simulation {
         for earlier in effective() {
             let passed = self.now().duration_since(earlier.given_at);
             assert!(
-                passed >= policy(1).reissue_after,
+                passed >= policy(1).rules.reissue_after,
                 "request {index} is approved {passed:#} after {earlier:?}"
             );
         }

@@ -1,0 +1,223 @@
+//! What the evidence of a request proves of one Machine: that whoever asks holds the key that its record pins, or the key
+//! of a certificate that it was issued before.
+//!
+//! Statements bind themselves to the request's key and node ([`rollcall_csr::CertificationRequest::proofs`]); here they
+//! are held against the roll. What is forged speaks against a request. What is true but says nothing about this Machine
+//! counts as if it were not there: a machine that was set up anew may still hold the certificate of an earlier one.
+
+use std::collections::BTreeSet;
+
+use jiff::{SignedDuration, Timestamp};
+use rollcall_csr::{ClusterId, EvidenceError, KeyHash, PreviousCertificate, Statement};
+
+use crate::{
+    Authority, Facts, Finding, IssuedCertificate, JoinKey, Machine, Policy, Reason, Request,
+    Strength, Usage,
+};
+
+/// How much earlier than it was issued a certificate begins to hold (Kubernetes: `pkg/controller/certificates/authority`,
+/// the backdate of 5 minutes).
+const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
+
+/// What a request proves.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Proven {
+    /// Whether it holds the key that the Machine's record pins.
+    pub(crate) join_key: bool,
+    /// The key of a certificate that the Machine was issued before.
+    pub(crate) previous: Option<KeyHash>,
+    /// Why evidence that is there proves nothing.
+    pub(crate) worthless: Vec<String>,
+    /// What of it is forged.
+    pub(crate) forged: Vec<Finding>,
+}
+
+impl Proven {
+    /// Holds the evidence of a request against a Machine.
+    pub(crate) fn of(
+        request: &Request,
+        machine: &Machine,
+        facts: &Facts<'_>,
+        policy: &Policy,
+        now: Timestamp,
+    ) -> Self {
+        let mut proven = Self::default();
+        // Whoever cannot be read has a finding of its own.
+        let Ok(content) = &request.content else {
+            return proven;
+        };
+        let statements = match content.evidence() {
+            Ok([]) => return proven,
+            Ok(statements) => statements,
+            // Of a later version: what it says is for later approvers.
+            Err(error @ EvidenceError::UnsupportedVersion) => {
+                proven.worthless.push(error.to_string());
+                return proven;
+            }
+            Err(error) => {
+                proven.forged.push(invalid(&error.to_string()));
+                return proven;
+            }
+        };
+        let view = View::new(machine, facts, policy, now);
+        for (statement, proof) in statements.iter().zip(content.proofs()) {
+            match proof {
+                Ok(()) => proven.take(statement, request, &view),
+                Err(error) => proven.forged.push(invalid(&format!(
+                    "the statement {}: {error}",
+                    statement.kind()
+                ))),
+            }
+        }
+        proven
+    }
+
+    /// How much it is worth.
+    pub(crate) fn strength(&self) -> Strength {
+        if self.join_key || self.previous.is_some() {
+            Strength::Bound
+        } else {
+            Strength::None
+        }
+    }
+
+    fn take(&mut self, statement: &Statement, request: &Request, view: &View<'_>) {
+        let taken = match statement {
+            Statement::JoinKey(join_key) => view
+                .knows(join_key.cluster())
+                .and_then(|()| view.pins(join_key.key().spki_der()))
+                .map(|()| self.join_key = true),
+            Statement::PreviousCertificate(previous) => view
+                .knows(previous.cluster())
+                .and_then(|()| view.issued(previous, request))
+                .map(|key| self.previous = Some(key)),
+            Statement::Other(_) => Err("its kind is not known here".to_owned()),
+        };
+        if let Err(why) = taken {
+            self.worthless
+                .push(format!("the statement {}: {why}", statement.kind()));
+        }
+    }
+}
+
+fn invalid(what: &str) -> Finding {
+    Finding::new(
+        Reason::EvidenceInvalid,
+        format!("the evidence of the request is not to be believed: {what}"),
+    )
+}
+
+/// What statements are held against.
+struct View<'a> {
+    machine: &'a Machine,
+    authorities: Vec<Authority>,
+    clusters: BTreeSet<ClusterId>,
+    policy: &'a Policy,
+    now: Timestamp,
+}
+
+impl<'a> View<'a> {
+    fn new(machine: &'a Machine, facts: &Facts<'_>, policy: &'a Policy, now: Timestamp) -> Self {
+        let trusted = facts
+            .kubelet_ca
+            .map(|ca| ca.trusted(policy.max_staleness, now));
+        let authorities = trusted.unwrap_or_default();
+        let own = policy.clusters.iter().copied();
+        let clusters = own.chain(authorities.iter().map(Authority::id)).collect();
+        Self {
+            machine,
+            authorities,
+            clusters,
+            policy,
+            now,
+        }
+    }
+
+    fn knows(&self, cluster: ClusterId) -> Result<(), String> {
+        if self.clusters.contains(&cluster) {
+            return Ok(());
+        }
+        Err(format!(
+            "it is for the cluster with the CA certificate {cluster}, which is none of this one's"
+        ))
+    }
+
+    fn pins(&self, spki_der: &[u8]) -> Result<(), String> {
+        match &self.machine.join_key {
+            Some(JoinKey::Spki(pinned)) if pinned == spki_der => Ok(()),
+            Some(JoinKey::Spki(_)) => Err("it is of another key than the record pins".to_owned()),
+            Some(JoinKey::Unreadable(why)) => Err(format!("what the record pins is no key: {why}")),
+            None => Err("the record pins no key".to_owned()),
+        }
+    }
+
+    /// Whether a certificate was issued by this cluster to this Machine, for the node that the request is for.
+    fn issued(&self, previous: &PreviousCertificate, request: &Request) -> Result<KeyHash, String> {
+        let says = |error| format!("the certificate {error}");
+        let certificate = IssuedCertificate::from_der(previous.certificate_der()).map_err(says)?;
+        let content = request.content.as_ref().map_err(ToString::to_string)?;
+        if certificate.subject() != content.subject() {
+            let subject = certificate.subject();
+            return Err(format!(
+                "the certificate is that of {:?} in {:?}",
+                subject.common_name, subject.organization
+            ));
+        }
+        if self.authorities.is_empty() {
+            return Err("there is no kubelet CA to verify the certificate by".to_owned());
+        }
+        // It may have expired long ago: what matters is that it was good.
+        let at = certificate.nearest(self.now);
+        certificate
+            .verify(&[], &self.authorities, Usage::ClientAuth, at)
+            .map_err(says)?;
+        self.is_of_this_machine(&certificate)?;
+        Ok(certificate.key())
+    }
+
+    /// A name can come again with another machine behind it: what was issued before the record was made is not of it.
+    fn is_of_this_machine(&self, certificate: &IssuedCertificate) -> Result<(), String> {
+        let latest = certificate
+            .not_before()
+            .checked_add(BACKDATE)
+            .and_then(|at| at.checked_add(self.policy.clock_skew))
+            .map_err(|error| error.to_string())?;
+        if latest >= self.machine.created_at {
+            return Ok(());
+        }
+        Err(format!(
+            "the certificate was issued about {}, before Machine {} was made at {}, so to an earlier machine of that name",
+            certificate.not_before(),
+            self.machine.reference,
+            self.machine.created_at
+        ))
+    }
+}
+
+/// Whether a request proves what the record and the pool ask for.
+pub(crate) fn check_required(
+    proven: &Proven,
+    machine: &Machine,
+    policy: &Policy,
+) -> Option<Finding> {
+    let required = policy.rules(machine).evidence;
+    let reference = &machine.reference;
+    let missing = if machine.join_key.is_some() && !proven.join_key {
+        format!("Machine {reference} pins a join key, and the request does not prove to hold it")
+    } else if proven.strength() < required {
+        format!(
+            "evidence of strength {} is required for Machine {reference}; the request has {}",
+            required.as_str(),
+            proven.strength().as_str()
+        )
+    } else {
+        return None;
+    };
+    let why = proven.worthless.iter().map(|why| format!("; {why}"));
+    let message = std::iter::once(missing).chain(why).collect::<String>();
+    Some(Finding::new(Reason::EvidenceMissing, message))
+}
+
+#[cfg(test)]
+#[path = "evidence_tests.rs"]
+mod tests;
