@@ -223,11 +223,25 @@ mod tests {
     #[test]
     #[expect(clippy::disallowed_methods, reason = "the vectors are files")]
     fn holds_of_every_vector() {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/csr");
+        for folder in ["../tests/cases/csr", "../fuzz/seeds/evidence"] {
+            let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+            for entry in std::fs::read_dir(folder).unwrap() {
+                let data = std::fs::read(entry.unwrap().path()).unwrap();
+                csr_pem(&data);
+                csr_der(&data);
+                evidence(&data);
+            }
+        }
+    }
+
+    #[test]
+    #[expect(clippy::disallowed_methods, reason = "the seeds are files")]
+    fn every_seed_of_evidence_is_good() {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../fuzz/seeds/evidence");
         for entry in std::fs::read_dir(folder).unwrap() {
-            let data = std::fs::read(entry.unwrap().path()).unwrap();
-            csr_pem(&data);
-            csr_der(&data);
+            let path = entry.unwrap().path();
+            let read = Evidence::from_der(&std::fs::read(&path).unwrap());
+            assert!(read.is_ok(), "{}: {read:?}", path.display());
         }
     }
 

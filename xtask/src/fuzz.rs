@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: each fuzz target for a while, seeded with the checked-in requests.
+//! `cargo xtask fuzz`: each fuzz target for a while, seeded with the inputs that are checked in for it.
 
 use std::process::Command;
 
@@ -34,15 +34,19 @@ pub(crate) fn run(seconds: u32) -> Result<()> {
             continue;
         };
         // New inputs go to the first folder; the second is only read.
+        let own_seeds = root().join("fuzz/seeds").join(name);
+        let seeds = if own_seeds.is_dir() {
+            own_seeds
+        } else {
+            root().join("tests/cases/csr")
+        };
         let corpus = root().join("fuzz/corpus").join(name);
         std::fs::create_dir_all(&corpus)
             .with_context(|| format!("cannot create {}", corpus.display()))?;
         let mut fuzz = Command::new(&program);
         fuzz.env("RUSTUP_TOOLCHAIN", "nightly")
             .current_dir(root().join("fuzz"));
-        fuzz.args(["run", name])
-            .arg(&corpus)
-            .arg("../tests/cases/csr");
+        fuzz.args(["run", name]).arg(&corpus).arg(&seeds);
         run_command(fuzz.args([
             "--",
             &format!("-max_total_time={seconds}"),
