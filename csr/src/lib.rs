@@ -36,6 +36,6 @@ pub use names::RequestedNames;
 pub use node_name::{NodeName, NodeNameError};
 pub use pem::MAX_REQUEST_SIZE;
 pub use request::CertificationRequest;
-pub use request_name::request_name;
+pub use request_name::{request_name, request_name_with_evidence};
 pub use signer::{Signer, UnknownSigner};
 pub use subject::{NODES_GROUP, Subject};

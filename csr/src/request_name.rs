@@ -4,12 +4,31 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use ring::digest::{Context, SHA512_256};
 
-use crate::{NODES_GROUP, NodeName, Signer};
+use crate::{Evidence, NODES_GROUP, NodeName, Signer};
 
 /// The name under which kubelet would file this first request (Kubernetes: `pkg/kubelet/certificate/bootstrap`,
 /// `digestedName`): `node-csr-` and a digest of key, subject and usages. The same key always gives the same name, so
 /// that whoever comes back after a crash finds the request that is already there.
 pub fn request_name(spki_der: &[u8], node: &NodeName) -> String {
+    digested_name(spki_der, node, &[])
+}
+
+/// The name of a first request that carries evidence: kubelet's, with what the evidence shows as further fields.
+///
+/// Of the evidence, kinds, clusters, certificates and keys count, but no signatures, which are others each time they are
+/// made. So whoever comes back with the same evidence finds its request, and whoever has more to show than before does
+/// not go on waiting for a request that cannot show it.
+pub fn request_name_with_evidence(spki_der: &[u8], node: &NodeName, evidence: &Evidence) -> String {
+    let mut fields = Vec::new();
+    for statement in evidence.statements() {
+        fields.push(statement.kind().as_bytes().to_vec());
+        fields.push(statement.cluster().to_der());
+        fields.push(statement.shown().to_vec());
+    }
+    digested_name(spki_der, node, &fields)
+}
+
+fn digested_name(spki_der: &[u8], node: &NodeName, more: &[Vec<u8>]) -> String {
     let mut digest = Context::new(&SHA512_256);
     let username = node.username();
     let usages = Signer::KubeApiserverClientKubelet.usages();
@@ -17,6 +36,7 @@ pub fn request_name(spki_der: &[u8], node: &NodeName) -> String {
     for field in fields
         .into_iter()
         .chain(usages.iter().map(|usage| usage.as_bytes()))
+        .chain(more.iter().map(Vec::as_slice))
     {
         digest.update(URL_SAFE_NO_PAD.encode(field).as_bytes());
         digest.update(b"|");
@@ -28,6 +48,13 @@ pub fn request_name(spki_der: &[u8], node: &NodeName) -> String {
 mod tests {
     use super::*;
     use crate::CertificationRequest;
+
+    /// A vector of evidence.
+    macro_rules! case {
+        ($name:literal) => {
+            include_bytes!(concat!("../../tests/cases/csr/", $name, ".pem"))
+        };
+    }
 
     /// The name that `tests/differential` computes in Go for the same request, as kubelet does.
     #[test]
@@ -45,5 +72,21 @@ mod tests {
         assert_ne!(one, two);
         assert_ne!(one, request_name(&[2], &"a".parse().unwrap()));
         assert_eq!(one, request_name(&[1], &"a".parse().unwrap()));
+    }
+
+    #[test]
+    fn depends_on_what_evidence_shows_but_not_on_its_signatures() {
+        let node = "a".parse().unwrap();
+        let name = |file: &[u8]| {
+            let request = CertificationRequest::from_pem(file).unwrap();
+            let evidence = Evidence::new(request.evidence().unwrap().to_vec()).unwrap();
+            request_name_with_evidence(&[1], &node, &evidence)
+        };
+        let one = name(case!("pem-evidence"));
+        assert_ne!(one, request_name(&[1], &node));
+        assert_ne!(one, name(case!("evidence-p384")));
+        assert_ne!(one, name(case!("evidence-another-cluster")));
+        assert_ne!(one, name(case!("evidence-two-statements")));
+        assert_eq!(one, name(case!("evidence-signature-broken")));
     }
 }

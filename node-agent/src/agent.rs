@@ -10,6 +10,7 @@ use crate::certificate::{CertificateError, Chain};
 use crate::cluster::{Cluster, prepare};
 use crate::console::Topic;
 use crate::error::AgentError;
+use crate::evidence;
 use crate::fault::Place;
 use crate::files::{self, Lock};
 use crate::follow::follow;
@@ -201,12 +202,11 @@ async fn certify(
         bootstrap, place, ..
     } = cluster;
     let client = (around.connect)(bootstrap, Identity::Bootstrap).await?;
-    let request = key.certification_request(node)?;
+    let request = evidence::add(settings, around, cluster, key)?;
     let clock = around.clock.clone();
     let spki_der = key.spki_der();
     let mut requests = Requests::new(
         client,
-        node,
         spki_der.clone(),
         request,
         *expiration_seconds,
@@ -243,6 +243,7 @@ async fn check_authority(
         bootstrap,
         client_authority,
         place,
+        ..
     } = cluster;
     let now = around.clock.now();
     if let Some((file, authorities)) = client_authority {

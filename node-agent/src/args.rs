@@ -15,7 +15,11 @@ Gets this machine's first kubelet certificate, so that it can join its Kubernete
 It makes a private key, asks the API server for a certificate with the credential of a bootstrap kubeconfig, waits until \
 the request is approved, checks what comes back and installs it the way kubelet does. When a valid identity is already \
 there it says so and ends at once, so it may run before every start of kubelet. Killed at any moment and started again, \
-it goes on with the same key.";
+it goes on with the same key.
+
+A machine whose certificate expired while it was off asks again with the bootstrap credential and a new key. Its request \
+then carries evidence that it holds the old key, so that the approver can let it back in. With --join-key the same proves \
+a key that was pinned in the Machine before.";
 
 /// What `--help` says after the flags, before the exit codes.
 const EXAMPLE: &str = "\
@@ -68,6 +72,11 @@ pub struct Args {
     /// signed it, the API server is asked whether it knows the new identity.
     #[arg(long, env = "ROLLCALL_CLIENT_CA", value_name = "FILE")]
     pub client_ca: Option<PathBuf>,
+
+    /// Private key (PKCS#8 in PEM, readable by its owner only) whose public part is pinned in this machine's Machine
+    /// record, in the annotation rollcall.dev/join-key. The request then proves that this machine holds it.
+    #[arg(long, env = "ROLLCALL_JOIN_KEY", value_name = "FILE")]
+    pub join_key: Option<PathBuf>,
 
     /// Give up after this time, like 90s, 10m or 1h30m; without it the agent waits for ever.
     #[arg(long, env = "ROLLCALL_TIMEOUT", value_name = "DURATION", value_parser = NonEmptyStringValueParser::new())]

@@ -11,6 +11,7 @@ use crate::console::Topic;
 use crate::credential::Validity;
 use crate::error::AgentError;
 use crate::fault::Place;
+use crate::join_key::JoinKey;
 use crate::settings::Settings;
 use crate::surroundings::Surroundings;
 use crate::words;
@@ -20,6 +21,7 @@ pub(crate) struct Cluster {
     pub(crate) bootstrap: Bootstrap,
     /// The CA that must have signed the certificate, and its file, if `--client-ca` names one.
     pub(crate) client_authority: Option<(PathBuf, Vec<CertificateDer<'static>>)>,
+    pub(crate) join_key: Option<JoinKey>,
     pub(crate) place: Place,
 }
 
@@ -60,9 +62,15 @@ pub(crate) fn prepare(
         Validity::Usable => {}
     }
     let client_authority = client_authority(settings)?;
+    let join_key = settings
+        .join_key
+        .as_deref()
+        .map(JoinKey::read)
+        .transpose()?;
     Ok(Cluster {
         bootstrap,
         client_authority,
+        join_key,
         place,
     })
 }

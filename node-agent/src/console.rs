@@ -29,6 +29,8 @@ pub enum Topic {
     Certificate,
     /// The end.
     Done,
+    /// What the machine proves with its request.
+    Evidence,
     /// What is installed already.
     Identity,
     /// Files put in their place.
@@ -48,6 +50,7 @@ impl Topic {
             Self::Bootstrap => "bootstrap",
             Self::Certificate => "cert",
             Self::Done => "done",
+            Self::Evidence => "evidence",
             Self::Identity => "identity",
             Self::Install => "install",
             Self::Key => "key",

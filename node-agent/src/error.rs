@@ -86,6 +86,14 @@ pub enum AgentError {
         /// The condition's reason and message.
         because: String,
     },
+    /// `--join-key` cannot be used.
+    #[error("the --join-key file {} {why}", file.display())]
+    JoinKey {
+        /// The file.
+        file: PathBuf,
+        /// What is wrong with it.
+        why: String,
+    },
     /// There is no key.
     #[error(transparent)]
     Key(#[from] KeyError),
@@ -177,7 +185,7 @@ impl AgentError {
                 | Problem::Proxy(_)
                 | Problem::Unusable(_) => Exit::Usage,
             },
-            Self::ClientAuthority { .. } | Self::Settings(_) => Exit::Usage,
+            Self::ClientAuthority { .. } | Self::JoinKey { .. } | Self::Settings(_) => Exit::Usage,
             Self::Denied { .. }
             | Self::ExpiredCredential { .. }
             | Self::Failed { .. }
@@ -202,6 +210,7 @@ impl AgentError {
             }
             Self::ExpiredCredential { .. } => "CredentialExpired",
             Self::Failed { .. } => "RequestFailed",
+            Self::JoinKey { .. } => "JoinKeyInvalid",
             Self::Key(KeyError::Make(_)) => "KeyNotMade",
             Self::Kubeconfig(_) => "KubeconfigNotMade",
             Self::Locked(_) => "Locked",

@@ -1,5 +1,6 @@
 //! What is installed already: nothing, a whole identity, or a certificate without its kubeconfig.
 
+use std::io;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
@@ -80,6 +81,51 @@ fn by_kubeconfig(
     node: &NodeName,
     now: Timestamp,
 ) -> Result<(PathBuf, Timestamp), NotUsable> {
+    let Files {
+        path,
+        certificate,
+        key,
+    } = named_by(kubeconfig)?;
+    match good(&certificate, &key, node, now) {
+        Ok(not_after) => Ok((path, not_after)),
+        Err(error) => Err(NotUsable::Certificate { path, error }),
+    }
+}
+
+/// A certificate and its key as they lie on disk, whatever they are worth.
+#[derive(Clone, PartialEq, Eq)]
+pub(crate) struct Files {
+    /// Where the certificate is.
+    pub(crate) path: PathBuf,
+    /// The certificate and its chain, in PEM.
+    pub(crate) certificate: Vec<u8>,
+    /// The private key, in PEM.
+    pub(crate) key: Vec<u8>,
+}
+
+/// What a kubeconfig leads to, and what the symlink in kubelet's folder leads to: where an earlier identity can be. For
+/// what is there but cannot be read, a sentence that says so; nothing for what is not there.
+pub(crate) fn earlier(kubeconfig: &Path, cert_dir: &Path) -> Vec<Result<Files, String>> {
+    let mut found = Vec::new();
+    match named_by(kubeconfig) {
+        Ok(files) => found.push(Ok(files)),
+        Err(NotUsable::NoCertificate | NotUsable::Unusable(Unusable::Missing)) => {}
+        Err(error) => found.push(Err(format!("{} {error}", kubeconfig.display()))),
+    }
+    let path = store::current_link(cert_dir);
+    match std::fs::read(&path) {
+        Ok(pem) => found.push(Ok(Files {
+            path,
+            certificate: pem.clone(),
+            key: pem,
+        })),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => found.push(Err(format!("{} cannot be read: {error}", path.display()))),
+    }
+    found
+}
+
+fn named_by(kubeconfig: &Path) -> Result<Files, NotUsable> {
     let user = kubeconfig::read(kubeconfig)?.user;
     let certificate = kubeconfig::data_or_file(
         user.client_certificate_data.as_deref(),
@@ -97,11 +143,11 @@ fn by_kubeconfig(
         "client key",
     )?;
     let key = key.ok_or(NotUsable::NoKey)?.contents;
-    let path = file.unwrap_or_else(|| kubeconfig.to_owned());
-    match good(&certificate, &key, node, now) {
-        Ok(not_after) => Ok((path, not_after)),
-        Err(error) => Err(NotUsable::Certificate { path, error }),
-    }
+    Ok(Files {
+        path: file.unwrap_or_else(|| kubeconfig.to_owned()),
+        certificate,
+        key,
+    })
 }
 
 /// Whether a certificate and a key belong together and to this node, now. Returns the end of the certificate.

@@ -11,7 +11,7 @@ use k8s_openapi::api::certificates::v1::{
 };
 use kube::api::{Api, ListParams, ObjectMeta, PostParams, WatchEvent, WatchParams};
 use kube::core::Status;
-use rollcall_csr::{NodeName, Signer, request_name};
+use rollcall_csr::Signer;
 use tokio::time::Instant;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer as _;
@@ -32,6 +32,15 @@ const WATCH_GRACE: Duration = Duration::from_secs(5);
 
 type Watch =
     Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<CertificateSigningRequest>>> + Send>>;
+
+/// What is asked for, and under which name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NamedRequest {
+    /// A digest of what is asked for, so that whoever asks for the same finds it.
+    pub name: String,
+    /// The certification request in PEM, and any evidence after it.
+    pub pem: String,
+}
 
 /// This machine's request objects: one at a time, under names that anybody with the same key would choose.
 pub struct Requests {
@@ -54,21 +63,20 @@ impl fmt::Debug for Requests {
 }
 
 impl Requests {
-    /// Prepares the requests for a key: its public part, and the certification request that it signed.
+    /// Prepares the requests for a key: its public part, and the request that it signed, with its name.
     pub fn new(
         client: kube::Client,
-        node: &NodeName,
         spki_der: Vec<u8>,
-        request_pem: String,
+        NamedRequest { name, pem }: NamedRequest,
         expiration_seconds: Option<i32>,
         clock: Clock,
     ) -> Self {
         Self {
             api: Api::all(client),
-            base_name: request_name(&spki_der, node),
+            base_name: name,
             clock,
             expiration_seconds,
-            request_pem,
+            request_pem: pem,
             spki_der,
             version: String::new(),
             watch: None,

@@ -23,6 +23,8 @@ pub struct Settings {
     pub client_ca: Option<PathBuf>,
     /// The lifetime to ask for, in seconds.
     pub expiration_seconds: Option<i32>,
+    /// The private key that is pinned in the Machine.
+    pub join_key: Option<PathBuf>,
     /// Kubelet's kubeconfig; absolute.
     pub kubeconfig: PathBuf,
     /// How lines are written.
@@ -48,6 +50,7 @@ impl Settings {
             cert_dir,
             node_name,
             client_ca,
+            join_key,
             timeout,
             resubmit_after,
             expiration_seconds,
@@ -65,6 +68,9 @@ impl Settings {
             cert_dir: absolute("--cert-dir", &cert_dir)?,
             client_ca: client_ca
                 .map(|file| absolute("--client-ca", &file))
+                .transpose()?,
+            join_key: join_key
+                .map(|file| absolute("--join-key", &file))
                 .transpose()?,
             timeout: timeout
                 .map(|text| duration("--timeout", &text))

@@ -30,7 +30,7 @@ impl ClusterId {
         Ok(Self(hash))
     }
 
-    pub(super) fn to_der(self) -> Vec<u8> {
+    pub(crate) fn to_der(self) -> Vec<u8> {
         encode(OCTET_STRING, &[&self.0])
     }
 }

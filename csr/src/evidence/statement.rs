@@ -95,6 +95,15 @@ impl Statement {
         }
     }
 
+    /// What it is about: the DER of the certificate or key that it shows, or the body where the kind is not known.
+    pub(crate) fn shown(&self) -> &[u8] {
+        match self {
+            Self::PreviousCertificate(statement) => &statement.certificate_der,
+            Self::JoinKey(statement) => statement.key().spki_der(),
+            Self::Other(other) => &other.body,
+        }
+    }
+
     /// Reads the next statement of a list.
     pub(super) fn read(list: &mut Reader<'_>) -> Result<Self, EvidenceError> {
         let mut fields = list.inside(SEQUENCE, "statement")?;
@@ -137,10 +146,8 @@ impl Statement {
     /// The DER of `Statement`.
     pub(super) fn to_der(&self) -> Vec<u8> {
         let body = match self {
-            Self::PreviousCertificate(statement) => {
-                statement.proof.body(&statement.certificate_der)
-            }
-            Self::JoinKey(statement) => statement.proof.body(statement.key().spki_der()),
+            Self::PreviousCertificate(statement) => statement.proof.body(self.shown()),
+            Self::JoinKey(statement) => statement.proof.body(self.shown()),
             Self::Other(other) => other.body.clone(),
         };
         encode(

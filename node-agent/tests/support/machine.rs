@@ -55,6 +55,7 @@ impl Machine {
             cert_dir: path("kubelet/pki"),
             client_ca: None,
             expiration_seconds: None,
+            join_key: None,
             kubeconfig: path("etc/kubelet.conf"),
             log_format: LogFormat::Text,
             node: "worker-0".parse().unwrap(),

@@ -1,0 +1,213 @@
+//! What this machine can prove when it asks: that it holds the key of its previous certificate, or its join key
+//! (`docs/evidence.md`).
+//!
+//! A previous certificate that proves nothing costs the evidence, never the request: it is said and left out. A join key
+//! was asked for, so one that cannot be used ends the work.
+
+use std::path::Path;
+
+use rollcall_csr::{
+    Binding, ClusterId, Evidence, EvidenceError, KeyHash, Statement, request_name,
+    request_name_with_evidence,
+};
+use rustls::pki_types::CertificateDer;
+
+use crate::certificate::{self, CertificateError, Chain};
+use crate::cluster::Cluster;
+use crate::console::Topic;
+use crate::error::AgentError;
+use crate::identity::{self, Files};
+use crate::join_key::JoinKey;
+use crate::kubeconfig;
+use crate::pending_key::PendingKey;
+use crate::requests::NamedRequest;
+use crate::settings::Settings;
+use crate::signing_key::SigningKey;
+use crate::surroundings::Surroundings;
+
+/// Why there is no evidence without a CA.
+const NO_CLUSTER: &str =
+    "cannot be bound to a cluster, because the bootstrap kubeconfig names no certificate authority";
+
+/// The request of a key, with all the evidence there is.
+///
+/// # Errors
+/// When the request cannot be made, or the join key cannot be used.
+pub(crate) fn add(
+    settings: &Settings,
+    around: &Surroundings,
+    cluster: &Cluster,
+    key: &PendingKey,
+) -> Result<NamedRequest, AgentError> {
+    let spki_der = key.spki_der();
+    let asking = Asking {
+        settings,
+        around,
+        cluster,
+        request: key.certification_request(&settings.node)?,
+        binding: cluster.bootstrap.authorities.first().map(|ca| Binding {
+            request_key: KeyHash::of_spki(&spki_der),
+            node: settings.node.clone(),
+            cluster: ClusterId::of_ca(ca),
+        }),
+    };
+    let mut statements: Vec<Statement> = asking.previous().into_iter().collect();
+    if let Some(join_key) = &cluster.join_key {
+        statements.push(asking.joining(join_key)?);
+    }
+    if statements.is_empty() {
+        return Ok(NamedRequest {
+            name: request_name(&spki_der, &settings.node),
+            pem: asking.request,
+        });
+    }
+    let evidence = Evidence::new(statements);
+    let named = evidence.and_then(|evidence| {
+        Ok(NamedRequest {
+            name: request_name_with_evidence(&spki_der, &settings.node, &evidence),
+            pem: evidence.append_to(&asking.request)?,
+        })
+    });
+    named.map_err(|error| {
+        AgentError::Rejected(format!(
+            "the evidence of this machine cannot be sent: {error}"
+        ))
+    })
+}
+
+/// A request that is about to be made.
+struct Asking<'a> {
+    settings: &'a Settings,
+    around: &'a Surroundings,
+    cluster: &'a Cluster,
+    /// The certification request in PEM.
+    request: String,
+    /// What statements are bound to; nothing when the cluster has no CA to be known by.
+    binding: Option<Binding>,
+}
+
+impl Asking<'_> {
+    /// The statement that this machine holds the key of an earlier certificate, if it has one that is worth something.
+    fn previous(&self) -> Option<Statement> {
+        let Settings {
+            kubeconfig,
+            cert_dir,
+            node,
+            ..
+        } = self.settings;
+        let console = &self.around.console;
+        let mut failure = None;
+        for found in identity::earlier(kubeconfig, cert_dir) {
+            let stated = found.and_then(|files| {
+                let path = files.path.display().to_string();
+                match self.previous_in(&files) {
+                    Ok(statement) => Ok((statement, path)),
+                    Err(why) => Err(format!("{path} {why}")),
+                }
+            });
+            match stated {
+                Ok((statement, path)) => {
+                    let message = format!(
+                        "the request proves that this machine holds the key of its previous certificate in {path}"
+                    );
+                    console.say(Topic::Evidence, &message);
+                    return Some(statement);
+                }
+                Err(why) => failure = Some(why),
+            }
+        }
+        if let Some(why) = failure {
+            let message = format!(
+                "nothing proves that this machine was {node} before: {why}; asking without that"
+            );
+            console.warn(Topic::Evidence, &message);
+        }
+        None
+    }
+
+    /// A reason why not reads as what follows the name of the file.
+    fn previous_in(&self, files: &Files) -> Result<Statement, String> {
+        let wrong = |error: CertificateError| format!("holds a certificate that {error}");
+        let chain = Chain::from_pem(&files.certificate).map_err(wrong)?;
+        let key = SigningKey::from_pem(&files.key)
+            .ok_or_else(|| "comes without a private key that can be used".to_owned())?;
+        let now = self.around.clock.now();
+        match chain.check(key.spki_der(), &self.settings.node, now) {
+            // The end is the last thing that is looked at.
+            Ok(_) | Err(CertificateError::Expired { .. }) => {}
+            Err(error) => return Err(wrong(error)),
+        }
+        if !self.is_of_cluster(&chain) {
+            let server = &self.cluster.place.server;
+            return Err(format!(
+                "holds a certificate of another cluster than {server}"
+            ));
+        }
+        let binding = self.binding.as_ref().ok_or_else(|| NO_CLUSTER.to_owned())?;
+        let leaf = chain.certificates().next();
+        let der = leaf.map(AsRef::as_ref).unwrap_or_default();
+        let statement = Statement::previous_certificate(der, binding, |message| {
+            key.sign(message).map_err(Failed::from)
+        });
+        let fits = |statement: &Statement| {
+            Evidence::new(vec![statement.clone()])?.append_to(&self.request)?;
+            Ok::<_, Failed>(())
+        };
+        statement
+            .and_then(|statement| fits(&statement).map(|()| statement))
+            .map_err(|error| format!("holds a certificate that cannot be shown: {error}"))
+    }
+
+    /// Whether an earlier certificate is from the cluster that is asked now. Clusters may sign the certificates of
+    /// clients with another CA than the one they are trusted by; then the kubeconfig beside the certificate decides.
+    fn is_of_cluster(&self, chain: &Chain) -> bool {
+        let Cluster {
+            bootstrap,
+            client_authority,
+            ..
+        } = self.cluster;
+        let signers = client_authority.iter().flat_map(|(_, signers)| signers);
+        let known: Vec<_> = signers.chain(&bootstrap.authorities).cloned().collect();
+        chain.leads_to(&known, self.around.clock.now())
+            || trusted_by(&self.settings.kubeconfig)
+                .is_some_and(|trusted| trusted.iter().any(|ca| bootstrap.authorities.contains(ca)))
+    }
+
+    /// The statement that this machine holds its join key.
+    fn joining(&self, JoinKey { file, key }: &JoinKey) -> Result<Statement, AgentError> {
+        let binding = self.binding.as_ref();
+        let binding = binding.ok_or_else(|| JoinKey::unusable(file, NO_CLUSTER.to_owned()))?;
+        let statement = Statement::join_key(key.spki_der(), binding, |message| {
+            key.sign(message).map_err(Failed::from)
+        });
+        let statement = statement
+            .map_err(|error| JoinKey::unusable(file, format!("cannot be used: {error}")))?;
+        let message = format!(
+            "the request proves that this machine holds the join key in {} ({})",
+            file.display(),
+            KeyHash::of_spki(key.spki_der())
+        );
+        self.around.console.say(Topic::Evidence, &message);
+        Ok(statement)
+    }
+}
+
+/// The CA certificates by which a kubeconfig trusts its API server.
+fn trusted_by(kubeconfig: &Path) -> Option<Vec<CertificateDer<'static>>> {
+    let cluster = kubeconfig::read(kubeconfig).ok()?.cluster;
+    let data = kubeconfig::data_or_file(
+        cluster.certificate_authority_data.as_deref(),
+        cluster.certificate_authority.as_deref(),
+        "certificate authority",
+    );
+    certificate::certificates(&data.ok()??.contents).ok()
+}
+
+/// Why a statement could not be made.
+#[derive(Debug, thiserror::Error)]
+enum Failed {
+    #[error(transparent)]
+    Format(#[from] EvidenceError),
+    #[error("the key does not sign: {0}")]
+    Signing(#[from] rustls::Error),
+}
