@@ -128,6 +128,7 @@ fn help_and_version_are_for_people() {
         "cert-dir",
         "node-name",
         "client-ca",
+        "join-key",
         "timeout",
     ] {
         let variable = format!("ROLLCALL_{}", flag.to_uppercase().replace('-', "_"));

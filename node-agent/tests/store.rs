@@ -10,13 +10,15 @@ mod authority;
 #[path = "support/cluster.rs"]
 #[expect(dead_code, reason = "each test program uses a part of the support")]
 mod cluster;
+#[path = "support/installed.rs"]
+mod installed;
 #[path = "support/machine.rs"]
 mod machine;
 #[path = "support/whole_run.rs"]
 mod whole_run;
 
 use std::fs::{self, Permissions};
-use std::os::unix::fs::{PermissionsExt as _, symlink};
+use std::os::unix::fs::PermissionsExt as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 
@@ -29,6 +31,7 @@ use rollcall_node_agent::store::Checkpoint;
 
 use authority::{Authority, node_params};
 use cluster::Cluster;
+use installed::{CURRENT, install};
 use machine::Machine;
 use whole_run::{run, scene};
 
@@ -36,7 +39,6 @@ use whole_run::{run, scene};
 const LATER: &str = "2026-11-23T12:00:07Z";
 
 const PENDING: &str = "kubelet/pki/kubelet-client-pending.key";
-const CURRENT: &str = "kubelet/pki/kubelet-client-current.pem";
 const KUBECONFIG: &str = "etc/kubelet.conf";
 
 /// That the identity is whole, nothing is left over, and nothing is readable by others.
@@ -223,18 +225,6 @@ fn a_certificate_without_kubeconfig_only_gets_its_kubeconfig() {
     run(&cluster, &machine, |_| ()).unwrap();
     assert_eq!(cluster.calls(), calls);
     assert_complete(&cluster, &machine);
-}
-
-/// Installs a certificate and key as kubelet would, by hand.
-fn install(machine: &Machine, certificate: &str, key: &str) {
-    fs::create_dir_all(machine.path("kubelet/pki")).unwrap();
-    fs::create_dir_all(machine.path("etc")).unwrap();
-    let pem = machine.path("kubelet/pki/kubelet-client-2025-01-01-00-00-00.pem");
-    fs::write(&pem, format!("{certificate}{key}")).unwrap();
-    symlink(&pem, machine.path(CURRENT)).unwrap();
-    let bootstrap = kubeconfig::read(&machine.settings.bootstrap_kubeconfig).unwrap();
-    let text = kubeconfig::for_kubelet(&bootstrap.cluster, &machine.path(CURRENT)).unwrap();
-    fs::write(machine.path(KUBECONFIG), text).unwrap();
 }
 
 #[test]

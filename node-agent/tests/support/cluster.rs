@@ -56,6 +56,19 @@ impl Cluster {
         self.requests.lock().unwrap().len()
     }
 
+    /// What was filed: the text of `spec.request` of each request, in the order of their names.
+    pub(crate) fn filed(&self) -> Vec<Vec<u8>> {
+        let requests = self.requests.lock().unwrap();
+        requests
+            .values()
+            .map(|request| {
+                STANDARD
+                    .decode(request["spec"]["request"].as_str().unwrap())
+                    .unwrap()
+            })
+            .collect()
+    }
+
     pub(crate) fn client(self: &Arc<Self>) -> Client {
         let cluster = Arc::clone(self);
         let service = tower::service_fn(move |request: Request<Body>| {
