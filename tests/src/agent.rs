@@ -8,8 +8,10 @@ use anyhow::{Context as _, Result};
 use kube::api::ListParams;
 use x509_parser::prelude::FromDer as _;
 
+use crate::kubeconfig::Credentials;
+use crate::pki::IssuedCertificate;
 use crate::programs::{Program, binary};
-use crate::{ControlPlane, requests};
+use crate::{ControlPlane, kubeconfig, requests};
 
 /// The name of the binary.
 pub const NODE_AGENT: &str = "rollcall-node-agent";
@@ -70,6 +72,33 @@ impl Host {
     /// The symlink to the certificate in use.
     pub fn current(&self) -> PathBuf {
         self.cert_dir().join("kubelet-client-current.pem")
+    }
+
+    /// Puts an identity from before in its place: the certificate and its key as kubelet keeps them, and a kubeconfig
+    /// that holds them too. What it is worth by now, its profile says (`CertificateProfile::node(..).valid(..)`).
+    ///
+    /// # Errors
+    /// If a file cannot be written.
+    pub fn put_identity(
+        &self,
+        control_plane: &ControlPlane,
+        identity: &IssuedCertificate,
+    ) -> Result<()> {
+        let current = self.current();
+        let pem = self
+            .cert_dir()
+            .join("kubelet-client-2025-01-01-00-00-00.pem");
+        std::fs::create_dir_all(self.cert_dir())
+            .with_context(|| format!("cannot create {}", self.cert_dir().display()))?;
+        kubeconfig::write_private(&pem, &identity.bundle())?;
+        std::os::unix::fs::symlink(&pem, &current)
+            .with_context(|| format!("cannot make the link {}", current.display()))?;
+        let credentials = Credentials::Certificate(identity.clone());
+        let (server, ca) = (control_plane.server(), control_plane.ca_pem());
+        kubeconfig::write(
+            &self.kubeconfig(),
+            &kubeconfig::kubeconfig(&server, ca, &credentials),
+        )
     }
 
     /// The command line of the agent, without the program.
