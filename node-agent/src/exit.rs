@@ -58,7 +58,7 @@ impl Exit {
             Self::Done => "the identity is installed, or was already",
             Self::Failure => "anything else; the last line says what",
             Self::Usage => {
-                "wrong flags, or a kubeconfig, CA or token file is missing or wrong; starting again cannot help"
+                "wrong flags, or a kubeconfig, CA, token or join key file is missing or wrong; starting again cannot help"
             }
             Self::Disk => {
                 "a file could not be written or read: full or read-only disk, missing rights"
