@@ -1,5 +1,8 @@
 //! YAML to values: where documents begin, and how a large List is read on every processor.
 
+mod general;
+mod plain;
+
 use serde_json::{Map, Value};
 
 use super::parallel;
@@ -43,7 +46,7 @@ pub(super) fn parse(document: &str, first_line: usize) -> Result<Value, String> 
     if let Some(list) = parse_list(document) {
         return Ok(list);
     }
-    parse_whole(document).map_err(|error| {
+    parse_part(document).map_err(|error| {
         let message = format!("this is not YAML: {error}");
         let Some(location) = error.location() else {
             return message;
@@ -56,39 +59,25 @@ pub(super) fn parse(document: &str, first_line: usize) -> Result<Value, String> 
     })
 }
 
-fn parse_whole(document: &str) -> Result<Value, serde_saphyr::Error> {
-    // How large a dump may be is for its owner to say; what one alias may blow up to stays limited.
-    let options = serde_saphyr::options! {
-        budget: serde_saphyr::budget! {
-            max_events: usize::MAX,
-            max_nodes: usize::MAX,
-            max_total_scalar_bytes: usize::MAX,
-            max_total_comment_bytes: usize::MAX,
-            enforce_alias_anchor_ratio: false,
-        },
-        leading_zero_numbers_as_strings: true,
-        strict_booleans: true,
-        with_snippet: false,
-    };
-    serde_saphyr::from_str_with_options(document, options)
+/// Reads a text in the quick way, where that is possible.
+fn parse_part(text: &str) -> Result<Value, serde_saphyr::Error> {
+    let block = text.strip_prefix("---\n").unwrap_or(text);
+    plain::read(block).map_or_else(|| general::read(text), Ok)
 }
-
-/// How many items of a List are read in one go.
-const ITEMS: usize = 64;
 
 /// Reads a List as kubectl writes it, its items side by side: they are most of a dump, and reading YAML is slow. Nothing
 /// when the document is another, or when any part does not stand for itself: then it has to be read as a whole.
 fn parse_list(document: &str) -> Option<Value> {
     let (before, after, items) = cut_list(document)?;
     // Were the items text inside something that begins before them, this would break off.
-    parse_whole(before).ok()?;
+    general::read(before).ok()?;
     let around = [before, after].concat();
-    let mut list: Map<String, Value> = match parse_whole(&around) {
+    let mut list: Map<String, Value> = match general::read(&around) {
         Ok(Value::Object(fields)) if !fields.contains_key("items") => fields,
         _ => return None,
     };
     let mut all = Vec::new();
-    for part in parallel::map(items, parse_whole) {
+    for part in parallel::map(items, parse_part) {
         match part {
             Ok(Value::Array(items)) => all.extend(items),
             _ => return None,
@@ -98,8 +87,7 @@ fn parse_list(document: &str) -> Option<Value> {
     Some(Value::Object(list))
 }
 
-/// What stands before and after the items of a List, and the items in portions. Items begin with a dash in the first
-/// column.
+/// What stands before and after the items of a List, and the items. Items begin with a dash in the first column.
 fn cut_list(document: &str) -> Option<(&str, &str, Vec<&str>)> {
     let mut lines = document.split_inclusive('\n');
     let (mut before, mut offset) = (0_usize, 0_usize);
@@ -110,26 +98,23 @@ fn cut_list(document: &str) -> Option<(&str, &str, Vec<&str>)> {
         }
         before = offset;
     }
-    let (mut portions, mut start, mut items) = (Vec::new(), offset, 0_usize);
+    let (mut items, mut start) = (Vec::new(), offset);
     for line in lines {
         let is_item = line.starts_with("- ");
-        if !is_item && !line.starts_with(' ') {
+        if !is_item && !line.starts_with([' ', '\n']) {
             break;
         }
-        if is_item {
-            items = items.saturating_add(1);
-            if items > ITEMS {
-                portions.push(document.get(start..offset)?);
-                (start, items) = (offset, 1);
-            }
+        if is_item && start < offset {
+            items.push(document.get(start..offset)?);
+            start = offset;
         }
         offset = offset.saturating_add(line.len());
     }
-    portions.push(document.get(start..offset)?);
-    if portions.len() < 2 {
+    items.push(document.get(start..offset)?);
+    if items.len() < 2 {
         return None;
     }
-    Some((document.get(..before)?, document.get(offset..)?, portions))
+    Some((document.get(..before)?, document.get(offset..)?, items))
 }
 
 #[cfg(test)]
@@ -154,7 +139,7 @@ mod tests {
             let block = |number| format!("a: |\n    - {number}\n    # no comment\n\n  b: 1");
             let quoted = |number| format!("a: \"{number}\n\n    - b\"");
             for text in [list(plain, count), list(block, count), list(quoted, count)] {
-                let whole = parse_whole(&text).unwrap();
+                let whole = general::read(&text).unwrap();
                 assert_eq!(parse(&text, 1), Ok(whole), "{text}");
             }
         }
