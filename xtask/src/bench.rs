@@ -1,13 +1,23 @@
-//! `cargo xtask bench`: the load test, in the release profile.
+//! `cargo xtask bench`: the load test and the speed of `explain`, in the release profile.
 
 use anyhow::Result;
 
 use crate::packages;
 use crate::process::{cargo, run as run_command, say};
 
-/// Runs the load test.
+/// Runs the load test, or with `explain` first, the measurement of that command.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
-    packages::require_compilers()?;
+    match arguments.split_first() {
+        Some((word, rest)) if word == "explain" => measure("rollcall-explain-bench", rest),
+        _ => {
+            packages::require_compilers()?;
+            measure("rollcall-load", arguments)
+        }
+    }
+}
+
+/// Builds both programs of the workspace, and runs the one that measures.
+fn measure(program: &str, arguments: &[String]) -> Result<()> {
     say("building in the release profile (the first time takes some minutes)");
     run_command(&mut cargo(&[
         "build",
@@ -18,16 +28,14 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
         "-p",
         "rollcall-e2e",
     ]))?;
-    run_command(
-        cargo(&[
-            "run",
-            "--release",
-            "-p",
-            "rollcall-e2e",
-            "--bin",
-            "rollcall-load",
-            "--",
-        ])
-        .args(arguments),
-    )
+    let own = [
+        "run",
+        "--release",
+        "-p",
+        "rollcall-e2e",
+        "--bin",
+        program,
+        "--",
+    ];
+    run_command(cargo(&own).args(arguments))
 }

@@ -42,13 +42,14 @@ enum Command {
     },
     /// Formatting, lints, dependency rules and the purity of the core.
     Lint,
-    /// The load test: 1,000 machines at once, beside a bare loop that approves whatever it sees.
+    /// The load test: 1,000 machines at once, beside a bare loop that approves whatever it sees. `bench explain`: how long
+    /// `explain` takes for a large dump.
     Bench {
-        /// Further arguments of the load test.
+        /// Further arguments of the measurement.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Feeds random requests to the parser, each target for a while. Needs a nightly toolchain.
+    /// Feeds random input to the parsers and the decision, each target for a while. With a nightly toolchain where there is one.
     Fuzz {
         /// Seconds per target.
         #[arg(long, default_value_t = 60)]

@@ -1,0 +1,214 @@
+//! The dump: one List of requests and Machines, each as large as in a real cluster. Names, times and addresses are the same
+//! each time; keys and signatures are not.
+
+use std::io::{BufWriter, Write as _};
+use std::net::Ipv4Addr;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rollcall_e2e::requests::NodeRequest;
+use serde_json::{Value, json};
+
+/// When the requests are judged.
+pub(crate) const JUDGED_AT: &str = "2026-11-23T10:10:00Z";
+
+/// Of so many requests, one is for a node that no Machine owns.
+const STRANGERS: u32 = 10;
+
+/// The first address that Machines have.
+const FIRST_ADDRESS: u32 = 0x0A00_0001;
+
+/// How many of the requests are for nodes that no Machine owns.
+pub(crate) fn strangers(machines: u32) -> u32 {
+    machines.div_ceil(STRANGERS)
+}
+
+/// Writes the dump as YAML and as JSON. Returns the files in this order.
+pub(crate) fn write(folder: &Path, machines: u32) -> Result<[PathBuf; 2]> {
+    let files = ["dump.yaml", "dump.json"].map(|name| folder.join(name));
+    let [yaml, json] = &files;
+    let mut items = Vec::new();
+    for index in 0..machines {
+        items.push(request(index)?);
+        items.push(machine(index));
+    }
+    write_yaml(yaml, &items).with_context(|| format!("cannot write {}", yaml.display()))?;
+    write_json(json, &items).with_context(|| format!("cannot write {}", json.display()))?;
+    Ok(files)
+}
+
+/// As kubectl writes it: the items begin in the first column.
+fn write_yaml(path: &Path, items: &[String]) -> Result<()> {
+    let mut file = BufWriter::new(std::fs::File::create(path)?);
+    file.write_all(b"apiVersion: v1\nitems:\n")?;
+    for item in items {
+        let mut mark = "- ";
+        for line in item.lines() {
+            writeln!(file, "{mark}{line}")?;
+            mark = "  ";
+        }
+    }
+    file.write_all(b"kind: List\nmetadata:\n  resourceVersion: \"\"\n")?;
+    Ok(file.flush()?)
+}
+
+fn write_json(path: &Path, items: &[String]) -> Result<()> {
+    let items: Vec<Value> = items
+        .iter()
+        .map(|item| serde_saphyr::from_str(item))
+        .collect::<Result<_, _>>()?;
+    let list = json!({
+        "apiVersion": "v1", "items": items, "kind": "List", "metadata": {"resourceVersion": ""},
+    });
+    let mut file = BufWriter::new(std::fs::File::create(path)?);
+    serde_json::to_writer_pretty(&mut file, &list)?;
+    Ok(file.flush()?)
+}
+
+fn request(index: u32) -> Result<String> {
+    let stranger = index.is_multiple_of(STRANGERS);
+    let node = format!("{}-{index}", if stranger { "stranger" } else { "worker" });
+    let pem = NodeRequest::client(&node)?.pem()?;
+    let request = STANDARD.encode(pem);
+    Ok(format!(
+        "\
+apiVersion: certificates.k8s.io/v1
+kind: CertificateSigningRequest
+metadata:
+  creationTimestamp: \"2026-11-23T10:05:00Z\"
+  generateName: csr-
+  name: csr-{index}
+  resourceVersion: \"{version}\"
+  uid: 00000000-0000-4000-8000-{index:012}
+spec:
+  groups:
+  - system:serviceaccounts
+  - system:serviceaccounts:openshift-machine-config-operator
+  - system:authenticated
+  request: {request}
+  signerName: kubernetes.io/kube-apiserver-client-kubelet
+  usages:
+  - digital signature
+  - client auth
+  username: system:serviceaccount:openshift-machine-config-operator:node-bootstrapper
+status: {{}}
+",
+        version = index.saturating_add(1_000_000),
+    ))
+}
+
+/// A Machine of OpenShift on AWS, as its controllers write it.
+fn machine(index: u32) -> String {
+    let ip = Ipv4Addr::from(FIRST_ADDRESS.saturating_add(index));
+    format!(
+        "\
+apiVersion: machine.openshift.io/v1beta1
+kind: Machine
+metadata:
+  annotations:
+    machine.openshift.io/instance-state: running
+  creationTimestamp: \"2026-11-23T10:00:00Z\"
+  finalizers:
+  - machine.machine.openshift.io
+  generateName: cluster-x7k2p-worker-eu-west-1a-
+  generation: 2
+  labels:
+    machine.openshift.io/cluster-api-cluster: cluster-x7k2p
+    machine.openshift.io/cluster-api-machine-role: worker
+    machine.openshift.io/cluster-api-machine-type: worker
+    machine.openshift.io/cluster-api-machineset: cluster-x7k2p-worker-eu-west-1a
+    machine.openshift.io/instance-type: m6i.xlarge
+    machine.openshift.io/region: eu-west-1
+    machine.openshift.io/zone: eu-west-1a
+  name: cluster-x7k2p-worker-eu-west-1a-{index}
+  namespace: openshift-machine-api
+  ownerReferences:
+  - apiVersion: machine.openshift.io/v1beta1
+    blockOwnerDeletion: true
+    controller: true
+    kind: MachineSet
+    name: cluster-x7k2p-worker-eu-west-1a
+    uid: 6a1ff5f4-3c8b-4d8e-9a53-0f0a4c5f7c11
+  resourceVersion: \"{version}\"
+  uid: 00000000-0000-4000-9000-{index:012}
+spec:
+  lifecycleHooks: {{}}
+  metadata: {{}}
+  providerID: aws:///eu-west-1a/i-{index:017x}
+  providerSpec:
+    value:
+      ami:
+        id: ami-0c5a5b7a1f4d6e8b2
+      apiVersion: machine.openshift.io/v1beta1
+      blockDevices:
+      - ebs:
+          encrypted: true
+          iops: 0
+          kmsKey:
+            arn: \"\"
+          volumeSize: 120
+          volumeType: gp3
+      capacityReservationId: \"\"
+      credentialsSecret:
+        name: aws-cloud-credentials
+      deviceIndex: 0
+      iamInstanceProfile:
+        id: cluster-x7k2p-worker-profile
+      instanceType: m6i.xlarge
+      kind: AWSMachineProviderConfig
+      metadata:
+        creationTimestamp: null
+      metadataServiceOptions: {{}}
+      placement:
+        availabilityZone: eu-west-1a
+        region: eu-west-1
+      securityGroups:
+      - filters:
+        - name: tag:Name
+          values:
+          - cluster-x7k2p-node
+      subnet:
+        filters:
+        - name: tag:Name
+          values:
+          - cluster-x7k2p-subnet-private-eu-west-1a
+      tags:
+      - name: kubernetes.io/cluster/cluster-x7k2p
+        value: owned
+      userDataSecret:
+        name: worker-user-data
+status:
+  addresses:
+  - address: {ip}
+    type: InternalIP
+  - address: worker-{index}
+    type: InternalDNS
+  - address: worker-{index}
+    type: Hostname
+  conditions:
+  - lastTransitionTime: \"2026-11-23T10:00:01Z\"
+    status: \"True\"
+    type: Drainable
+  - lastTransitionTime: \"2026-11-23T10:00:20Z\"
+    message: Instance has been created
+    reason: InstanceExists
+    severity: Info
+    status: \"True\"
+    type: InstanceExists
+  lastUpdated: \"2026-11-23T10:00:20Z\"
+  phase: Provisioned
+  providerStatus:
+    conditions:
+    - lastTransitionTime: \"2026-11-23T10:00:15Z\"
+      message: Machine successfully created
+      reason: MachineCreationSucceeded
+      status: \"True\"
+      type: MachineCreation
+    instanceId: i-{index:017x}
+    instanceState: running
+",
+        version = index.saturating_add(2_000_000),
+    )
+}
