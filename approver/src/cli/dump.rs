@@ -220,3 +220,7 @@ fn stranger(change: &Change, scopes: &[Scope]) -> Option<String> {
     let known = |scope: &Scope| scope.covers(machine) || by_hand(scope);
     (!scopes.iter().any(known)).then(|| Scope::new(machine.source, namespace).to_string())
 }
+
+#[cfg(test)]
+#[path = "dump_tests.rs"]
+mod tests;

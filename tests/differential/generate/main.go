@@ -1,9 +1,11 @@
 // Writes the vectors of tests/cases/csr: requests that the parser must take or refuse, and expected.json, which says
-// which and why. Most of the refused ones cannot be made with any library, so they are put together byte by byte.
+// which and why. Most of the refused ones cannot be made with any library, so they are put together byte by byte. Writes
+// also the cases of tests/cases/explain that nobody wrote by hand: requests with the facts around them, and the decision.
 //
 //	go run ./generate ../cases/csr
+//	go run ./generate -cases ../cases/explain
 //
-// The output is always the same and is checked in; a test of the end-to-end crate compares the two.
+// The output is always the same and is checked in; tests of the end-to-end crate compare the two.
 package main
 
 import (
@@ -168,8 +170,12 @@ func check(err error) {
 }
 
 func main() {
+	if len(os.Args) == 3 && os.Args[1] == "-cases" {
+		writeCases(os.Args[2])
+		return
+	}
 	if len(os.Args) != 2 {
-		log.Fatal("usage: go run ./generate FOLDER")
+		log.Fatal("usage: go run ./generate [-cases] FOLDER")
 	}
 	folder := os.Args[1]
 
