@@ -10,6 +10,7 @@ pub mod agent;
 mod api_server;
 mod apply;
 pub mod assets;
+pub mod cases;
 mod command;
 mod control_plane;
 mod controller_manager;

@@ -111,6 +111,36 @@ pub async fn create_machine(
     set_status(client, name, status).await
 }
 
+/// Creates a Machine as an object of a dump has it: with its status, and being deleted if that one is.
+///
+/// # Errors
+/// If the API server refuses.
+pub async fn create_like(client: &kube::Client, object: &Value) -> Result<()> {
+    let name = object.pointer("/metadata/name").and_then(Value::as_str);
+    let name = name.context("the Machine has no name")?;
+    let machine = serde_json::from_value(json!({
+        "apiVersion": "machine.openshift.io/v1beta1",
+        "kind": "Machine",
+        "metadata": {
+            "name": name,
+            "namespace": NAMESPACE,
+            "finalizers": [FINALIZER],
+            "labels": object.pointer("/metadata/labels"),
+        },
+        "spec": object.get("spec"),
+    }))?;
+    api(client.clone())
+        .create(&PostParams::default(), &machine)
+        .await
+        .with_context(|| format!("cannot create the Machine {name}"))?;
+    let status = json!({"status": object.get("status")});
+    patch(client, name, &status, Part::Status).await?;
+    if object.pointer("/metadata/deletionTimestamp").is_some() {
+        delete(client, name).await?;
+    }
+    Ok(())
+}
+
 /// Writes provider id, phase and addresses: `Provisioning` becomes `Provisioned`, for example.
 ///
 /// # Errors
