@@ -1,9 +1,11 @@
 //! The parser against Go: whatever Rust accepts, Go accepts and the signer issues as it was read. What only Rust
-//! refuses is fine. Needs the Go toolchain, no control plane.
+//! refuses is fine. And the decision against the signer: whatever is approved, is signed. Needs the Go toolchain, no
+//! control plane.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 mod go;
 mod mutants;
+mod signer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -166,30 +168,30 @@ fn go_agrees_about_every_mutant_that_rust_accepts() {
     );
 }
 
-#[test]
-fn the_vectors_are_what_the_generator_writes() {
-    let folder = tempfile::tempdir().unwrap();
-    let kept = "two-extension-requests.der";
-    std::fs::copy(cases().join(kept), folder.path().join(kept)).unwrap();
+/// Runs the generator of vectors and cases.
+fn generate(arguments: &[&str], folder: &Path) {
     let mut generate = Command::new("go");
     generate
         .args(["run", "./generate"])
-        .arg(folder.path())
+        .args(arguments)
+        .arg(folder)
         .current_dir(go::module());
     let output = generate.output().unwrap();
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+}
 
-    let files = |folder: &Path| -> BTreeMap<_, _> {
-        let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
-        entries
-            .map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap()))
-            .collect()
-    };
-    let (checked_in, generated) = (files(&cases()), files(folder.path()));
+/// The files of a folder.
+fn files(folder: &Path) -> BTreeMap<std::ffi::OsString, Vec<u8>> {
+    let entries = std::fs::read_dir(folder).unwrap().map(Result::unwrap);
+    entries
+        .map(|entry| (entry.file_name(), std::fs::read(entry.path()).unwrap()))
+        .collect()
+}
+
+#[track_caller]
+fn assert_same_files(checked_in: &Path, generated: &Path) {
+    let (checked_in, generated) = (files(checked_in), files(generated));
     assert!(
         checked_in.keys().eq(generated.keys()),
         "run the generator (tests/differential) and check in its output"
@@ -201,5 +203,35 @@ fn the_vectors_are_what_the_generator_writes() {
             "{} differs; run the generator",
             name.display()
         );
+    }
+}
+
+#[test]
+fn the_vectors_are_what_the_generator_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    let kept = "two-extension-requests.der";
+    std::fs::copy(cases().join(kept), folder.path().join(kept)).unwrap();
+    generate(&[], folder.path());
+    assert_same_files(&cases(), folder.path());
+}
+
+#[test]
+fn the_cases_that_nobody_wrote_are_what_the_generator_writes() {
+    let folder = tempfile::tempdir().unwrap();
+    generate(&["-cases"], folder.path());
+    let mut generated = BTreeSet::new();
+    for entry in std::fs::read_dir(folder.path()).unwrap() {
+        let entry = entry.unwrap();
+        let checked_in = rollcall_e2e::cases::folder().join(entry.file_name());
+        assert_same_files(&checked_in, &entry.path());
+        generated.insert(entry.file_name());
+    }
+    for entry in std::fs::read_dir(rollcall_e2e::cases::folder()).unwrap() {
+        let entry = entry.unwrap();
+        let case = std::fs::read(entry.path().join("case.json")).unwrap();
+        let case: serde_json::Value = serde_json::from_slice(&case).unwrap();
+        let by = case.get("by").is_some();
+        let name = entry.file_name();
+        assert_eq!(by, generated.contains(&name), "{}", name.display());
     }
 }
