@@ -3,7 +3,9 @@
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
+use rcgen::{
+    CertificateParams, CertificateSigningRequest, DistinguishedName, DnType, KeyPair, SanType,
+};
 use rollcall_approver_core::{
     Address, Claim, Decision, Dialled, Facts, KubeletCa, Machine, MachineReference, MachineUid,
     Node, Policy, Reason, Request, RequestUid, Requestor, ServerName, Source, Stale, Standing,
@@ -58,6 +60,11 @@ impl Asked {
 
     /// The request as it stands in `spec.request`.
     pub(crate) fn pem(self) -> String {
+        self.signed().pem().unwrap()
+    }
+
+    /// The request itself.
+    pub(crate) fn signed(self) -> CertificateSigningRequest {
         let mut params = CertificateParams::default();
         let mut subject = DistinguishedName::new();
         subject.push(DnType::OrganizationName, self.organization);
@@ -65,7 +72,7 @@ impl Asked {
         params.distinguished_name = subject;
         params.subject_alt_names = self.names;
         let key = KEYS.get(self.key).unwrap();
-        params.serialize_request(key).unwrap().pem().unwrap()
+        params.serialize_request(key).unwrap()
     }
 }
 

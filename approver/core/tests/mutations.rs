@@ -1,0 +1,427 @@
+//! One thing changed in what was approved: it is approved no more, unless the change is one of those listed for its path.
+#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
+
+#[expect(dead_code, reason = "other tests use what this one does not")]
+#[path = "../src/fixtures.rs"]
+mod fixtures;
+#[path = "mutations/table.rs"]
+mod table;
+
+use fixtures::{Asked, World, machine, node};
+use rcgen::SanType;
+use rollcall_approver_core::{
+    Address, Change, Cluster, Decision, Machine, MachineReference, Node, Policy, Reason, Request,
+    Requestor, Rules, ServerName, ServingPolicy, Verdict,
+};
+use rollcall_csr::CertificationRequest;
+use table::MUTATIONS;
+
+/// A way to a certificate: a world in which it is approved, and the changes that take nothing from that.
+struct Path {
+    reason: Reason,
+    world: fn() -> World,
+    allowed: &'static [&'static str],
+}
+
+/// What the rules of no path are about.
+const ALWAYS_ALLOWED: &[&str] = &[
+    "request.uid: another",
+    "request.name: another",
+    "request.requestor.groups: one more",
+    "request.usages: key encipherment too",
+    "request.usages: another order",
+    "request.content: another key",
+    "machine.uid: another",
+    "machine.reference: another name",
+    "machine.reference: another namespace",
+    "machine.provider_id: none",
+    "machine.phase: another",
+    "machine.region: another",
+    "machine.zone: another",
+    "served: nothing",
+    "claims: the same key",
+    "rivals: an older one",
+    "rivals: a newer one of a visitor",
+    "policy.bootstrappers: one more",
+    "policy.clusters: another one too",
+    "policy.replace_leftover_nodes: yes",
+    "policy.rules.contested: hold",
+    "policy.deny: nothing",
+    "policy.rules.max_issues: one",
+    "policy.max_staleness: none",
+    "policy.rules.reissue_after: never",
+    "now: much later",
+];
+
+const PATHS: [Path; 3] = [
+    Path {
+        reason: Reason::FirstCertificate,
+        world: World::approvable,
+        allowed: &[
+            "request.created_at: a second later",
+            "machine.addresses: another",
+            "machine.addresses: one more",
+            "machine.pool: none",
+            "machine.created_at: a minute earlier",
+            "claims: another key, long ago",
+            "kubelet_ca: none that issued anything",
+            "policy.clock_skew: none",
+            "policy.serving.enabled: no",
+            "policy.serving.api_servers: the requested address",
+            "policy.serving.cluster_domain: the node's name",
+            "policy.serving.extra_ranges: none",
+            "elsewhere: the requested address",
+        ],
+    },
+    Path {
+        reason: Reason::Renewal,
+        world: World::renewable,
+        allowed: &[
+            "request.created_at: a second later",
+            "request.created_at: before the Machine",
+            "request.created_at: years later",
+            "machine.addresses: another",
+            "machine.addresses: none",
+            "machine.addresses: one more",
+            "machine.pool: none",
+            "machine.created_at: a minute earlier",
+            "machine.created_at: long ago",
+            "machine.created_at: later than the request",
+            "node.uid: another",
+            "node.created_at: another",
+            "claims: another key, just now",
+            "claims: another key, long ago",
+            "claims: as many keys as there may be",
+            "owners: another one too",
+            "policy.bootstrappers: none",
+            "policy.naming: none",
+            "policy.clock_skew: none",
+            "policy.join_window: none",
+            "kubelet_ca: none that issued anything",
+            "machine.join_by: before the request",
+            "machine.join_key: one that nobody has",
+            "policy.pools: the Machine's has to prove something",
+            "policy.rules.evidence: bound",
+            "policy.serving.enabled: no",
+            "policy.serving.api_servers: the requested address",
+            "policy.serving.cluster_domain: the node's name",
+            "policy.serving.extra_ranges: none",
+            "elsewhere: the requested address",
+        ],
+    },
+    Path {
+        reason: Reason::ServingCertificate,
+        world: servable,
+        allowed: &[
+            "request.created_at: a second later",
+            "request.created_at: before the Machine",
+            "request.created_at: years later",
+            "request.content: one name less",
+            "machine.addresses: one more",
+            "machine.created_at: a minute earlier",
+            "machine.created_at: long ago",
+            "machine.created_at: later than the request",
+            "node.uid: another",
+            "node.created_at: another",
+            "claims: another key, just now",
+            "claims: another key, long ago",
+            "claims: as many keys as there may be",
+            "policy.bootstrappers: none",
+            "policy.naming: none",
+            "policy.clock_skew: none",
+            "policy.join_window: none",
+            "kubelet_ca: none that issued anything",
+            "machine.join_by: before the request",
+            "machine.join_key: one that nobody has",
+            "policy.pools: the Machine's has to prove something",
+            "policy.rules.evidence: bound",
+        ],
+    },
+];
+
+/// A serving certificate for a name, an address of the Machine, and one of the range of its pool.
+fn servable() -> World {
+    let mut world = World::servable();
+    world.ask_for(&["worker-0"], &["10.0.0.1", "192.0.2.1"]);
+    world.policy.serving.extra_ranges = vec![rollcall_approver_core::ExtraRange {
+        pool: "workers".to_owned(),
+        ranges: vec!["192.0.2.0/24".parse().unwrap()],
+    }];
+    world
+}
+
+/// What is decided by the facts that a cluster gathers from this: whose a name is, is a fact that has to change with it.
+fn decide(world: &World) -> Decision {
+    let now = world.now;
+    let feeds = world.stale.iter().map(|stale| stale.feed.clone());
+    let mut cluster = Cluster::new(world.policy.clone(), feeds);
+    let others = world.elsewhere.iter().map(|(name, reference)| {
+        let mut other = machine(&reference.name, "elsewhere");
+        if let ServerName::Ip(ip) = name {
+            other.addresses.push(Address::InternalIp(*ip));
+        }
+        other
+    });
+    for machine in world
+        .owners
+        .iter()
+        .chain(&world.bound)
+        .cloned()
+        .chain(others)
+    {
+        cluster.apply(Change::Machine(Box::new(machine)), now);
+    }
+    for claim in &world.claims {
+        cluster.apply(Change::Claimed(claim.clone()), now);
+    }
+    if let Some(known) = &world.node {
+        cluster.apply(Change::Node(node("worker-0"), known.clone()), now);
+    }
+    for request in world.rivals.iter().chain([&world.request]).cloned() {
+        cluster.apply(Change::Request(Box::new(request)), now);
+    }
+    cluster.preview(&world.request.uid, now).unwrap()
+}
+
+fn is_approved(world: &World) -> bool {
+    matches!(decide(world).verdict(), Verdict::Approve(_))
+}
+
+fn is_changed(old: &World, new: &World) -> bool {
+    old.request != new.request
+        || old.owners != new.owners
+        || old.bound != new.bound
+        || old.elsewhere != new.elsewhere
+        || old.node != new.node
+        || old.claims != new.claims
+        || old.kubelet_ca != new.kubelet_ca
+        || old.served != new.served
+        || old.rivals != new.rivals
+        || old.stale != new.stale
+        || old.policy != new.policy
+        || old.now != new.now
+}
+
+#[test]
+fn a_changed_request_is_approved_only_where_the_change_is_listed() {
+    for path in PATHS {
+        let world = (path.world)();
+        let decision = decide(&world);
+        assert_eq!(decision.reason(), path.reason, "{decision:?}");
+        let mut kept = Vec::new();
+        for (label, mutate) in MUTATIONS {
+            let mut mutant = world.clone();
+            mutate(&mut mutant);
+            if is_changed(&world, &mutant) && is_approved(&mutant) {
+                kept.push(*label);
+            }
+        }
+        let mut allowed: Vec<&str> = ALWAYS_ALLOWED.iter().chain(path.allowed).copied().collect();
+        allowed.sort_unstable();
+        kept.sort_unstable();
+        assert_eq!(kept, allowed, "{}", path.reason);
+    }
+}
+
+/// Everything that a decision rests on. A new field does not compile below before it is named there, and then needs a
+/// change in the table.
+const FIELDS: &[&str] = &[
+    "bound",
+    "claims",
+    "elsewhere",
+    "kubelet_ca",
+    "machine.addresses",
+    "machine.created_at",
+    "machine.deleting",
+    "machine.failed",
+    "machine.join_by",
+    "machine.join_key",
+    "machine.node_reference",
+    "machine.phase",
+    "machine.pool",
+    "machine.provider_id",
+    "machine.reference",
+    "machine.region",
+    "machine.uid",
+    "machine.zone",
+    "node",
+    "node.created_at",
+    "node.uid",
+    "now",
+    "owners",
+    "policy.bootstrappers",
+    "policy.clock_skew",
+    "policy.clusters",
+    "policy.deny",
+    "policy.join_window",
+    "policy.max_staleness",
+    "policy.naming",
+    "policy.pools",
+    "policy.replace_leftover_nodes",
+    "policy.rules.contested",
+    "policy.rules.evidence",
+    "policy.rules.max_issues",
+    "policy.rules.reissue_after",
+    "policy.serving.api_servers",
+    "policy.serving.cluster_domain",
+    "policy.serving.enabled",
+    "policy.serving.extra_ranges",
+    "request.content",
+    "request.created_at",
+    "request.name",
+    "request.requestor.groups",
+    "request.requestor.username",
+    "request.signer",
+    "request.standing",
+    "request.uid",
+    "request.usages",
+    "rivals",
+    "served",
+    "stale",
+];
+
+/// Names every field of a world and of what is in it.
+fn name_fields(world: World) {
+    let World {
+        request,
+        mut owners,
+        bound: _,
+        elsewhere: _,
+        node,
+        claims: _,
+        rivals: _,
+        // The rivals themselves say whether there are very many.
+        crowded: _,
+        kubelet_ca: _,
+        served: _,
+        stale: _,
+        policy,
+        now: _,
+    } = world;
+    let Node {
+        uid: _,
+        created_at: _,
+    } = node.unwrap();
+    name_request(request);
+    name_machine(owners.remove(0));
+    name_policy(policy);
+}
+
+fn name_request(request: Request) {
+    let Request {
+        uid: _,
+        name: _,
+        signer: _,
+        requestor,
+        usages: _,
+        created_at: _,
+        standing: _,
+        content: _,
+    } = request;
+    let Requestor {
+        username: _,
+        groups: _,
+    } = requestor;
+}
+
+fn name_machine(machine: Machine) {
+    let Machine {
+        // Where a record comes from changes nothing, and there is one source.
+        source: _,
+        uid: _,
+        reference,
+        provider_id: _,
+        addresses: _,
+        created_at: _,
+        join_by: _,
+        join_key: _,
+        deleting: _,
+        failed: _,
+        phase: _,
+        node_reference: _,
+        pool: _,
+        region: _,
+        zone: _,
+    } = machine;
+    let MachineReference {
+        namespace: _,
+        name: _,
+    } = reference;
+}
+
+fn name_policy(policy: Policy) {
+    let Policy {
+        bootstrappers: _,
+        clock_skew: _,
+        clusters: _,
+        deny: _,
+        join_window: _,
+        max_staleness: _,
+        naming: _,
+        replace_leftover_nodes: _,
+        pools: _,
+        rules,
+        serving,
+    } = policy;
+    let Rules {
+        contested: _,
+        evidence: _,
+        max_issues: _,
+        reissue_after: _,
+    } = rules;
+    let ServingPolicy {
+        api_servers: _,
+        cluster_domain: _,
+        enabled: _,
+        extra_ranges: _,
+    } = serving;
+}
+
+#[test]
+fn the_table_changes_every_field() {
+    let mut changed: Vec<&str> = MUTATIONS
+        .iter()
+        .map(|(label, _)| label.split_once(": ").unwrap().0)
+        .collect();
+    changed.sort_unstable();
+    changed.dedup();
+    name_fields(World::servable());
+    assert_eq!(changed, FIELDS);
+    // No change is listed that does nothing to any path.
+    for (label, mutate) in MUTATIONS {
+        assert!(
+            PATHS.iter().any(|path| {
+                let world = (path.world)();
+                let mut mutant = world.clone();
+                mutate(&mut mutant);
+                is_changed(&world, &mutant)
+            }),
+            "{label}"
+        );
+    }
+}
+
+#[test]
+fn a_changed_byte_is_never_approved() {
+    for path in PATHS {
+        let mut world = (path.world)();
+        let mut asked = Asked::of_kubelet("worker-0", 0);
+        if path.reason == Reason::ServingCertificate {
+            asked.names = vec![
+                SanType::DnsName("worker-0".try_into().unwrap()),
+                SanType::IpAddress("10.0.0.1".parse().unwrap()),
+            ];
+        }
+        let der = asked.signed().der().to_vec();
+        for index in 0..der.len() {
+            for flip in [1, 2, 0x20, 0x80] {
+                let mut mutant = der.clone();
+                *mutant.get_mut(index).unwrap() ^= flip;
+                world.request.content = CertificationRequest::from_der(&mutant);
+                assert!(!is_approved(&world), "{}: byte {index}", path.reason);
+            }
+        }
+        world.request.content = CertificationRequest::from_der(&der);
+        assert!(is_approved(&world));
+    }
+}
