@@ -9,7 +9,7 @@ import (
 	"slices"
 )
 
-// Evidence as docs/evidence.md specifies it, written from that page alone.
+// Evidence as docs/evidence.md specifies it, with nothing of the Rust crate in it.
 
 // proof is one statement that is read out of evidence.
 type proof struct {
