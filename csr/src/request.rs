@@ -26,7 +26,7 @@ pub struct CertificationRequest {
 
 /// What became of each statement, once somebody wanted to know. It follows from the rest of the request.
 #[derive(Clone, Debug, Default)]
-struct Proofs(OnceLock<Vec<Result<(), EvidenceError>>>);
+struct Proofs(OnceLock<Vec<Option<Result<(), EvidenceError>>>>);
 
 impl PartialEq for Proofs {
     fn eq(&self, _: &Self) -> bool {
@@ -82,34 +82,36 @@ impl CertificationRequest {
     /// The statements that came with it, not yet verified ([`CertificationRequest::proofs`]); none is the usual case.
     ///
     /// # Errors
-    /// Why the evidence cannot be read. The signer does not look at evidence, so such a request is as good as one
-    /// without.
+    /// Why the evidence cannot be read. The signer does not look at evidence, so the request itself is not malformed;
+    /// what becomes of it is the approver's to say.
     pub fn evidence(&self) -> Result<&[Statement], &EvidenceError> {
         self.evidence.as_deref()
     }
 
     /// For each statement of [`CertificationRequest::evidence`], in its order, whether it was signed for this request's
-    /// key and node and for the cluster that it names; a kind that is not known proves nothing and is not verified.
+    /// key and node and for the cluster that it names; nothing for a kind that is not known, which proves nothing.
     /// A signature takes long to verify, so that is done when it is first asked for, and kept.
-    pub fn proofs(&self) -> &[Result<(), EvidenceError>] {
+    pub fn proofs(&self) -> &[Option<Result<(), EvidenceError>>] {
         self.proofs.0.get_or_init(|| {
             let statements = self.evidence.iter().flatten();
             statements.map(|statement| self.verify(statement)).collect()
         })
     }
 
-    fn verify(&self, statement: &Statement) -> Result<(), EvidenceError> {
+    fn verify(&self, statement: &Statement) -> Option<Result<(), EvidenceError>> {
+        let Ok(node) = NodeName::from_username(&self.subject.common_name) else {
+            // Nothing can have been signed for what is no node.
+            return Some(Err(EvidenceError::BadSignature));
+        };
         let binding = Binding {
             request_key: self.public_key.hash(),
-            // Nothing can have been signed for what is no node.
-            node: NodeName::from_username(&self.subject.common_name)
-                .map_err(|_| EvidenceError::BadSignature)?,
+            node,
             cluster: statement.cluster(),
         };
         match statement {
-            Statement::PreviousCertificate(previous) => previous.verify(&binding),
-            Statement::JoinKey(join_key) => join_key.verify(&binding),
-            Statement::Other(_) => Ok(()),
+            Statement::PreviousCertificate(previous) => Some(previous.verify(&binding)),
+            Statement::JoinKey(join_key) => Some(join_key.verify(&binding)),
+            Statement::Other(_) => None,
         }
     }
 }

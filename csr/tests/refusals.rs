@@ -148,7 +148,7 @@ fn a_request_verifies_its_statements_for_itself() {
         assert_eq!(request.proofs().len(), statements.len(), "{}", vector.file);
         for (statement, proof) in statements.iter().zip(request.proofs()) {
             let Ok(node) = NodeName::from_username(&request.subject().common_name) else {
-                assert!(proof.is_err(), "{}", vector.file);
+                assert!(matches!(proof, Some(Err(_))), "{}", vector.file);
                 continue;
             };
             let binding = Binding {
@@ -157,12 +157,12 @@ fn a_request_verifies_its_statements_for_itself() {
                 cluster: statement.cluster(),
             };
             let expected = match statement {
-                Statement::PreviousCertificate(previous) => previous.verify(&binding),
-                Statement::JoinKey(join_key) => join_key.verify(&binding),
-                Statement::Other(_) => Ok(()),
+                Statement::PreviousCertificate(previous) => Some(previous.verify(&binding)),
+                Statement::JoinKey(join_key) => Some(join_key.verify(&binding)),
+                Statement::Other(_) => None,
             };
             assert_eq!(*proof, expected, "{}", vector.file);
-            verified += usize::from(proof.is_ok());
+            verified += usize::from(matches!(proof, Some(Ok(()))));
         }
         assert_eq!(request.clone(), read(&vector.file).unwrap());
     }

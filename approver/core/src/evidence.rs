@@ -62,8 +62,8 @@ impl Proven {
         let view = View::new(machine, facts, policy, now);
         for (statement, proof) in statements.iter().zip(content.proofs()) {
             match proof {
-                Ok(()) => proven.take(statement, request, &view),
-                Err(error) => proven.forged.push(invalid(&format!(
+                Some(Ok(())) | None => proven.take(statement, request, &view),
+                Some(Err(error)) => proven.forged.push(invalid(&format!(
                     "the statement {}: {error}",
                     statement.kind()
                 ))),
