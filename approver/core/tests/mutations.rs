@@ -2,18 +2,29 @@
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 #[expect(dead_code, reason = "other tests use what this one does not")]
+#[path = "../src/evidence_fixtures.rs"]
+mod evidence_fixtures;
+#[expect(dead_code, reason = "other tests use what this one does not")]
 #[path = "../src/fixtures.rs"]
 mod fixtures;
+#[expect(dead_code, reason = "other tests use what this one does not")]
+#[path = "../src/issuing_fixtures.rs"]
+mod issuing_fixtures;
 #[path = "mutations/table.rs"]
 mod table;
 
+use std::sync::LazyLock;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use evidence_fixtures::Holder;
 use fixtures::{Asked, World, machine, node};
 use rcgen::SanType;
 use rollcall_approver_core::{
     Address, Change, Cluster, Decision, Machine, MachineReference, Node, Policy, Reason, Request,
     Requestor, Rules, ServerName, ServingPolicy, Verdict,
 };
-use rollcall_csr::CertificationRequest;
+use rollcall_csr::{CertificationRequest, Evidence, ParseError};
 use table::MUTATIONS;
 
 /// A way to a certificate: a world in which it is approved, and the changes that take nothing from that.
@@ -23,6 +34,8 @@ struct Path {
     allowed: &'static [&'static str],
 }
 
+static RESUMABLE: LazyLock<(World, Holder)> = LazyLock::new(World::resumable);
+
 /// What the rules of no path are about.
 const ALWAYS_ALLOWED: &[&str] = &[
     "request.uid: another",
@@ -30,7 +43,6 @@ const ALWAYS_ALLOWED: &[&str] = &[
     "request.requestor.groups: one more",
     "request.usages: key encipherment too",
     "request.usages: another order",
-    "request.content: another key",
     "machine.uid: another",
     "machine.reference: another name",
     "machine.reference: another namespace",
@@ -53,11 +65,12 @@ const ALWAYS_ALLOWED: &[&str] = &[
     "now: much later",
 ];
 
-const PATHS: [Path; 3] = [
+const PATHS: [Path; 4] = [
     Path {
         reason: Reason::FirstCertificate,
         world: World::approvable,
         allowed: &[
+            "request.content: another key",
             "request.created_at: a second later",
             "machine.addresses: another",
             "machine.addresses: one more",
@@ -77,6 +90,7 @@ const PATHS: [Path; 3] = [
         reason: Reason::Renewal,
         world: World::renewable,
         allowed: &[
+            "request.content: another key",
             "request.created_at: a second later",
             "request.created_at: before the Machine",
             "request.created_at: years later",
@@ -110,9 +124,47 @@ const PATHS: [Path; 3] = [
         ],
     },
     Path {
+        reason: Reason::Resume,
+        world: || RESUMABLE.0.clone(),
+        allowed: &[
+            "request.created_at: a second later",
+            "request.created_at: before the Machine",
+            "request.created_at: years later",
+            // Then the node asks for itself.
+            "request.requestor.groups: another path's",
+            "machine.addresses: another",
+            "machine.addresses: none",
+            "machine.addresses: one more",
+            "machine.join_by: before the request",
+            "machine.pool: none",
+            "node: the other way round",
+            "node.uid: another",
+            "node.created_at: another",
+            "claims: another key, just now",
+            "claims: another key, long ago",
+            "claims: as many keys as there may be",
+            "owners: another one too",
+            // They show nothing.
+            "rivals: a newer one",
+            "rivals: a newer one with the same key",
+            "policy.naming: none",
+            "policy.clock_skew: none",
+            "policy.join_window: none",
+            // What it proves is bound to its key.
+            "policy.pools: the Machine's has to prove something",
+            "policy.rules.evidence: bound",
+            "policy.serving.enabled: no",
+            "policy.serving.api_servers: the requested address",
+            "policy.serving.cluster_domain: the node's name",
+            "policy.serving.extra_ranges: none",
+            "elsewhere: the requested address",
+        ],
+    },
+    Path {
         reason: Reason::ServingCertificate,
         world: servable,
         allowed: &[
+            "request.content: another key",
             "request.created_at: a second later",
             "request.created_at: before the Machine",
             "request.created_at: years later",
@@ -155,6 +207,11 @@ fn decide(world: &World) -> Decision {
     let now = world.now;
     let feeds = world.stale.iter().map(|stale| stale.feed.clone());
     let mut cluster = Cluster::new(world.policy.clone(), feeds);
+    let (resumable, holder) = &*RESUMABLE;
+    if world.kubelet_ca == resumable.kubelet_ca {
+        let authorities = vec![holder.issuer.authority()];
+        cluster.apply(Change::KubeletCa("a test".to_owned(), authorities), now);
+    }
     let others = world.elsewhere.iter().map(|(name, reference)| {
         let mut other = machine(&reference.name, "elsewhere");
         if let ServerName::Ip(ip) = name {
@@ -401,10 +458,30 @@ fn the_table_changes_every_field() {
     }
 }
 
+/// What a request with this DER, and with what the path has to prove, holds.
+fn content(der: &[u8], evidence: &str) -> Result<CertificationRequest, ParseError> {
+    let request = STANDARD.encode(der);
+    CertificationRequest::from_pem(
+        format!(
+            "-----BEGIN CERTIFICATE REQUEST-----\n{request}\n-----END CERTIFICATE REQUEST-----\n{evidence}"
+        )
+        .as_bytes(),
+    )
+}
+
+fn evidence_of(request: &Request) -> String {
+    let statements = request.content.as_ref().unwrap().evidence().unwrap();
+    match Evidence::new(statements.to_vec()) {
+        Ok(evidence) => evidence.to_pem(),
+        Err(_) => String::new(),
+    }
+}
+
 #[test]
 fn a_changed_byte_is_never_approved() {
     for path in PATHS {
         let mut world = (path.world)();
+        let evidence = evidence_of(&world.request);
         let mut asked = Asked::of_kubelet("worker-0", 0);
         if path.reason == Reason::ServingCertificate {
             asked.names = vec![
@@ -417,11 +494,32 @@ fn a_changed_byte_is_never_approved() {
             for flip in [1, 2, 0x20, 0x80] {
                 let mut mutant = der.clone();
                 *mutant.get_mut(index).unwrap() ^= flip;
-                world.request.content = CertificationRequest::from_der(&mutant);
+                world.request.content = content(&mutant, &evidence);
                 assert!(!is_approved(&world), "{}: byte {index}", path.reason);
             }
         }
-        world.request.content = CertificationRequest::from_der(&der);
-        assert!(is_approved(&world));
+        world.request.content = content(&der, &evidence);
+        assert!(is_approved(&world), "{}", path.reason);
+    }
+}
+
+/// No byte of a proof can be changed either.
+#[test]
+fn a_changed_character_of_the_evidence_is_never_approved() {
+    let mut world = RESUMABLE.0.clone();
+    let der = Asked::of_kubelet("worker-0", 0).signed().der().to_vec();
+    let evidence = evidence_of(&world.request);
+    for (index, was) in evidence.char_indices() {
+        for now in ['A', 'b', '7', '-', '\n'] {
+            let mut mutant = evidence.clone();
+            mutant.replace_range(index..=index, &now.to_string());
+            // White space between lines means nothing.
+            let same = |text: &str| text.split_whitespace().collect::<String>();
+            if same(&mutant) == same(&evidence) || was == '\n' {
+                continue;
+            }
+            world.request.content = content(&der, &mutant);
+            assert!(!is_approved(&world), "{index}: {was:?} became {now:?}");
+        }
     }
 }
