@@ -12,6 +12,7 @@ use serde::Deserialize;
 
 use self::bootstrap::Bootstrap;
 use self::serving::Serving;
+use crate::kubelets::Kubelets;
 use crate::sources;
 
 /// What happens with a verdict.
@@ -64,6 +65,7 @@ pub(crate) struct Config {
     pub(crate) policy: Policy,
     /// Where the Machine records are.
     pub(crate) machines: Vec<Scope>,
+    pub(crate) kubelets: Kubelets,
 }
 
 impl Default for Config {
@@ -72,6 +74,7 @@ impl Default for Config {
             mode: Mode::default(),
             policy: Policy::default(),
             machines: sources::default(),
+            kubelets: Kubelets::default(),
         }
     }
 }
@@ -97,6 +100,7 @@ impl Config {
     fn parse(text: &str) -> Result<Self, String> {
         let file: File = serde_saphyr::from_str(text).map_err(|error| error.to_string())?;
         let mut policy = Policy::default();
+        let mut kubelets = Kubelets::default();
         let File {
             api_version: _,
             kind: _,
@@ -111,7 +115,7 @@ impl Config {
             bootstrap.apply(&mut policy)?;
         }
         if let Some(serving) = serving {
-            serving.apply(&mut policy.serving)?;
+            serving.apply(&mut policy.serving, &mut kubelets)?;
         }
         if let Some(classes) = deny {
             policy.deny = classes.into_iter().map(DenyClass::from).collect();
@@ -127,6 +131,7 @@ impl Config {
             mode: mode.unwrap_or_default(),
             policy,
             machines,
+            kubelets,
         })
     }
 }

@@ -129,6 +129,37 @@ fn what_is_wrong_is_named_with_its_line() {
 }
 
 #[test]
+fn how_kubelets_are_dialled_and_verified_is_read() {
+    let text = "serving:
+  kubeletCA:
+  - configMap: {namespace: n, name: m, key: k}
+  - file: /etc/ca.pem
+  port: 10251
+";
+    let kubelets = parse(text).unwrap().kubelets;
+    let sources = ["ConfigMap n/m (key k)", "file /etc/ca.pem"];
+    assert_eq!(kubelets.sources(), sources);
+    assert_eq!(kubelets.port, 10251);
+    for (body, words) in [
+        ("port: 0", "line 4"),
+        ("kubeletCA: [{}]", "serving.kubeletCA"),
+        (
+            "kubeletCA: [{file: a, configMap: {namespace: n, name: m, key: k}}]",
+            "serving.kubeletCA: each entry is either",
+        ),
+        (
+            "kubeletCA: [{configMap: {namespace: n, name: '', key: k}}]",
+            "serving.kubeletCA",
+        ),
+        ("kubeletCA: [{configMap: {namespace: n, name: m}}]", "key"),
+        ("kubeletCa: []", "kubeletCa"),
+    ] {
+        let error = parse(&format!("serving:\n  {body}")).unwrap_err();
+        assert!(error.contains(words), "{body:?}: {error}");
+    }
+}
+
+#[test]
 fn another_kind_of_file_is_refused() {
     for text in [
         "",
@@ -173,6 +204,8 @@ fn the_configuration_that_is_deployed_states_the_defaults() {
         "maxStaleness:",
         "machines:",
         "serving:",
+        "kubeletCA:",
+        "port:",
     ];
     for field in fields {
         assert!(text.contains(field), "{field} is missing");

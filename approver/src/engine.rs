@@ -13,7 +13,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::Api;
 use rollcall_approver_core::{
-    Change, Claim, Cluster, Decision, Finding, Reason, Request, RequestUid, Verdict,
+    Change, Claim, Cluster, Decision, Dial, Finding, Reason, Request, RequestUid, Verdict,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -58,6 +58,8 @@ pub(crate) struct Outside {
     pub(crate) ready: watch::Sender<bool>,
     /// Claims to be recorded, each time all of them.
     pub(crate) record: watch::Sender<Vec<Claim>>,
+    /// Nodes to be dialled; what comes of it is news.
+    pub(crate) dials: mpsc::UnboundedSender<Dial>,
 }
 
 /// The engine's state.
@@ -224,8 +226,16 @@ impl Engine {
                     warnings,
                 });
             }
+            // What a node serves is known in a moment, and then there is more to tell.
+            None if self.dial(decision) => {}
             None => self.tell(&uid, decision),
         }
+    }
+
+    /// Has a node dialled, if a decision waits for that.
+    fn dial(&self, decision: &Decision) -> bool {
+        let dial = decision.dial().cloned();
+        dial.is_some_and(|dial| self.outside.dials.send(dial).is_ok())
     }
 
     fn record_claims(&mut self) {
@@ -260,6 +270,10 @@ fn count(number: usize) -> i64 {
 #[cfg(test)]
 #[path = "engine_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "engine_dial_tests.rs"]
+mod dial_tests;
 
 #[cfg(test)]
 #[path = "engine_fairness_tests.rs"]

@@ -17,10 +17,11 @@ const LONG: Duration = Duration::from_secs(300);
 pub(super) struct Running {
     news: mpsc::Sender<Input>,
     pub(super) writes: Server,
-    events: Server,
+    pub(super) events: Server,
     leadership: watch::Sender<Leadership>,
     ready: watch::Receiver<bool>,
     record: watch::Receiver<Vec<Claim>>,
+    pub(super) wanted: mpsc::UnboundedReceiver<Dial>,
     metrics: Metrics,
     stop: CancellationToken,
     engine: tokio::task::JoinHandle<()>,
@@ -35,6 +36,7 @@ pub(super) fn start(mode: Mode, feeds: &[Feed]) -> Running {
     let (leadership, leads) = watch::channel(Leadership::forever());
     let (ready, is_ready) = watch::channel(false);
     let (record, to_record) = watch::channel(Vec::new());
+    let (dials, wanted) = mpsc::unbounded_channel();
     let outside = Outside {
         requests: Api::all(client),
         announcer,
@@ -42,10 +44,12 @@ pub(super) fn start(mode: Mode, feeds: &[Feed]) -> Running {
         leadership: leads,
         ready,
         record,
+        dials,
     };
     let (news, inbox) = mpsc::channel(100);
     let stop = CancellationToken::new();
-    let cluster = Cluster::new(Policy::default(), feeds.iter().cloned());
+    let cluster =
+        Cluster::new(Policy::default(), feeds.iter().cloned()).with_kubelet_ca(["CA".to_owned()]);
     let engine = Engine::new(mode, cluster, outside);
     Running {
         news,
@@ -54,6 +58,7 @@ pub(super) fn start(mode: Mode, feeds: &[Feed]) -> Running {
         leadership,
         ready: is_ready,
         record: to_record,
+        wanted,
         metrics,
         engine: tokio::spawn(engine.run(inbox, stop.clone())),
         stop,
@@ -75,7 +80,7 @@ impl Running {
         self.change(Change::Machine(Box::new(machine))).await;
     }
 
-    async fn change(&self, change: Change) {
+    pub(super) async fn change(&self, change: Change) {
         self.news.send(Input::Change(change)).await.unwrap();
     }
 
@@ -88,7 +93,7 @@ impl Running {
     }
 
     /// The next Event, as `type reason`, and its note.
-    async fn event(&mut self) -> (String, String) {
+    pub(super) async fn event(&mut self) -> (String, String) {
         let call = self.events.expect("POST", EVENTS).await;
         let body = call.body.clone();
         call.answer(&body);

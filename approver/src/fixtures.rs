@@ -8,7 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::Client;
 use kube::client::Body;
-use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair};
+use rcgen::{CertificateParams, DistinguishedName, DnType, KeyPair, SanType};
 use rollcall_csr::{NODES_GROUP, NodeName};
 use serde_json::{Value, json};
 use tower_test::mock;
@@ -127,12 +127,18 @@ impl Call {
 
 /// A bootstrapper's pending request for a node, made now, as the API gives it; the uid is its name.
 pub(crate) fn csr(name: &str, node: &str) -> Value {
+    csr_for(name, node, Vec::new())
+}
+
+/// The same with subject alternative names.
+pub(crate) fn csr_for(name: &str, node: &str, names: Vec<SanType>) -> Value {
     let node: NodeName = node.parse().unwrap();
     let mut params = CertificateParams::default();
     let mut subject = DistinguishedName::new();
     subject.push(DnType::OrganizationName, NODES_GROUP);
     subject.push(DnType::CommonName, node.username());
     params.distinguished_name = subject;
+    params.subject_alt_names = names;
     let request = params
         .serialize_request(&KeyPair::generate().unwrap())
         .unwrap();

@@ -8,6 +8,7 @@ mod cli;
 mod config;
 mod connect;
 mod convert;
+mod dial;
 mod engine;
 mod errors;
 pub mod exit;
@@ -16,6 +17,10 @@ mod feeds;
 #[cfg(test)]
 mod fixtures;
 mod guard;
+mod kubelet_ca;
+#[cfg(test)]
+mod kubelet_fixtures;
+mod kubelets;
 mod leadership;
 mod lease;
 mod listing;

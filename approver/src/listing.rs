@@ -35,8 +35,10 @@ pub(crate) async fn everything<W: Watched>(
         .await
         .map_err(|_| late())?
         .map_err(|error| anyhow!(describe(&error)))?;
-    let objects = pages(|params| {
+    let fields = watched.fields();
+    let objects = pages(|mut params| {
         let api = api.clone();
+        params.field_selector.clone_from(&fields);
         async move { W::list(&api, &params).await }
     })
     .await?;

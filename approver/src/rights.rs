@@ -10,6 +10,8 @@ use rollcall_approver_core::{self as core, Source};
 use tracing::{debug, error};
 
 use crate::errors::describe;
+use crate::kubelet_ca::is_openshift;
+use crate::kubelets::CaSource;
 use crate::sources;
 
 /// Where a right is needed.
@@ -19,6 +21,8 @@ pub enum Scope {
     Cluster,
     /// In the namespace `default`, where Events about cluster-scoped objects go.
     Default,
+    /// In the namespace of a CA of the kubelets, where the configuration names it.
+    KubeletCa(&'static str),
     /// In the namespaces of the Machines.
     Machines,
     /// In the approver's own namespace.
@@ -74,6 +78,19 @@ pub const RIGHTS: &[Right] = &[
     },
     Right::required(Scope::Cluster, "", "nodes", READ),
     Right {
+        names: &["extension-apiserver-authentication"],
+        ..Right::required(Scope::KubeletCa("kube-system"), "", "configmaps", READ)
+    },
+    Right {
+        names: &["csr-controller-ca"],
+        ..Right::required(
+            Scope::KubeletCa("openshift-config-managed"),
+            "",
+            "configmaps",
+            READ,
+        )
+    },
+    Right {
         optional: true,
         ..Right::required(Scope::Default, "events.k8s.io", "events", &["create"])
     },
@@ -120,11 +137,23 @@ pub(crate) async fn check(
     own: String,
     management: Client,
     machines: Vec<core::Scope>,
+    kubelet_ca: Vec<CaSource>,
 ) {
+    let openshift = kubelet_ca.iter().any(CaSource::is_openshifts) && is_openshift(&client).await;
     for right in RIGHTS {
         let namespace = match right.scope {
             Scope::Cluster | Scope::Machines => None,
             Scope::Default => Some("default"),
+            Scope::KubeletCa(namespace) => {
+                let reads = |source: &CaSource| {
+                    source.is_config_map(namespace, right.names)
+                        && (openshift || !source.is_openshifts())
+                };
+                if !kubelet_ca.iter().any(reads) {
+                    continue;
+                }
+                Some(namespace)
+            }
             Scope::Own => Some(own.as_str()),
         };
         ask_all(&client, right, namespace).await;

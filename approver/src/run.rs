@@ -2,7 +2,7 @@
 
 use anyhow::Context as _;
 use kube::{Api, Client};
-use rollcall_approver_core::{Cluster, Feed, Scope};
+use rollcall_approver_core::{Claim, Cluster, Dial, Feed, Scope};
 use rollcall_csr::Signer;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -11,13 +11,15 @@ use tracing::info;
 use crate::announce::Announcer;
 use crate::claims_record::ClaimsRecord;
 use crate::connect::{Connection, identity};
+use crate::dial::Dialer;
 use crate::engine::{Engine, Input, Outside};
 use crate::feed::{self, Watched};
 use crate::feeds::{Nodes, Requests};
+use crate::kubelets::Kubelets;
 use crate::lease::Candidate;
 use crate::metrics::Metrics;
 use crate::tasks::Tasks;
-use crate::{Mode, Settings, leadership, rights, serve, sources, tasks};
+use crate::{Mode, Settings, dial, kubelet_ca, leadership, rights, serve, sources, tasks};
 
 /// How much news may wait for the engine before the watches are slowed down.
 const NEWS: usize = 4096;
@@ -45,6 +47,8 @@ async fn start(mut settings: Settings) -> anyhow::Result<()> {
     let ready = serve::start(&mut tasks, settings.metrics_addr, metrics.clone()).await?;
     let (news, inbox) = mpsc::channel(NEWS);
     let feeds = watch_all(&mut tasks, &client, &management, &settings.machines, &news);
+    let kubelets = settings.kubelets;
+    let dials = look_at_kubelets(&mut tasks, &client, &kubelets, &news)?;
     let (announcer, publishing) = Announcer::new(client.clone(), metrics.clone());
     tasks.forever("events", publishing);
     let leadership = leadership::start(
@@ -55,12 +59,7 @@ async fn start(mut settings: Settings) -> anyhow::Result<()> {
         news,
         metrics.clone(),
     );
-    let (record, to_record) = watch::channel(Vec::new());
-    let claims = ClaimsRecord::new(client.clone(), &namespace);
-    tasks.forever(
-        "claims record",
-        leadership::record_claims(claims, to_record),
-    );
+    let record = record_claims(&mut tasks, &client, &namespace);
     tasks.once(
         "rights",
         rights::check(
@@ -68,23 +67,24 @@ async fn start(mut settings: Settings) -> anyhow::Result<()> {
             namespace.clone(),
             management,
             settings.machines,
+            kubelets.ca.clone(),
         ),
     );
 
-    let requests = Api::all(client.clone());
     let outside = Outside {
-        requests,
+        requests: Api::all(client.clone()),
         announcer,
         metrics,
         leadership,
         ready,
         record,
+        dials,
     };
     let stop = CancellationToken::new();
-    let engine = Engine::new(settings.mode, Cluster::new(settings.policy, feeds), outside);
-    let outcome = tasks
-        .supervise(Box::pin(engine.run(inbox, stop.clone())), stop)
-        .await;
+    let cluster = Cluster::new(settings.policy, feeds).with_kubelet_ca(kubelets.sources());
+    let engine = Engine::new(settings.mode, cluster, outside);
+    let engine = Box::pin(engine.run(inbox, stop.clone()));
+    let outcome = tasks.supervise(engine, stop).await;
     if elects {
         Candidate::release(client, &namespace, &identity).await;
     }
@@ -105,6 +105,29 @@ async fn connect(settings: &mut Settings) -> anyhow::Result<(Client, String, Cli
         None => client.clone(),
     };
     Ok((client, namespace, management))
+}
+
+/// Starts what keeps the record of claims. Returns where to hand in claims.
+fn record_claims(tasks: &mut Tasks, client: &Client, namespace: &str) -> watch::Sender<Vec<Claim>> {
+    let (record, to_record) = watch::channel(Vec::new());
+    let claims = ClaimsRecord::new(client.clone(), namespace);
+    let recording = leadership::record_claims(claims, to_record);
+    tasks.forever("claims record", recording);
+    record
+}
+
+/// Starts what nodes are dialled by, and the feeds of what that is verified by. Returns where to ask for a dial.
+fn look_at_kubelets(
+    tasks: &mut Tasks,
+    client: &Client,
+    kubelets: &Kubelets,
+    news: &mpsc::Sender<Input>,
+) -> anyhow::Result<mpsc::UnboundedSender<Dial>> {
+    kubelet_ca::watch_all(tasks, client, &kubelets.ca, news);
+    let (dials, wanted) = mpsc::unbounded_channel();
+    let dialer = Dialer::new(kubelets.port)?;
+    tasks.add("dials", dial::run(dialer, wanted, news.clone()));
+    Ok(dials)
 }
 
 /// Starts a feed for everything that decisions rest on. Returns their names.

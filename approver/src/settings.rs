@@ -7,6 +7,7 @@ use rollcall_approver_core::{Policy, Scope};
 
 use crate::RunArgs;
 use crate::config::{Config, ConfigError, Mode};
+use crate::kubelets::Kubelets;
 
 /// Everything that a run needs to know.
 #[derive(Clone, Debug)]
@@ -27,6 +28,8 @@ pub struct Settings {
     pub policy: Policy,
     /// Where the Machine records are.
     pub machines: Vec<Scope>,
+    /// How kubelets are dialled and verified.
+    pub(crate) kubelets: Kubelets,
 }
 
 impl TryFrom<RunArgs> for Settings {
@@ -56,6 +59,7 @@ impl TryFrom<RunArgs> for Settings {
             leader_elect,
             policy: config.policy,
             machines: config.machines,
+            kubelets: config.kubelets,
         })
     }
 }

@@ -1,4 +1,4 @@
-//! The manifests in `deploy/base`: the roles give the rights that the code names, all of them and no more.
+//! The manifests in `deploy/`: the roles give the rights that the code names, all of them and no more.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -22,19 +22,34 @@ struct Single {
     verb: String,
 }
 
-fn base() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy/base")
+/// The namespace that only OpenShift has.
+const OPENSHIFT: &str = "openshift-config-managed";
+
+fn deploy() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")
 }
 
-fn read(file: &str) -> Value {
-    let path = base().join(file);
+fn read(path: &Path) -> Value {
     serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// The documents that `kubectl apply -k` applies.
+/// The documents that `kubectl apply -k` applies of a folder.
+fn documents_of(folder: &Path) -> Vec<Value> {
+    let resources = texts(&read(&folder.join("kustomization.yaml"))["resources"]);
+    let paths = resources.iter().map(|resource| folder.join(resource));
+    let documents = |path: PathBuf| {
+        if path.is_dir() {
+            documents_of(&path)
+        } else {
+            vec![read(&path)]
+        }
+    };
+    paths.flat_map(documents).collect()
+}
+
+/// All documents: what is for OpenShift only stands upon the rest.
 fn documents() -> Vec<Value> {
-    let files = texts(&read("kustomization.yaml")["resources"]);
-    files.iter().map(|file| read(file)).collect()
+    documents_of(&deploy().join("openshift"))
 }
 
 fn texts(list: &Value) -> Vec<String> {
@@ -96,6 +111,7 @@ fn used() -> BTreeSet<Single> {
         let namespace = match right.scope {
             Scope::Cluster => None,
             Scope::Default => Some("default"),
+            Scope::KubeletCa(namespace) => Some(namespace),
             Scope::Machines => Some("openshift-machine-api"),
             Scope::Own => Some("rollcall"),
         };
@@ -119,7 +135,7 @@ fn the_roles_give_what_the_code_uses_and_no_more() {
     let extra: Vec<&Single> = given.difference(&used).collect();
     assert!(
         missing.is_empty() && extra.is_empty(),
-        "missing in deploy/base: {missing:#?}\nnot in rights.rs: {extra:#?}"
+        "missing in deploy/: {missing:#?}\nnot in rights.rs: {extra:#?}"
     );
 }
 
@@ -148,4 +164,17 @@ fn every_role_is_bound_to_the_service_account_that_the_pod_runs_as() {
         assert_eq!(subject["name"], account["name"]);
         assert_eq!(subject["namespace"], account["namespace"]);
     }
+}
+
+/// Where a namespace does not exist, `kubectl apply` fails.
+#[test]
+fn the_base_needs_no_namespace_that_only_openshift_has() {
+    let inside = |folder: &str| {
+        let documents = documents_of(&deploy().join(folder));
+        let inside = documents
+            .iter()
+            .filter(|document| document["metadata"]["namespace"] == OPENSHIFT);
+        inside.count()
+    };
+    assert_eq!((inside("base"), inside("openshift")), (0, 2));
 }

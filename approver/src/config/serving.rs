@@ -1,8 +1,13 @@
 //! The part of the configuration file that is about serving certificates.
 
+use std::num::NonZeroU16;
+use std::path::PathBuf;
+
 use rollcall_approver_core::{ExtraRange, IpRange, ServerName, ServingPolicy};
 use rollcall_csr::NodeName;
 use serde::Deserialize;
+
+use crate::kubelets::{CaSource, Kubelets};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -11,6 +16,25 @@ pub(super) struct Serving {
     cluster_domain: Option<String>,
     api_servers: Option<Vec<String>>,
     extra_ranges: Option<Vec<Extra>>,
+    #[serde(rename = "kubeletCA")]
+    kubelet_ca: Option<Vec<Ca>>,
+    port: Option<NonZeroU16>,
+}
+
+/// One place with CA certificates.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Ca {
+    config_map: Option<ConfigMapKey>,
+    file: Option<PathBuf>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct ConfigMapKey {
+    namespace: String,
+    name: String,
+    key: String,
 }
 
 #[derive(Deserialize)]
@@ -21,12 +45,18 @@ struct Extra {
 }
 
 impl Serving {
-    pub(super) fn apply(self, policy: &mut ServingPolicy) -> Result<(), String> {
+    pub(super) fn apply(
+        self,
+        policy: &mut ServingPolicy,
+        kubelets: &mut Kubelets,
+    ) -> Result<(), String> {
         let Self {
             enabled,
             cluster_domain,
             api_servers,
             extra_ranges,
+            kubelet_ca,
+            port,
         } = self;
         if let Some(enabled) = enabled {
             policy.enabled = enabled;
@@ -45,7 +75,49 @@ impl Serving {
         }
         let extra_ranges = extra_ranges.unwrap_or_default().into_iter();
         policy.extra_ranges = extra_ranges.map(Extra::read).collect::<Result<_, _>>()?;
+        if let Some(sources) = kubelet_ca {
+            kubelets.ca = sources
+                .into_iter()
+                .map(Ca::read)
+                .collect::<Result<_, _>>()?;
+        }
+        if let Some(port) = port {
+            kubelets.port = port.get();
+        }
         Ok(())
+    }
+}
+
+impl Ca {
+    fn read(self) -> Result<CaSource, String> {
+        let source = match self {
+            Self {
+                config_map:
+                    Some(ConfigMapKey {
+                        namespace,
+                        name,
+                        key,
+                    }),
+                file: None,
+            } if ![&namespace, &name, &key].into_iter().any(String::is_empty) => {
+                CaSource::ConfigMap {
+                    namespace,
+                    name,
+                    key,
+                }
+            }
+            Self {
+                config_map: None,
+                file: Some(path),
+            } if !path.as_os_str().is_empty() => CaSource::File(path),
+            Self { .. } => {
+                return Err(
+                    "serving.kubeletCA: each entry is either configMap, with namespace, name and key, or file, with a path"
+                        .to_owned(),
+                );
+            }
+        };
+        Ok(source)
     }
 }
 
