@@ -98,6 +98,11 @@ pub struct ClusterArgs {
     /// Namespace of the approver, where its record of claims is.
     #[arg(long, value_name = "NAMESPACE", default_value = "rollcall")]
     pub namespace: String,
+
+    /// Dial nodes from here, as the approver does, where what they serve now could vouch for names that their Machines
+    /// lack. It takes a network from which the nodes can be reached.
+    #[arg(long)]
+    pub dial: bool,
 }
 
 /// How an answer is written.
@@ -121,7 +126,7 @@ pub struct ExplainArgs {
 
     /// Judge offline, by what is in this file, or in every .yaml, .yml and .json file below this directory; - is standard
     /// input. YAML or JSON, any number of documents, Lists too: CertificateSigningRequests, Machines, Nodes.
-    #[arg(long, value_name = "FILE|DIR|-")]
+    #[arg(long, value_name = "FILE|DIR|-", conflicts_with = "dial")]
     pub from: Vec<PathBuf>,
 
     /// Judge as of this time (RFC 3339). Without it: now.

@@ -6,6 +6,7 @@ mod dump;
 mod explain;
 mod input;
 mod kinds;
+mod kubelets;
 mod list;
 mod live;
 mod manual;

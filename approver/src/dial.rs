@@ -32,7 +32,7 @@ use crate::engine::Input;
 /// How long connection and handshake may take, for each address.
 const LIMIT: Duration = Duration::from_secs(3);
 /// How many nodes are dialled at one time.
-const DIALS: usize = 16;
+pub(crate) const DIALS: usize = 16;
 
 /// Dials nodes at one port.
 #[derive(Clone)]

@@ -27,7 +27,7 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     } else {
         (block_on(live::open(&args.cluster, config))?.scene, None)
     };
-    scene.serving = serving;
+    serving.tell(&mut scene.cluster, at);
     let opinions = judge(&scene, &args.requests, at);
     answer(args.output, &opinions, || table(&opinions))?;
     let missing = missing(&scene, &args.requests);

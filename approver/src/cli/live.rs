@@ -8,6 +8,7 @@ use kube::{Api, Client, ResourceExt as _};
 use rollcall_approver_core::{Change, Cluster, Feed};
 use tokio::time::timeout;
 
+use super::kubelets;
 use super::print::complain;
 use super::scene::{Entry, Scene};
 use crate::ClusterArgs;
@@ -40,7 +41,8 @@ pub(super) async fn open(args: &ClusterArgs, config: Config) -> anyhow::Result<L
     let machines = config.machines;
     let feeds = machines.iter().cloned().map(Feed::Machines);
     let feeds = [Feed::Claims, Feed::Nodes].into_iter().chain(feeds);
-    let mut scene = Scene::new(Cluster::new(config.policy, feeds));
+    let cluster = Cluster::new(config.policy, feeds);
+    let mut scene = Scene::new(cluster.with_kubelet_ca(config.kubelets.sources()));
     let nodes = listing::everything(&Nodes, &client).await;
     facts(&mut scene, &Feed::Nodes, nodes, now);
     for scope in machines {
@@ -53,6 +55,8 @@ pub(super) async fn open(args: &ClusterArgs, config: Config) -> anyhow::Result<L
     for entry in entries {
         scene.add(entry, now);
     }
+    kubelets::read_ca(&mut scene, &client, &config.kubelets.ca).await;
+    kubelets::ask(&mut scene, &config.kubelets, args.dial).await?;
     Ok(Live { client, scene })
 }
 

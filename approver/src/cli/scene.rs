@@ -12,7 +12,6 @@ use rollcall_approver_core::{
 use rollcall_csr::{CertificationRequest, NodeName};
 
 use super::opinion::Opinion;
-use super::serving::ServingFacts;
 use crate::convert::{Target, Unusable, to_request};
 
 /// One request of a scene.
@@ -118,8 +117,6 @@ pub(super) struct Scene {
     pub(super) cluster: Cluster,
     /// In the order in which they came.
     pub(super) entries: Vec<Entry>,
-    /// What path 3 is judged by besides the objects.
-    pub(super) serving: ServingFacts,
 }
 
 impl Scene {
@@ -128,7 +125,6 @@ impl Scene {
         Self {
             cluster,
             entries: Vec::new(),
-            serving: ServingFacts::default(),
         }
     }
 
