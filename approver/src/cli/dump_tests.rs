@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rollcall_approver_core::{Feed, Source};
+use rollcall_approver_core::{Feed, Scope, Source};
 use rollcall_csr::Signer;
 use serde::Deserialize;
 use serde_json::Value;
@@ -29,7 +29,7 @@ struct Lost {
 
 fn feed(word: &str) -> Feed {
     match word {
-        "machines" => Feed::Machines(Source::OpenShift, "openshift-machine-api".to_owned()),
+        "machines" => Feed::Machines(Scope::new(Source::OpenShift, "openshift-machine-api")),
         "nodes" => Feed::Nodes,
         "requests" => Feed::Requests(Signer::KubeApiserverClientKubelet),
         _ => panic!("there is no feed {word}"),
