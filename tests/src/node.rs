@@ -131,6 +131,11 @@ impl Node {
             .await
     }
 
+    /// Stops the kubelet, as long as nobody starts it again ([`Node::restart_kubelet`]). Runtime and network stay.
+    pub fn stop_kubelet(&mut self) {
+        self.kubelet.stop();
+    }
+
     /// Stops the kubelet and starts it again, as a reboot of the service does. Runtime and network stay.
     ///
     /// # Errors
