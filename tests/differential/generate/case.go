@@ -36,8 +36,8 @@ type scene struct {
 	at     string
 	// live says that the end-to-end tests put it to the running approver.
 	live     bool
-	machines []*machine
-	nodes    []*node
+	machines []*machineObject
+	nodes    []*nodeObject
 	requests []*certificateRequest
 	// extra are further documents, as they stand in the dump.
 	extra []string
@@ -56,7 +56,7 @@ type lostFeed struct {
 	At   string `json:"at"`
 }
 
-type machine struct {
+type machineObject struct {
 	name, namespace, uid, created   string
 	phase, errorReason, nodeRef     string
 	deleted, pool                   string
@@ -64,7 +64,7 @@ type machine struct {
 	withoutStatus, withoutNamespace bool
 }
 
-type node struct {
+type nodeObject struct {
 	name, created string
 	addresses     [][2]string
 }
@@ -98,7 +98,7 @@ type certificateRequest struct {
 	verdict, message string
 	reasons          []string
 	// judgedBy is the Machine of the answer; nothing for none.
-	judgedBy *machine
+	judgedBy *machineObject
 }
 
 // ip is an address of this case and no other: the live cases share one cluster.
@@ -110,8 +110,8 @@ func (s *scene) ip(host byte) string {
 }
 
 // machine adds a Machine that owns the name of a node and waits for it.
-func (s *scene) machine(name, owns string) *machine {
-	m := &machine{
+func (s *scene) machine(name, owns string) *machineObject {
+	m := &machineObject{
 		name: name, namespace: namespace, created: machineTime, phase: "Provisioned", pool: "workers",
 		addresses: [][2]string{
 			{"InternalIP", s.ip(byte(10 + len(s.machines)))}, {"InternalDNS", owns}, {"Hostname", owns},
@@ -122,8 +122,8 @@ func (s *scene) machine(name, owns string) *machine {
 }
 
 // registered adds a Node.
-func (s *scene) registered(name string) *node {
-	n := &node{name: name, created: "2026-11-23T10:06:00Z"}
+func (s *scene) registered(name string) *nodeObject {
+	n := &nodeObject{name: name, created: "2026-11-23T10:06:00Z"}
 	s.nodes = append(s.nodes, n)
 	return n
 }
@@ -217,7 +217,7 @@ func (r *certificateRequest) answer() answer {
 }
 
 // first is a case of a machine that asks for its first certificate; change makes it what it is.
-func first(name, about string, change func(s *scene, m *machine, r *certificateRequest)) *scene {
+func first(name, about string, change func(s *scene, m *machineObject, r *certificateRequest)) *scene {
 	s := &scene{name: name, about: about, at: judgedTime}
 	m := s.machine(name+"-m", name)
 	r := s.request(name, name).approve("FirstCertificate")
@@ -226,7 +226,7 @@ func first(name, about string, change func(s *scene, m *machine, r *certificateR
 }
 
 // known is a case of a node that asks for itself: its Machine has become it.
-func known(name, about string, change func(s *scene, m *machine, r *certificateRequest)) *scene {
+func known(name, about string, change func(s *scene, m *machineObject, r *certificateRequest)) *scene {
 	s := &scene{name: name, about: about, at: judgedTime}
 	m := s.machine(name+"-m", name)
 	m.nodeRef, m.phase = name, "Running"
@@ -238,8 +238,8 @@ func known(name, about string, change func(s *scene, m *machine, r *certificateR
 }
 
 // served is a case of a node that asks for a serving certificate with its name and address.
-func served(name, about string, change func(s *scene, m *machine, r *certificateRequest)) *scene {
-	return known(name, about, func(s *scene, m *machine, r *certificateRequest) {
+func served(name, about string, change func(s *scene, m *machineObject, r *certificateRequest)) *scene {
+	return known(name, about, func(s *scene, m *machineObject, r *certificateRequest) {
 		r.serving(dns(name), address(s.ip(10))).approve("ServingCertificate")
 		change(s, m, r)
 	})

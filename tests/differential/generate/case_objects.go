@@ -26,7 +26,7 @@ func metadata(name, uid, created string) object {
 	return object{"creationTimestamp": created, "name": name, "resourceVersion": "7", "uid": uid}
 }
 
-func (m *machine) object(uid string) object {
+func (m *machineObject) object(uid string) object {
 	if m.uid != "" {
 		uid = m.uid
 	}
@@ -73,7 +73,7 @@ func typed(addresses [][2]string) []any {
 	return list
 }
 
-func (n *node) object(uid string) object {
+func (n *nodeObject) object(uid string) object {
 	return object{
 		"apiVersion": "v1", "kind": "Node", "metadata": metadata(n.name, uid, n.created),
 		"status": object{"addresses": typed(n.addresses)},

@@ -16,31 +16,31 @@ func dumpCases() []*scene {
 		}
 	}
 	return []*scene{
-		first("dump-list", "one List, as one call of kubectl writes it", func(s *scene, m *machine, r *certificateRequest) { s.list = true }),
-		first("dump-list-of-many", "a List that is read on every processor", func(s *scene, m *machine, r *certificateRequest) {
+		first("dump-list", "one List, as one call of kubectl writes it", func(s *scene, m *machineObject, r *certificateRequest) { s.list = true }),
+		first("dump-list-of-many", "a List that is read on every processor", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.list = true
 			for i := range 150 {
 				s.machine(fmt.Sprintf("m-%d", i), fmt.Sprintf("w-%d", i))
 			}
 		}),
-		first("dump-list-with-duplicates", "a Machine twice in one List: the later one counts", func(s *scene, m *machine, r *certificateRequest) {
+		first("dump-list-with-duplicates", "a Machine twice in one List: the later one counts", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.list = true
 			m.uid, m.nodeRef = "u", "elsewhere"
 			again := s.machine(m.name, r.node)
 			again.uid = "u"
 			s.stderr = []string{"item 2: Machine dump-list-with-duplicates-m is there already (dump.yaml: document 1 (from line 1), item 1)"}
 		}),
-		first("dump-list-with-unknown-kinds", "Pods and Events among the items", func(s *scene, m *machine, r *certificateRequest) {
+		first("dump-list-with-unknown-kinds", "Pods and Events among the items", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.list = true
 			s.text = replace("items:\n", "items:\n- apiVersion: v1\n  kind: Pod\n  metadata: {name: a}\n- apiVersion: v1\n  kind: Event\n  metadata: {name: b}\n")
 			s.stderr = []string{"warning: documents of other kinds were passed over: 1 Event (v1), 1 Pod (v1)"}
 		}),
-		first("dump-list-with-a-broken-item", "an item without a name; the others are judged", func(s *scene, m *machine, r *certificateRequest) {
+		first("dump-list-with-a-broken-item", "an item without a name; the others are judged", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.list = true
 			s.text = replace("items:\n", "items:\n- apiVersion: v1\n  kind: Node\n  metadata: {}\n- 5\n")
 			s.stderr = []string{"error: dump.yaml: document 1 (from line 1), item 1: Node (no name) cannot be read and is left out: metadata.name is missing", "1 no Kubernetes object"}
 		}),
-		first("dump-typed-list", "a MachineList, whose items do not say what they are", func(s *scene, m *machine, r *certificateRequest) {
+		first("dump-typed-list", "a MachineList, whose items do not say what they are", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.text = func(text string) string {
 				kind := "apiVersion: machine.openshift.io/v1beta1\nkind: Machine\n"
 				body, rest, _ := strings.Cut(strings.TrimPrefix(text, "---\n"), "---\n")
@@ -48,41 +48,41 @@ func dumpCases() []*scene {
 				return strings.Replace(kind, "Machine\n", "MachineList\n", 1) + "items:\n- " + strings.Join(lines, "\n  ") + "\n---\n" + rest
 			}
 		}),
-		first("dump-windows-line-ends", "edited on another system", func(s *scene, m *machine, r *certificateRequest) {
+		first("dump-windows-line-ends", "edited on another system", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.text = func(text string) string { return strings.ReplaceAll(text, "\n", "\r\n") }
 		}),
-		first("dump-byte-order-mark", "saved by an editor that marks its files", func(s *scene, m *machine, r *certificateRequest) {
+		first("dump-byte-order-mark", "saved by an editor that marks its files", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.text = func(text string) string { return "\ufeff" + text }
 		}),
-		first("dump-anchors-and-comments", "written by hand, with all that YAML has", func(s *scene, m *machine, r *certificateRequest) {
+		first("dump-anchors-and-comments", "written by hand, with all that YAML has", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.text = func(text string) string {
 				text = strings.ReplaceAll(text, "address: "+r.node, "address: *name")
 				text = strings.Replace(text, "address: *name", "address: &name "+r.node+" # both", 1)
 				return "# a dump\n%YAML 1.2\n" + text + "...\n---\n# nothing here\n---\n"
 			}
 		}),
-		first("dump-folded-text", "a long message in a condition, folded as kubectl folds it", func(s *scene, m *machine, r *certificateRequest) {
+		first("dump-folded-text", "a long message in a condition, folded as kubectl folds it", func(s *scene, m *machineObject, r *certificateRequest) {
 			e := s.request("other", "other-node")
 			e.decided("Approved", "AutoApproved", "2026-11-23T10:01:00Z")
 			s.text = replace("message: decided before", "message: Auto approving kubelet client certificate\n      after SubjectAccessReview.")
 		}),
-		first("dump-tab", "a tab where YAML wants blanks; the other documents are judged", func(s *scene, m *machine, r *certificateRequest) {
+		first("dump-tab", "a tab where YAML wants blanks; the other documents are judged", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.extra = []string{"apiVersion: v1\nkind: Node\nmetadata:\n\tname: a\n"}
 			s.stderr = []string{"error: dump.yaml: document 3 (from line ", "this is not YAML: "}
 		}),
-		first("dump-unclosed-quote", "a quote without an end", func(s *scene, m *machine, r *certificateRequest) {
+		first("dump-unclosed-quote", "a quote without an end", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.extra = []string{"apiVersion: v1\nkind: Node\nmetadata:\n  name: \"a\n", "apiVersion: v1\nkind: Node\nmetadata: {name: b, uid: b, creationTimestamp: \"2026-11-23T10:00:00Z\"}\n"}
 			s.stderr = []string{"error: dump.yaml: document 3 (from line ", "this is not YAML: "}
 		}),
-		first("dump-key-twice", "a field that is there twice: nobody can tell which one counts", func(s *scene, m *machine, r *certificateRequest) {
+		first("dump-key-twice", "a field that is there twice: nobody can tell which one counts", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.extra = []string{"apiVersion: v1\nkind: Node\nkind: Pod\nmetadata: {name: a}\n"}
 			s.stderr = []string{"document 3 (from line ", "this is not YAML: ", "duplicate"}
 		}),
-		first("dump-unknown-versions", "kinds that are known, in versions that are not", func(s *scene, m *machine, r *certificateRequest) {
+		first("dump-unknown-versions", "kinds that are known, in versions that are not", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.extra = []string{"apiVersion: machine.openshift.io/v1\nkind: Machine\nmetadata: {name: a}\n", "apiVersion: v2\nkind: Node\nmetadata: {name: a}\n"}
 			s.stderr = []string{"1 Machine (machine.openshift.io/v1), 1 Node (v2)"}
 		}),
-		first("dump-wrong-types", "fields of wrong types; the other objects are judged", func(s *scene, m *machine, r *certificateRequest) {
+		first("dump-wrong-types", "fields of wrong types; the other objects are judged", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.extra = []string{
 				"apiVersion: machine.openshift.io/v1beta1\nkind: Machine\nmetadata: {name: a, namespace: openshift-machine-api, creationTimestamp: \"2026-11-23T10:00:00Z\"}\nstatus: {addresses: 5}\n",
 				"apiVersion: v1\nkind: Node\nmetadata: {name: a, creationTimestamp: yesterday}\n",
@@ -94,14 +94,14 @@ func dumpCases() []*scene {
 				"CertificateSigningRequest a cannot be read and is left out: a field is not what its kind says",
 			}
 		}),
-		first("dump-truncated", "the disk was full: the List ends in the middle of an item", func(s *scene, m *machine, r *certificateRequest) {
+		first("dump-truncated", "the disk was full: the List ends in the middle of an item", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.list = true
 			r.reasons = nil
 			s.text = func(text string) string { return text[:strings.LastIndex(text, "  spec:\n")] + "  spec: {" }
 			s.stderr = []string{"error: dump.yaml: document 1 (from line 1): this is not YAML: ", "error: "}
 			s.exit = 64
 		}),
-		first("dump-without-requests", "only Machines: there is nothing to judge", func(s *scene, m *machine, r *certificateRequest) {
+		first("dump-without-requests", "only Machines: there is nothing to judge", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.requests = nil
 			s.stderr = []string{"there is nothing to judge"}
 			s.exit = 64

@@ -5,193 +5,193 @@ import "crypto/elliptic"
 // firstCases are about who asks for a first certificate, by which name, and when.
 func firstCases() []*scene {
 	return []*scene{
-		first("first-openshift-3", "the bootstrapper of OpenShift 3.11", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-openshift-3", "the bootstrapper of OpenShift 3.11", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.live = true
 			r.by("system:serviceaccount:openshift-infra:node-bootstrapper")
 		}),
-		first("first-bootstrap-token", "a bootstrap token, as kubeadm and Cluster API hand them out", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-bootstrap-token", "a bootstrap token, as kubeadm and Cluster API hand them out", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.live = true
 			r.by("system:bootstrap:abcdef", "system:bootstrappers")
 		}),
-		first("first-rsa-key-encipherment", "an RSA key, with the usage that old kubelets add", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-rsa-key-encipherment", "an RSA key, with the usage that old kubelets add", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.live = true
 			r.pkcs10.key, r.pkcs10.algorithm = rsaKey(2048, "rsa2048"), rsaSHA256
 			r.usages = []string{"digital signature", "key encipherment", "client auth"}
 		}),
-		first("first-ecdsa-key-encipherment", "key encipherment makes no sense for an elliptic curve, and kubelets before 1.27 ask for it", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-ecdsa-key-encipherment", "key encipherment makes no sense for an elliptic curve, and kubelets before 1.27 ask for it", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.live = true
 			r.usages = []string{"key encipherment", "digital signature", "client auth"}
 		}),
-		first("first-p384", "a key on P-384", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-p384", "a key on P-384", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.live = true
 			r.pkcs10.key, r.pkcs10.algorithm = ecKey(elliptic.P384(), "p384"), ecdsaSHA384
 		}),
-		first("first-ed25519", "an Ed25519 key", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-ed25519", "an Ed25519 key", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.live = true
 			r.pkcs10.key, r.pkcs10.algorithm = ed25519Key("ed25519"), pureEd25519
 		}),
-		first("first-usages-in-another-order", "the usages are a set", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-usages-in-another-order", "the usages are a set", func(s *scene, m *machineObject, r *certificateRequest) {
 			r.usages = []string{"client auth", "digital signature"}
 		}),
-		first("first-common-name-first", "CN before O in the subject", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-common-name-first", "CN before O in the subject", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.live = true
 			r.pkcs10.subject = subject(commonName("system:node:"+r.node), organization(nodes))
 		}),
-		first("first-hostname-only", "the Machine knows its host name and no InternalDNS", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-hostname-only", "the Machine knows its host name and no InternalDNS", func(s *scene, m *machineObject, r *certificateRequest) {
 			m.addresses = [][2]string{{"InternalIP", s.ip(10)}, {"Hostname", r.node}}
 		}),
-		first("first-upper-case-and-dot-in-the-machine", "DNS names compare without case and trailing dot", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-upper-case-and-dot-in-the-machine", "DNS names compare without case and trailing dot", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.live = true
 			m.addresses = [][2]string{{"InternalDNS", "First-Upper-Case-And-Dot-In-The-Machine."}}
 		}),
-		first("first-long-name", "the name that a cloud gives", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-long-name", "the name that a cloud gives", func(s *scene, m *machineObject, r *certificateRequest) {
 			m.addresses[1][1] = "ip-10-0-1-5.eu-west-1.compute.internal"
 			r.pkcs10.subject = subject(organization(nodes), commonName("system:node:ip-10-0-1-5.eu-west-1.compute.internal"))
 			r.node = "ip-10-0-1-5.eu-west-1.compute.internal"
 		}),
-		first("first-short-name-of-a-long-one", "a short name is not the fully qualified one", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-short-name-of-a-long-one", "a short name is not the fully qualified one", func(s *scene, m *machineObject, r *certificateRequest) {
 			m.addresses = [][2]string{{"InternalDNS", r.node + ".example.com"}}
 			r.nobody().hold("no Machine owns the node name first-short-name-of-a-long-one", "MachineNotFound")
 		}),
-		first("first-long-name-of-a-short-one", "nor the other way round", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-long-name-of-a-short-one", "nor the other way round", func(s *scene, m *machineObject, r *certificateRequest) {
 			r.pkcs10.subject = subject(organization(nodes), commonName("system:node:"+r.node+".example.com"))
 			r.node += ".example.com"
 			r.nobody().hold("no Machine owns the node name", "MachineNotFound")
 		}),
-		first("first-external-name-only", "what the outside calls a machine is not its node's name", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-external-name-only", "what the outside calls a machine is not its node's name", func(s *scene, m *machineObject, r *certificateRequest) {
 			m.addresses = [][2]string{{"ExternalDNS", r.node}}
-			r.nobody().hold("by node reference, InternalDNS or Hostname address", "MachineNotFound")
+			r.nobody().hold("nameStrategies say how a Machine owns one", "MachineNotFound")
 		}),
-		first("first-name-of-the-machine-only", "the Machine is called like the node, but has no addresses yet", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-name-of-the-machine-only", "the Machine is called like the node, but has no addresses yet", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.live = true
 			m.name, m.addresses, m.phase = r.node, nil, "Provisioning"
 			r.nobody().hold("no Machine owns the node name", "MachineNotFound")
 		}),
-		first("first-addresses-late", "the Machine has its instance, and an empty list of addresses", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-addresses-late", "the Machine has its instance, and an empty list of addresses", func(s *scene, m *machineObject, r *certificateRequest) {
 			m.addresses = [][2]string{}
 			r.nobody().hold("no Machine owns the node name", "MachineNotFound")
 		}),
-		first("first-without-status", "the Machine was made this moment", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-without-status", "the Machine was made this moment", func(s *scene, m *machineObject, r *certificateRequest) {
 			m.withoutStatus = true
 			r.nobody().hold("no Machine owns the node name", "MachineNotFound")
 		}),
-		first("first-localhost", "an image without a host name", func(s *scene, m *machine, r *certificateRequest) {
+		first("first-localhost", "an image without a host name", func(s *scene, m *machineObject, r *certificateRequest) {
 			r.pkcs10.subject = subject(organization(nodes), commonName("system:node:localhost.localdomain"))
 			r.node = "localhost.localdomain"
 			r.nobody().hold("no Machine owns the node name localhost.localdomain", "MachineNotFound")
 		}),
-		first("window-end", "exactly two hours after the Machine: the end is outside", func(s *scene, m *machine, r *certificateRequest) {
+		first("window-end", "exactly two hours after the Machine: the end is outside", func(s *scene, m *machineObject, r *certificateRequest) {
 			r.created, s.at = "2026-11-23T12:00:00Z", "2026-11-23T12:00:00Z"
 			r.hold("later than 2h after Machine", "OutsideJoinWindow")
 		}),
-		first("window-last-second", "a second earlier", func(s *scene, m *machine, r *certificateRequest) {
+		first("window-last-second", "a second earlier", func(s *scene, m *machineObject, r *certificateRequest) {
 			r.created, s.at = "2026-11-23T11:59:59Z", "2026-11-23T12:00:00Z"
 		}),
-		first("window-skew-end", "exactly ten seconds before the Machine: the begin is outside", func(s *scene, m *machine, r *certificateRequest) {
+		first("window-skew-end", "exactly ten seconds before the Machine: the begin is outside", func(s *scene, m *machineObject, r *certificateRequest) {
 			r.created = "2026-11-23T09:59:50Z"
 			r.hold("before Machine openshift-machine-api/window-skew-end-m was created", "OutsideJoinWindow")
 		}),
-		first("window-skew-inside", "nine seconds before: another replica's clock", func(s *scene, m *machine, r *certificateRequest) {
+		first("window-skew-inside", "nine seconds before: another replica's clock", func(s *scene, m *machineObject, r *certificateRequest) {
 			r.created = "2026-11-23T09:59:51Z"
 		}),
-		first("window-shorter", "a window of a quarter of an hour", func(s *scene, m *machine, r *certificateRequest) {
+		first("window-shorter", "a window of a quarter of an hour", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = "bootstrap: {joinWindow: 15m}\n"
 			r.created, s.at = "2026-11-23T10:20:00Z", "2026-11-23T10:20:01Z"
 			r.hold("later than 15m after Machine", "OutsideJoinWindow")
 		}),
-		first("window-longer", "bare metal takes its time", func(s *scene, m *machine, r *certificateRequest) {
+		first("window-longer", "bare metal takes its time", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = "bootstrap: {joinWindow: 24h}\n"
 			r.created, s.at = "2026-11-24T06:00:00Z", "2026-11-24T06:00:01Z"
 		}),
-		first("window-without-skew", "without any skew the second of the Machine's creation is outside", func(s *scene, m *machine, r *certificateRequest) {
+		first("window-without-skew", "without any skew the second of the Machine's creation is outside", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = "bootstrap: {clockSkew: 0s}\n"
 			r.created = machineTime
 			r.hold("before Machine", "OutsideJoinWindow")
 		}),
-		first("window-without-skew-a-second-later", "and the next one inside", func(s *scene, m *machine, r *certificateRequest) {
+		first("window-without-skew-a-second-later", "and the next one inside", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = "bootstrap: {clockSkew: 0s}\n"
 			r.created = "2026-11-23T10:00:01Z"
 		}),
-		first("window-judged-days-later", "what counts is when the request was made, not when somebody looks", func(s *scene, m *machine, r *certificateRequest) {
+		first("window-judged-days-later", "what counts is when the request was made, not when somebody looks", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.at = "2026-11-26T10:00:00Z"
 		}),
-		first("window-machine-of-last-week", "a request of today, a Machine of last week", func(s *scene, m *machine, r *certificateRequest) {
+		first("window-machine-of-last-week", "a request of today, a Machine of last week", func(s *scene, m *machineObject, r *certificateRequest) {
 			m.created = "2026-11-16T10:00:00Z"
 			r.hold("later than 2h after Machine", "OutsideJoinWindow")
 		}),
-		first("requestor-by-user-and-group", "a rule that names both wants both", func(s *scene, m *machine, r *certificateRequest) {
+		first("requestor-by-user-and-group", "a rule that names both wants both", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = "bootstrap:\n  requestors:\n  - username: imager\n    group: bakers\n"
 			r.by("imager", "bakers")
 			s.request("without-the-group", r.node).by("imager").ignore("is no node and no bootstrapper", "RequestorNotAllowed")
 			s.request("another-user", r.node).by("visitor", "bakers").ignore("is no node and no bootstrapper", "RequestorNotAllowed")
 		}),
-		first("requestor-replaced", "a list of one's own takes the place of the usual one", func(s *scene, m *machine, r *certificateRequest) {
+		first("requestor-replaced", "a list of one's own takes the place of the usual one", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = "bootstrap:\n  requestors:\n  - group: bakers\n"
 			r.ignore("is no node and no bootstrapper that the configuration names", "RequestorNotAllowed")
 		}),
-		first("requestor-in-capitals", "user names are compared as they stand", func(s *scene, m *machine, r *certificateRequest) {
+		first("requestor-in-capitals", "user names are compared as they stand", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.live = true
 			r.by("system:serviceaccount:openshift-machine-config-operator:NODE-BOOTSTRAPPER")
 			r.ignore("is no node and no bootstrapper", "RequestorNotAllowed")
 		}),
-		first("requestor-admin", "the rights of an administrator make nobody a bootstrapper", func(s *scene, m *machine, r *certificateRequest) {
+		first("requestor-admin", "the rights of an administrator make nobody a bootstrapper", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.live = true
 			r.by("kubernetes-admin", "system:masters")
 			r.ignore("\"kubernetes-admin\" is no node", "RequestorNotAllowed")
 		}),
-		first("requestor-group-of-the-same-prefix", "kubeadm's own group is not the one that every token is in", func(s *scene, m *machine, r *certificateRequest) {
+		first("requestor-group-of-the-same-prefix", "kubeadm's own group is not the one that every token is in", func(s *scene, m *machineObject, r *certificateRequest) {
 			r.by("system:bootstrap:abcdef", "system:bootstrappers:kubeadm:default-node-token")
 			r.ignore("is no node and no bootstrapper", "RequestorNotAllowed")
 		}),
-		first("requestor-node-without-its-group", "called like a node, and in no node's group", func(s *scene, m *machine, r *certificateRequest) {
+		first("requestor-node-without-its-group", "called like a node, and in no node's group", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.live = true
 			r.by("system:node:" + r.node)
 			r.ignore("is called like a node but is not in the group \"system:nodes\"", "RequestorNotAllowed")
 		}),
-		first("requestor-node-and-bootstrapper", "a node that got a bootstrapper's group asks for itself all the same", func(s *scene, m *machine, r *certificateRequest) {
+		first("requestor-node-and-bootstrapper", "a node that got a bootstrapper's group asks for itself all the same", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.live = true
 			r.by("system:node:"+r.node, nodes, "system:bootstrappers")
 			r.nobody().hold("there is no Node "+r.node, "NodeNotFound", "MachineNotBound")
 		}),
-		first("requestor-node-for-another-machine", "a node cannot fetch the first certificate of a machine that is expected", func(s *scene, m *machine, r *certificateRequest) {
+		first("requestor-node-for-another-machine", "a node cannot fetch the first certificate of a machine that is expected", func(s *scene, m *machineObject, r *certificateRequest) {
 			r.by("system:node:worker-9", nodes)
 			r.nobody().deny("a node may ask for itself only", "RequestorNotSubject", "NodeNotFound", "MachineNotBound")
 		}),
-		first("decided-by-hand", "a person approved it with rollcall-approver", func(s *scene, m *machine, r *certificateRequest) {
+		first("decided-by-hand", "a person approved it with rollcall-approver", func(s *scene, m *machineObject, r *certificateRequest) {
 			r.decided("Approved", "ManualApproval", "2026-11-23T10:06:00Z")
 		}),
-		first("denied-by-hand", "a person denied it with rollcall-approver", func(s *scene, m *machine, r *certificateRequest) {
+		first("denied-by-hand", "a person denied it with rollcall-approver", func(s *scene, m *machineObject, r *certificateRequest) {
 			r.decided("Denied", "ManualDenial", "2026-11-23T10:06:00Z")
 		}),
-		first("decided-failed", "approved, and the signer could not", func(s *scene, m *machine, r *certificateRequest) {
+		first("decided-failed", "approved, and the signer could not", func(s *scene, m *machineObject, r *certificateRequest) {
 			r.decided("Approved", "FirstCertificate", "2026-11-23T10:06:00Z")
 			r.decided("Failed", "SignerValidationFailure", "2026-11-23T10:06:01Z")
 		}),
-		first("mode-manual", "in manual mode the verdict is the same; only nobody writes it", func(s *scene, m *machine, r *certificateRequest) {
+		first("mode-manual", "in manual mode the verdict is the same; only nobody writes it", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = "mode: manual\n"
 		}),
-		first("mode-audit", "and in audit mode", func(s *scene, m *machine, r *certificateRequest) {
+		first("mode-audit", "and in audit mode", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = "mode: audit\n"
 			s.request("stranger", "stranger").nobody().hold("no Machine owns the node name stranger", "MachineNotFound")
 		}),
-		first("stale-nodes", "the watch of Nodes is lost: whether there is one is not known", func(s *scene, m *machine, r *certificateRequest) {
+		first("stale-nodes", "the watch of Nodes is lost: whether there is one is not known", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.lost = &lostFeed{"nodes", "2026-11-23T10:08:00Z"}
 			r.hold("the watch of nodes was lost 120 s ago", "FactsStale")
 		}),
-		first("stale-machines", "the watch of Machines is lost, and a Node is there", func(s *scene, m *machine, r *certificateRequest) {
+		first("stale-machines", "the watch of Machines is lost, and a Node is there", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.lost = &lostFeed{"machines", "2026-11-23T10:08:59Z"}
 			s.registered(r.node)
 			r.hold("was lost 61 s ago", "FactsStale", "NodeExists")
 		}),
-		first("stale-not-yet", "lost for exactly as long as facts are trusted", func(s *scene, m *machine, r *certificateRequest) {
+		first("stale-not-yet", "lost for exactly as long as facts are trusted", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.lost = &lostFeed{"requests", "2026-11-23T10:09:00Z"}
 		}),
-		first("stale-sooner", "facts are trusted for ten seconds only", func(s *scene, m *machine, r *certificateRequest) {
+		first("stale-sooner", "facts are trusted for ten seconds only", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = "maxStaleness: 10s\n"
 			s.lost = &lostFeed{"requests", "2026-11-23T10:09:00Z"}
 			r.hold("was lost 60 s ago", "FactsStale")
 		}),
-		first("stale-and-malformed", "what is wrong for ever is denied without any fact", func(s *scene, m *machine, r *certificateRequest) {
+		first("stale-and-malformed", "what is wrong for ever is denied without any fact", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.lost = &lostFeed{"nodes", "2026-11-23T10:00:00Z"}
 			r.usages = []string{"client auth"}
 			r.deny("the usages are [client auth]", "UsagesNotAllowed", "FactsStale")
@@ -208,80 +208,80 @@ func claimCases() []*scene {
 		return e.decided(kind, "FirstCertificate", at)
 	}
 	return []*scene{
-		first("claim-same-key", "the same key may always ask again", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-same-key", "the same key may always ask again", func(s *scene, m *machineObject, r *certificateRequest) {
 			earlier(s, r, "before", "Approved", "2026-11-23T10:09:59Z").pkcs10.key = r.pkcs10.key
 		}),
-		first("claim-free-at-the-minute", "exactly a minute after the approval another key may have it", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-free-at-the-minute", "exactly a minute after the approval another key may have it", func(s *scene, m *machineObject, r *certificateRequest) {
 			earlier(s, r, "before", "Approved", "2026-11-23T10:09:00Z")
 			r.approve("FirstCertificate", "Reissued")
 		}),
-		first("claim-a-second-early", "a second before that it may not", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-a-second-early", "a second before that it may not", func(s *scene, m *machineObject, r *certificateRequest) {
 			earlier(s, r, "before", "Approved", "2026-11-23T10:09:01Z")
 			r.hold("1 of at most 3, and its Node has not appeared", "AlreadyIssued")
 		}),
-		first("claim-used-up", "three keys had it", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-used-up", "three keys had it", func(s *scene, m *machineObject, r *certificateRequest) {
 			for _, name := range []string{"one", "two", "three"} {
 				earlier(s, r, name, "Approved", "2026-11-23T10:02:00Z")
 			}
 			r.hold("3 of at most 3", "AlreadyIssued")
 		}),
-		first("claim-counts-keys", "three approvals of two keys are two", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-counts-keys", "three approvals of two keys are two", func(s *scene, m *machineObject, r *certificateRequest) {
 			one := earlier(s, r, "one", "Approved", "2026-11-23T10:02:00Z")
 			earlier(s, r, "two", "Approved", "2026-11-23T10:03:00Z").pkcs10.key = one.pkcs10.key
 			earlier(s, r, "three", "Approved", "2026-11-23T10:04:00Z")
 			r.approve("FirstCertificate", "Reissued")
 		}),
-		first("claim-only-once", "a strict pool: one key for each Machine", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-only-once", "a strict pool: one key for each Machine", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = "bootstrap: {maxIssues: 1}\n"
 			earlier(s, r, "before", "Approved", "2026-11-23T10:02:00Z")
 			r.hold("1 of at most 1", "AlreadyIssued")
 		}),
-		first("claim-wait-longer", "another key has to wait ten minutes", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-wait-longer", "another key has to wait ten minutes", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = "bootstrap: {reissueAfter: 10m}\n"
 			earlier(s, r, "before", "Approved", "2026-11-23T10:02:00Z")
 			r.hold("for another key", "AlreadyIssued")
 		}),
-		first("claim-newest-approval-counts", "the minute begins with the last approval", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-newest-approval-counts", "the minute begins with the last approval", func(s *scene, m *machineObject, r *certificateRequest) {
 			earlier(s, r, "one", "Approved", "2026-11-23T10:09:30Z")
 			earlier(s, r, "two", "Approved", "2026-11-23T10:02:00Z")
 			r.hold("a certificate was approved at 2026-11-23T10:09:30Z for another key", "AlreadyIssued")
 		}),
-		first("claim-denied-spends-nothing", "a denied request", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-denied-spends-nothing", "a denied request", func(s *scene, m *machineObject, r *certificateRequest) {
 			earlier(s, r, "before", "Denied", "2026-11-23T10:09:30Z")
 		}),
-		first("claim-failed-spends-nothing", "approved, but the signer failed for good", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-failed-spends-nothing", "approved, but the signer failed for good", func(s *scene, m *machineObject, r *certificateRequest) {
 			earlier(s, r, "before", "Approved", "2026-11-23T10:09:30Z").decided("Failed", "SignerValidationFailure", "2026-11-23T10:09:31Z")
 		}),
-		first("claim-without-a-time", "an approval that does not say when is the oldest there can be, and counts", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-without-a-time", "an approval that does not say when is the oldest there can be, and counts", func(s *scene, m *machineObject, r *certificateRequest) {
 			earlier(s, r, "before", "Approved", "")
 			r.approve("FirstCertificate", "Reissued")
 		}),
-		first("claim-of-an-earlier-machine", "approved before this Machine was made: an earlier machine of that name", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-of-an-earlier-machine", "approved before this Machine was made: an earlier machine of that name", func(s *scene, m *machineObject, r *certificateRequest) {
 			earlier(s, r, "before", "Approved", "2026-11-23T10:09:30Z").created = "2026-11-23T09:00:00Z"
 		}),
-		first("claim-of-a-renewal", "what the node itself was given spends nothing", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-of-a-renewal", "what the node itself was given spends nothing", func(s *scene, m *machineObject, r *certificateRequest) {
 			earlier(s, r, "before", "Approved", "2026-11-23T10:09:30Z").itself()
 		}),
-		first("claim-by-others", "whoever approved it, and whoever asked: the Machine is spent", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-by-others", "whoever approved it, and whoever asked: the Machine is spent", func(s *scene, m *machineObject, r *certificateRequest) {
 			earlier(s, r, "before", "Approved", "2026-11-23T10:09:30Z").by("visitor")
 			r.hold("for another key", "AlreadyIssued")
 		}),
-		first("claim-of-a-serving-certificate", "another signer's certificate spends nothing", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-of-a-serving-certificate", "another signer's certificate spends nothing", func(s *scene, m *machineObject, r *certificateRequest) {
 			earlier(s, r, "before", "Approved", "2026-11-23T10:09:30Z").serving(dns(r.node)).itself()
 		}),
-		first("claim-of-another-machine", "the neighbour's certificate", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-of-another-machine", "the neighbour's certificate", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.machine("neighbour-m", "neighbour")
 			n := s.request("neighbour", "neighbour")
 			n.decided("Approved", "FirstCertificate", "2026-11-23T10:09:30Z")
 		}),
-		first("claim-by-the-other-name", "a Machine of two names is spent under either", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-by-the-other-name", "a Machine of two names is spent under either", func(s *scene, m *machineObject, r *certificateRequest) {
 			m.addresses = [][2]string{{"InternalDNS", r.node}, {"Hostname", "other-name"}}
 			e := s.request("before", "other-name")
 			e.created = "2026-11-23T10:01:00Z"
 			e.decided("Approved", "FirstCertificate", "2026-11-23T10:09:30Z")
 			r.hold("for another key", "AlreadyIssued")
 		}),
-		first("claim-and-no-machine", "the replacement of a spent Machine may be spent anew", func(s *scene, m *machine, r *certificateRequest) {
+		first("claim-and-no-machine", "the replacement of a spent Machine may be spent anew", func(s *scene, m *machineObject, r *certificateRequest) {
 			m.created = "2026-11-23T10:04:00Z"
 			earlier(s, r, "before", "Approved", "2026-11-23T10:09:30Z")
 		}),
@@ -296,62 +296,62 @@ func rivalCases() []*scene {
 		return o
 	}
 	return []*scene{
-		first("rival-three-keys", "a kubelet that starts again and again: the newest wins, and somebody should know", func(s *scene, m *machine, r *certificateRequest) {
+		first("rival-three-keys", "a kubelet that starts again and again: the newest wins, and somebody should know", func(s *scene, m *machineObject, r *certificateRequest) {
 			older(s, r, "one").hold("request rival-three-keys of 2026-11-23T10:05:00Z is newer", "Superseded")
 			older(s, r, "two").hold("request rival-three-keys of", "Superseded")
 			r.approve("FirstCertificate", "Contested")
 		}),
-		first("rival-of-the-same-second", "times have seconds only: then the name decides, the same way each time", func(s *scene, m *machine, r *certificateRequest) {
+		first("rival-of-the-same-second", "times have seconds only: then the name decides, the same way each time", func(s *scene, m *machineObject, r *certificateRequest) {
 			r.approve("FirstCertificate", "Contested")
 			o := s.request("a-rival", r.node)
 			o.hold("request rival-of-the-same-second of", "Superseded")
 		}),
-		first("rival-with-the-same-key", "asked twice with one key: nothing to warn of", func(s *scene, m *machine, r *certificateRequest) {
+		first("rival-with-the-same-key", "asked twice with one key: nothing to warn of", func(s *scene, m *machineObject, r *certificateRequest) {
 			o := older(s, r, "before").hold("is newer and asks for the same node", "Superseded")
 			o.pkcs10.key = r.pkcs10.key
 		}),
-		first("rival-that-is-denied", "a newer one that no kubelet would make stands in nobody's way", func(s *scene, m *machine, r *certificateRequest) {
+		first("rival-that-is-denied", "a newer one that no kubelet would make stands in nobody's way", func(s *scene, m *machineObject, r *certificateRequest) {
 			n := s.request("newer", r.node)
 			n.created = "2026-11-23T10:06:00Z"
 			n.usages = append(n.usages, "server auth")
 			n.deny("server auth", "UsagesNotAllowed")
 		}),
-		first("rival-of-a-visitor", "nor does one of somebody who is no bootstrapper", func(s *scene, m *machine, r *certificateRequest) {
+		first("rival-of-a-visitor", "nor does one of somebody who is no bootstrapper", func(s *scene, m *machineObject, r *certificateRequest) {
 			n := s.request("newer", r.node).by("visitor")
 			n.created = "2026-11-23T10:06:00Z"
 			n.ignore("is no node and no bootstrapper", "RequestorNotAllowed")
 		}),
-		first("rival-outside-the-window", "nor one that came too late", func(s *scene, m *machine, r *certificateRequest) {
+		first("rival-outside-the-window", "nor one that came too late", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = "bootstrap: {joinWindow: 6m}\n"
 			n := s.request("newer", r.node)
 			n.created = "2026-11-23T10:07:00Z"
 			n.hold("later than 6m", "OutsideJoinWindow")
 		}),
-		first("rival-that-was-denied", "nor one that was denied", func(s *scene, m *machine, r *certificateRequest) {
+		first("rival-that-was-denied", "nor one that was denied", func(s *scene, m *machineObject, r *certificateRequest) {
 			n := s.request("newer", r.node)
 			n.created = "2026-11-23T10:06:00Z"
 			n.decided("Denied", "Other", "2026-11-23T10:07:00Z")
 		}),
-		first("rival-at-another-signer", "a request to another signer is about something else", func(s *scene, m *machine, r *certificateRequest) {
+		first("rival-at-another-signer", "a request to another signer is about something else", func(s *scene, m *machineObject, r *certificateRequest) {
 			n := s.request("newer", r.node).serving(dns(r.node)).itself()
 			n.created = "2026-11-23T10:06:00Z"
 			n.nobody().hold("there is no Node", "NodeNotFound", "MachineNotBound")
 		}),
-		first("rival-through-another-bootstrapper", "two credentials for one Machine", func(s *scene, m *machine, r *certificateRequest) {
+		first("rival-through-another-bootstrapper", "two credentials for one Machine", func(s *scene, m *machineObject, r *certificateRequest) {
 			r.approve("FirstCertificate", "Contested")
 			older(s, r, "before").by("system:bootstrap:abcdef", "system:bootstrappers").hold("is newer", "Superseded")
 		}),
-		first("rival-contested-hold", "all wait where the configuration says so", func(s *scene, m *machine, r *certificateRequest) {
+		first("rival-contested-hold", "all wait where the configuration says so", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = "bootstrap: {contested: hold}\n"
 			r.hold("asks for the same node with another key", "Contested")
 			older(s, r, "one").hold("is newer", "Superseded")
 			older(s, r, "two").hold("is newer", "Superseded")
 		}),
-		first("rival-contested-hold-one-key", "but not for one key that asks twice", func(s *scene, m *machine, r *certificateRequest) {
+		first("rival-contested-hold-one-key", "but not for one key that asks twice", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = "bootstrap: {contested: hold}\n"
 			older(s, r, "before").hold("is newer", "Superseded").pkcs10.key = r.pkcs10.key
 		}),
-		first("rival-of-a-spent-machine", "the key that has the Machine wins over a newer one, which has to wait", func(s *scene, m *machine, r *certificateRequest) {
+		first("rival-of-a-spent-machine", "the key that has the Machine wins over a newer one, which has to wait", func(s *scene, m *machineObject, r *certificateRequest) {
 			e := s.request("before", r.node)
 			e.created = "2026-11-23T10:01:00Z"
 			e.decided("Approved", "FirstCertificate", "2026-11-23T10:09:30Z").pkcs10.key = r.pkcs10.key
