@@ -6,6 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::input::Text;
+use super::yaml::Read;
 use super::{parallel, yaml};
 
 /// Where an object stands.
@@ -60,11 +61,13 @@ pub(super) fn parse(texts: Vec<Text>) -> Found {
     for text in texts {
         let objects_before = found.objects.len();
         let mut lists = 0;
-        for (origin, parsed) in parse_text(&text) {
-            match parsed {
-                Ok(value) => collect(origin, value, None, &mut found, &mut lists),
-                Err(message) => found.broken.push(format!("{origin}: {message}")),
+        for (origin, Read { value, broken }) in parse_text(&text) {
+            for (item, message) in broken {
+                let mut origin = origin.clone();
+                origin.items.extend(item);
+                found.broken.push(format!("{origin}: {message}"));
             }
+            collect(origin, value, None, &mut found, &mut lists);
         }
         if text.named && lists == 0 && found.objects.len() == objects_before {
             found.useless.push(text.name);
@@ -73,7 +76,7 @@ pub(super) fn parse(texts: Vec<Text>) -> Found {
     found
 }
 
-type Parsed = (Origin, Result<Value, String>);
+type Parsed = (Origin, Read);
 
 /// JSON when it looks like JSON and is, else YAML.
 fn parse_text(text: &Text) -> Vec<Parsed> {
@@ -82,11 +85,11 @@ fn parse_text(text: &Text) -> Vec<Parsed> {
         return parse_yaml(text);
     }
     let documents = parse_json(text);
-    let broken = documents.iter().any(|(_, parsed)| parsed.is_err());
+    let broken = documents.iter().any(|(_, read)| !read.broken.is_empty());
     // YAML can begin with a brace too.
     if broken && !text.name.ends_with(".json") {
         let yaml = parse_yaml(text);
-        if yaml.iter().all(|(_, parsed)| parsed.is_ok()) {
+        if yaml.iter().all(|(_, read)| read.broken.is_empty()) {
             return yaml;
         }
     }
@@ -112,12 +115,14 @@ fn parse_json(text: &Text) -> Vec<Parsed> {
             line,
             items: Vec::new(),
         };
-        let failed = parsed.is_err();
-        let parsed = parsed.map_err(|error| format!("this is not JSON: {error}"));
-        documents.push((origin, parsed));
-        // After a syntax error nobody knows where the next document begins.
-        if failed {
-            return documents;
+        match parsed {
+            Ok(value) => documents.push((origin, Read::good(value))),
+            // After a syntax error nobody knows where the next document begins.
+            Err(error) => {
+                let message = format!("this is not JSON: {error}");
+                documents.push((origin, Read::bad(message)));
+                return documents;
+            }
         }
     }
 }
@@ -138,8 +143,8 @@ fn parse_yaml(text: &Text) -> Vec<Parsed> {
         (origin, document)
     });
     parallel::map(documents.collect(), |(origin, document)| {
-        let parsed = yaml::parse(document, origin.line);
-        (origin, parsed)
+        let read = yaml::read(document, origin.line);
+        (origin, read)
     })
 }
 

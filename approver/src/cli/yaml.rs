@@ -41,80 +41,160 @@ fn has_content(line: &str) -> bool {
     !line.is_empty() && !line.starts_with('#') && !line.starts_with('%')
 }
 
-/// Reads one document that begins on this line of its file.
-pub(super) fn parse(document: &str, first_line: usize) -> Result<Value, String> {
-    if let Some(list) = parse_list(document) {
-        return Ok(list);
+/// A document, as far as it could be read.
+#[derive(Debug, PartialEq)]
+pub(super) struct Read {
+    /// What is in it. Items of a List that could not be read are null.
+    pub(super) value: Value,
+    /// What is wrong with it: with an item of its List, by its place from 1, or with all of it.
+    pub(super) broken: Vec<(Option<usize>, String)>,
+}
+
+impl Read {
+    /// All of a document.
+    pub(super) fn good(value: Value) -> Self {
+        Self {
+            value,
+            broken: Vec::new(),
+        }
     }
-    parse_part(document).map_err(|error| {
-        let message = format!("this is not YAML: {error}");
-        let Some(location) = error.location() else {
-            return message;
-        };
-        // The parser counts from the begin of the document, a person from that of the file.
-        let before = u64::try_from(first_line.saturating_sub(1)).unwrap_or(0);
-        let line = location.line().saturating_add(before);
-        let told = format!("line {},", location.line());
-        message.replacen(&told, &format!("line {line},"), 1)
-    })
+
+    /// None of a document, and why.
+    pub(super) fn bad(message: String) -> Self {
+        Self {
+            value: Value::Null,
+            broken: vec![(None, message)],
+        }
+    }
+}
+
+/// Reads one document that begins on this line of its file. The items of a List are read side by side: they are most of a
+/// dump. Where one of them is broken, the others count all the same.
+pub(super) fn read(document: &str, first_line: usize) -> Read {
+    let Some(list) = List::cut(document) else {
+        return whole(document, first_line);
+    };
+    let items = parallel::map(list.items.clone(), |item| parse(item.text));
+    // What does not stand for itself, such as an alias of what an earlier item names, may be well as a whole.
+    if items.iter().any(Result::is_err)
+        && let Ok(value) = parse(document)
+    {
+        return Read::good(value);
+    }
+    list.join(items, first_line)
+        .unwrap_or_else(|| whole(document, first_line))
+}
+
+fn whole(document: &str, first_line: usize) -> Read {
+    match parse(document) {
+        Ok(value) => Read::good(value),
+        Err(error) => Read::bad(describe(&error, first_line)),
+    }
 }
 
 /// Reads a text in the quick way, where that is possible.
-fn parse_part(text: &str) -> Result<Value, serde_saphyr::Error> {
+fn parse(text: &str) -> Result<Value, serde_saphyr::Error> {
     let block = text.strip_prefix("---\n").unwrap_or(text);
     plain::read(block).map_or_else(|| general::read(text), Ok)
 }
 
-/// Reads a List as kubectl writes it, its items side by side: they are most of a dump, and reading YAML is slow. Nothing
-/// when the document is another, or when any part does not stand for itself: then it has to be read as a whole.
-fn parse_list(document: &str) -> Option<Value> {
-    let (before, after, items) = cut_list(document)?;
-    // Were the items text inside something that begins before them, this would break off.
-    general::read(before).ok()?;
-    let around = [before, after].concat();
-    let mut list: Map<String, Value> = match general::read(&around) {
-        Ok(Value::Object(fields)) if !fields.contains_key("items") => fields,
-        _ => return None,
+/// What is wrong with a text that begins on this line of its file.
+fn describe(error: &serde_saphyr::Error, first_line: usize) -> String {
+    let message = format!("this is not YAML: {error}");
+    let Some(location) = error.location() else {
+        return message;
     };
-    let mut all = Vec::new();
-    for part in parallel::map(items, parse_part) {
-        match part {
-            Ok(Value::Array(items)) => all.extend(items),
-            _ => return None,
-        }
-    }
-    list.insert("items".to_owned(), Value::Array(all));
-    Some(Value::Object(list))
+    // The parser counts from the begin of the text, a person from that of the file.
+    let before = u64::try_from(first_line.saturating_sub(1)).unwrap_or(0);
+    let line = location.line().saturating_add(before);
+    let told = format!("line {},", location.line());
+    message.replacen(&told, &format!("line {line},"), 1)
 }
 
-/// What stands before and after the items of a List, and the items. Items begin with a dash in the first column.
-fn cut_list(document: &str) -> Option<(&str, &str, Vec<&str>)> {
-    let mut lines = document.split_inclusive('\n');
-    let (mut before, mut offset) = (0_usize, 0_usize);
-    for line in lines.by_ref() {
-        offset = offset.saturating_add(line.len());
-        if line.trim_end() == "items:" {
-            break;
+/// A List in the block style of kubectl, cut into its items. They begin with a dash in the first column, where nothing
+/// inside of an item can stand (YAML 1.2.2, section 6.1).
+struct List<'t> {
+    before: &'t str,
+    items: Vec<Item<'t>>,
+    after: &'t str,
+}
+
+#[derive(Clone, Copy)]
+struct Item<'t> {
+    text: &'t str,
+    /// The line of the document on which it begins, from 0.
+    line: usize,
+}
+
+impl<'t> List<'t> {
+    /// Nothing when a document is no such List, or one of a single item.
+    fn cut(document: &'t str) -> Option<Self> {
+        let mut lines = document.split_inclusive('\n').enumerate();
+        let (mut before, mut offset) = (0_usize, 0_usize);
+        for (_, line) in lines.by_ref() {
+            offset = offset.saturating_add(line.len());
+            if line.trim_end() == "items:" {
+                break;
+            }
+            before = offset;
         }
-        before = offset;
-    }
-    let (mut items, mut start) = (Vec::new(), offset);
-    for line in lines {
-        let is_item = line.starts_with("- ");
-        if !is_item && !line.starts_with([' ', '\n']) {
-            break;
+        let (mut items, mut start, mut first) = (Vec::new(), offset, 0);
+        for (number, line) in lines {
+            let is_item = line.starts_with("- ");
+            if !is_item && !line.starts_with([' ', '\n']) {
+                break;
+            }
+            if is_item {
+                if start < offset {
+                    let text = document.get(start..offset)?;
+                    items.push(Item { text, line: first });
+                }
+                (start, first) = (offset, number);
+            }
+            offset = offset.saturating_add(line.len());
         }
-        if is_item && start < offset {
-            items.push(document.get(start..offset)?);
-            start = offset;
+        let text = document.get(start..offset)?;
+        items.push(Item { text, line: first });
+        (items.len() > 1).then_some(Self {
+            before: document.get(..before)?,
+            items,
+            after: document.get(offset..)?,
+        })
+    }
+
+    /// The List of those of its items that could be read. Nothing when what stands around them is not as it should be.
+    fn join(
+        &self,
+        items: Vec<Result<Value, serde_saphyr::Error>>,
+        first_line: usize,
+    ) -> Option<Read> {
+        // Were the items text inside something that begins before them, this would break off.
+        general::read(self.before).ok()?;
+        let around = [self.before, self.after].concat();
+        let mut fields: Map<String, Value> = match general::read(&around) {
+            Ok(Value::Object(fields)) if !fields.contains_key("items") => fields,
+            _ => return None,
+        };
+        let (mut all, mut broken) = (Vec::new(), Vec::new());
+        for (item, value) in self.items.iter().zip(items) {
+            match value {
+                Ok(Value::Array(values)) => all.extend(values),
+                Ok(_) => return None,
+                Err(error) => {
+                    all.push(Value::Null);
+                    let begins = first_line.saturating_add(item.line);
+                    broken.push((Some(all.len()), describe(&error, begins)));
+                }
+            }
         }
-        offset = offset.saturating_add(line.len());
+        // What was cut off lacks the end, where kubectl says what it is.
+        if !broken.is_empty() && !fields.contains_key("kind") {
+            fields.insert("kind".to_owned(), Value::from("List"));
+        }
+        fields.insert("items".to_owned(), Value::Array(all));
+        let value = Value::Object(fields);
+        Some(Read { value, broken })
     }
-    items.push(document.get(start..offset)?);
-    if items.len() < 2 {
-        return None;
-    }
-    Some((document.get(..before)?, document.get(offset..)?, items))
 }
 
 #[cfg(test)]
@@ -140,11 +220,11 @@ mod tests {
             let quoted = |number| format!("a: \"{number}\n\n    - b\"");
             for text in [list(plain, count), list(block, count), list(quoted, count)] {
                 let whole = general::read(&text).unwrap();
-                assert_eq!(parse(&text, 1), Ok(whole), "{text}");
+                assert_eq!(read(&text, 1), Read::good(whole), "{text}");
             }
         }
         let plain = list(|number| format!("kind: {number}"), 1000);
-        assert!(parse_list(&plain).is_some());
+        assert_eq!(List::cut(&plain).unwrap().items.len(), 1000);
     }
 
     #[test]
@@ -154,12 +234,43 @@ mod tests {
             _ => "a: *a".to_owned(),
         };
         let text = list(alias, 200);
-        assert!(parse_list(&text).is_none());
-        let value = parse(&text, 1).unwrap();
+        let Read { value, broken } = read(&text, 1);
         assert_eq!(value.pointer("/items/199/a"), Some(&Value::from(1)));
-        let broken = list(|number| format!("a: [{number}"), 200);
-        let error = parse(&broken, 11).unwrap_err();
-        assert!(error.contains("at line 1"), "{error}");
+        assert_eq!(broken, []);
+    }
+
+    #[test]
+    fn a_broken_item_leaves_the_others_whole() {
+        let one = |number| match number {
+            5 => "a: [5".to_owned(),
+            _ => format!("a: {number}"),
+        };
+        // The items begin on line 13 of the file.
+        let Read { value, broken } = read(&list(one, 200), 11);
+        assert_eq!(value.pointer("/items/4/a"), Some(&Value::from(4)));
+        assert_eq!(value.pointer("/items/5"), Some(&Value::Null));
+        assert_eq!(value.pointer("/items/199/a"), Some(&Value::from(199)));
+        let [(Some(6), message)] = broken.as_slice() else {
+            panic!("{broken:?}");
+        };
+        assert!(message.contains("at line 18,"), "{message}");
+        let cut_off = "apiVersion: v1\nitems:\n- a: 1\n- b: {";
+        let Read { value, broken } = read(cut_off, 1);
+        assert_eq!(value["kind"], "List");
+        assert_eq!(value["items"], serde_json::json!([{"a": 1}, null]));
+        assert_eq!(broken.len(), 1);
+    }
+
+    #[test]
+    fn what_is_wrong_around_the_items_is_wrong_with_all_of_them() {
+        for text in [
+            "a: [\nitems:\n- a: 1\n- b: {\n",
+            "items:\n- a: 1\n- b: {\nc: [\n",
+        ] {
+            let Read { value, broken } = read(text, 1);
+            assert_eq!(value, Value::Null);
+            assert!(matches!(broken.as_slice(), [(None, _)]), "{broken:?}");
+        }
     }
 
     #[test]
@@ -167,7 +278,7 @@ mod tests {
         let text = "# c\na: 1\n--- \nb: |\n  ---\n...\n\n---\n---\nc: 3 --- 4\n";
         let lines: Vec<(usize, Value)> = split(text)
             .into_iter()
-            .map(|(line, document)| (line, parse(document, line).unwrap()))
+            .map(|(line, document)| (line, read(document, line).value))
             .collect();
         let expected = [
             (1, serde_json::json!({"a": 1})),

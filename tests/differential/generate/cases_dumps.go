@@ -94,11 +94,22 @@ func dumpCases() []*scene {
 				"CertificateSigningRequest a cannot be read and is left out: a field is not what its kind says",
 			}
 		}),
-		first("dump-truncated", "the disk was full: the List ends in the middle of an item", func(s *scene, m *machineObject, r *certificateRequest) {
+		first("dump-truncated", "the disk was full: the List ends in the middle of an item, before it says what it is", func(s *scene, m *machineObject, r *certificateRequest) {
+			s.list = true
+			s.request("cut-off", "other").reasons = nil
+			s.text = func(text string) string { return text[:strings.LastIndex(text, "  spec:\n")] + "  spec: {" }
+			s.stderr = []string{"error: dump.yaml: document 1 (from line 1), item 3: this is not YAML: "}
+		}),
+		first("dump-list-with-broken-yaml", "an item that is no YAML; the others are judged", func(s *scene, m *machineObject, r *certificateRequest) {
+			s.list = true
+			s.text = replace("items:\n", "items:\n- apiVersion: v1\n  kind: Node\n  metadata: {name: [a}\n")
+			s.stderr = []string{"error: dump.yaml: document 1 (from line 1), item 1: this is not YAML: ", "at line 5,"}
+		}),
+		first("dump-broken-around-the-items", "what is wrong with the List itself is wrong with all of it", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.list = true
 			r.reasons = nil
-			s.text = func(text string) string { return text[:strings.LastIndex(text, "  spec:\n")] + "  spec: {" }
-			s.stderr = []string{"error: dump.yaml: document 1 (from line 1): this is not YAML: ", "error: "}
+			s.text = replace("kind: List\n", "kind: [List\n")
+			s.stderr = []string{"error: dump.yaml: document 1 (from line 1): this is not YAML: ", "error: dump.yaml: nothing in it can be read as a Kubernetes object"}
 			s.exit = 64
 		}),
 		first("dump-without-requests", "only Machines: there is nothing to judge", func(s *scene, m *machineObject, r *certificateRequest) {
