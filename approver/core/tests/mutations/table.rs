@@ -280,6 +280,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     }),
     ("bound: to another node", |world| {
         record(world, |machine| machine.node_reference = Some(node("x")));
+        world.bound.clear();
     }),
     ("bound: another one too", |world| {
         let mut other = machine("m-1", "worker-0");
