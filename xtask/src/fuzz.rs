@@ -1,57 +1,246 @@
-//! `cargo xtask fuzz`: each fuzz target for a while, seeded with the inputs that are checked in for it.
+//! `cargo xtask fuzz`: each fuzz target for a while, seeded with what is checked in.
 
-use std::process::Command;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitStatus};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::process::{cache, cargo, root, run as run_command, say};
+use crate::process::{cache, cargo, root, run as run_command, say, shown};
 
 /// The version of cargo-fuzz that the targets were written for.
 const CARGO_FUZZ: &str = "0.13.2";
 
+/// How many targets run at one time: each keeps one processor busy.
+const AT_ONE_TIME: usize = 2;
+
+/// A fuzz target.
+#[derive(Clone, Copy, Debug)]
+struct Target {
+    name: &'static str,
+    /// The folder with its first inputs, which is only read.
+    seeds: &'static str,
+    /// The longest input, in bytes.
+    max_len: u32,
+}
+
+const TARGETS: [Target; 5] = [
+    Target {
+        name: "csr_der",
+        seeds: "tests/cases/csr",
+        max_len: 4096,
+    },
+    Target {
+        name: "csr_pem",
+        seeds: "tests/cases/csr",
+        max_len: 20_000,
+    },
+    Target {
+        name: "decide",
+        seeds: "fuzz/seeds/decide",
+        max_len: 1024,
+    },
+    Target {
+        name: "dump_yaml",
+        seeds: "fuzz/seeds/dump_yaml",
+        max_len: 512,
+    },
+    Target {
+        name: "evidence",
+        seeds: "fuzz/seeds/evidence",
+        max_len: 4096,
+    },
+];
+
 /// Runs every target for so many seconds.
 pub(crate) fn run(seconds: u32) -> Result<()> {
+    let fuzz = Fuzz {
+        program: install()?,
+        nightly: has_nightly(),
+    };
+    say(if fuzz.nightly {
+        "fuzzing with the nightly toolchain"
+    } else {
+        "there is no nightly toolchain here; fuzzing with this one and RUSTC_BOOTSTRAP=1"
+    });
+    run_command(&mut fuzz.command(&["build"]))?;
+    let mut failed = Vec::new();
+    for together in TARGETS.chunks(AT_ONE_TIME) {
+        let running = together
+            .iter()
+            .map(|target| fuzz.start(*target, seconds))
+            .collect::<Result<Vec<_>>>()?;
+        for run in running {
+            let name = run.target.name;
+            if !run.finish()? {
+                failed.push(name);
+            }
+        }
+    }
+    ensure!(failed.is_empty(), "fuzzing failed: {}", failed.join(", "));
+    Ok(())
+}
+
+/// Where cargo-fuzz is; it is built when it is not there yet.
+fn install() -> Result<PathBuf> {
     let folder = cache()?.join(format!("tools/cargo-fuzz-{CARGO_FUZZ}"));
     let program = folder.join("bin/cargo-fuzz");
     if !program.is_file() {
         say("building cargo-fuzz (once; some minutes)");
-        let version = [
-            "install",
-            "cargo-fuzz",
-            "--version",
-            CARGO_FUZZ,
-            "--locked",
-            "--root",
-        ];
-        run_command(cargo(&version).arg(&folder))?;
+        let what = ["install", "cargo-fuzz", "--version", CARGO_FUZZ, "--locked"];
+        run_command(cargo(&what).arg("--root").arg(&folder))?;
     }
-    let targets = root().join("fuzz/fuzz_targets");
-    let entries = std::fs::read_dir(&targets)
-        .with_context(|| format!("cannot list {}", targets.display()))?;
-    for entry in entries {
-        let path = entry?.path();
-        let Some(name) = path.file_stem().and_then(|name| name.to_str()) else {
-            continue;
-        };
-        // New inputs go to the first folder; the second is only read.
-        let own_seeds = root().join("fuzz/seeds").join(name);
-        let seeds = if own_seeds.is_dir() {
-            own_seeds
+    Ok(program)
+}
+
+fn has_nightly() -> bool {
+    let mut rustc = Command::new("rustup");
+    rustc.args(["run", "nightly", "rustc", "--version"]);
+    rustc.output().is_ok_and(|output| output.status.success())
+}
+
+/// How cargo-fuzz is called.
+struct Fuzz {
+    program: PathBuf,
+    nightly: bool,
+}
+
+impl Fuzz {
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(&self.program);
+        command
+            .args(arguments)
+            // No code of ours is unsafe, and without a sanitizer many more inputs are tried.
+            .args(["--sanitizer", "none"])
+            .current_dir(root().join("fuzz"))
+            // The cargo that runs this is of another toolchain.
+            .env_remove("CARGO");
+        if self.nightly {
+            command.env("RUSTUP_TOOLCHAIN", "nightly");
         } else {
-            root().join("tests/cases/csr")
-        };
-        let corpus = root().join("fuzz/corpus").join(name);
-        std::fs::create_dir_all(&corpus)
-            .with_context(|| format!("cannot create {}", corpus.display()))?;
-        let mut fuzz = Command::new(&program);
-        fuzz.env("RUSTUP_TOOLCHAIN", "nightly")
-            .current_dir(root().join("fuzz"));
-        fuzz.args(["run", name]).arg(&corpus).arg(&seeds);
-        run_command(fuzz.args([
-            "--",
-            &format!("-max_total_time={seconds}"),
-            "-max_len=20000",
-        ]))?;
+            command.env("RUSTC_BOOTSTRAP", "1");
+        }
+        command
     }
-    Ok(())
+
+    fn start(&self, target: Target, seconds: u32) -> Result<Running> {
+        let Target {
+            name,
+            seeds,
+            max_len,
+        } = target;
+        // New inputs go to the first folder; the second is only read.
+        let corpus = root().join("fuzz/corpus").join(name);
+        let artifacts = root().join("fuzz/artifacts").join(name);
+        for folder in [&corpus, &artifacts] {
+            std::fs::create_dir_all(folder)
+                .with_context(|| format!("cannot create {}", folder.display()))?;
+        }
+        let log = artifacts.with_extension("log");
+        let output =
+            File::create(&log).with_context(|| format!("cannot create {}", log.display()))?;
+        let mut command = self.command(&["run", name]);
+        command
+            .arg(&corpus)
+            .arg(root().join(seeds))
+            .arg("--")
+            .arg(format!("-max_total_time={seconds}"))
+            .arg(format!("-max_len={max_len}"))
+            .stdout(output.try_clone()?)
+            .stderr(output);
+        say(&format!("$ {}", shown(&command)));
+        let child = command
+            .spawn()
+            .with_context(|| format!("cannot start {}", self.program.display()))?;
+        Ok(Running {
+            target,
+            child,
+            log,
+            artifacts,
+        })
+    }
+}
+
+/// A target under way.
+struct Running {
+    target: Target,
+    child: std::process::Child,
+    log: PathBuf,
+    artifacts: PathBuf,
+}
+
+impl Running {
+    /// Waits for its end, and says how that was. Returns whether all was well.
+    fn finish(mut self) -> Result<bool> {
+        let status = self.child.wait()?;
+        let log = std::fs::read(&self.log)
+            .with_context(|| format!("cannot read {}", self.log.display()))?;
+        // A crash prints the input, which may be any bytes.
+        let log = String::from_utf8_lossy(&log);
+        let name = self.target.name;
+        if status.success() {
+            let Some(done) = log.lines().rev().find(|line| line.starts_with("Done ")) else {
+                bail!("{name} ended without a word; see {}", self.log.display());
+            };
+            say(&format!("{name}: {done}"));
+            return Ok(true);
+        }
+        self.complain(status, &log);
+        Ok(false)
+    }
+
+    fn complain(&self, status: ExitStatus, log: &str) {
+        let name = self.target.name;
+        for line in tail(log) {
+            say(line);
+        }
+        say(&format!(
+            "{name} ended with {status}; all it said is in {}",
+            self.log.display()
+        ));
+        for input in inputs(&self.artifacts) {
+            say(&format!("{name}: the input is kept in {}", input.display()));
+        }
+    }
+}
+
+/// The last lines of a log.
+fn tail(log: &str) -> Vec<&str> {
+    /// Enough for a panic and libFuzzer's own words.
+    const LINES: usize = 40;
+    let lines: Vec<&str> = log.lines().collect();
+    lines
+        .get(lines.len().saturating_sub(LINES)..)
+        .unwrap_or_default()
+        .to_vec()
+}
+
+/// What is kept of failures, also of earlier ones.
+fn inputs(folder: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten();
+    entries.flatten().map(|entry| entry.path()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_target_is_run() {
+        let files = std::fs::read_dir(root().join("fuzz/fuzz_targets")).unwrap();
+        let files: BTreeSet<String> = files
+            .map(|file| file.unwrap().path())
+            .map(|path| path.file_stem().unwrap().to_str().unwrap().to_owned())
+            .collect();
+        let known: BTreeSet<String> = TARGETS
+            .iter()
+            .map(|target| target.name.to_owned())
+            .collect();
+        assert_eq!(files, known);
+        for target in TARGETS {
+            assert!(root().join(target.seeds).is_dir(), "{}", target.seeds);
+        }
+    }
 }

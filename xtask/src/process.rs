@@ -107,7 +107,8 @@ pub(crate) fn exists(program: &str) -> bool {
         .any(|folder| folder.join(program).is_file())
 }
 
-fn shown(command: &Command) -> String {
+/// A command as a person would type it.
+pub(crate) fn shown(command: &Command) -> String {
     let parts = std::iter::once(command.get_program()).chain(command.get_args());
     let parts: Vec<_> = parts.map(|part| part.to_string_lossy()).collect();
     // The path of cargo tells nobody anything.
