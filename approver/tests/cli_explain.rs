@@ -27,16 +27,8 @@ const KEYS: [&str; 9] = [
 /// Reasons of people: they stand in the conditions of decided requests, and no decision has them.
 const BY_HAND: [Reason; 2] = [Reason::ManualApproval, Reason::ManualDenial];
 
-/// Reasons that rest on evidence or on what nodes serve, which dumps do not show yet.
-const WITHOUT_A_CASE: [Reason; 7] = [
-    Reason::EvidenceInvalid,
-    Reason::EvidenceMissing,
-    Reason::KubeletCaMissing,
-    Reason::Resume,
-    Reason::ServingMismatch,
-    Reason::ServingRenewal,
-    Reason::ServingUnreachable,
-];
+/// A node that comes back has to show a certificate of before, which no dump holds yet.
+const WITHOUT_A_CASE: [Reason; 1] = [Reason::Resume];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -247,7 +247,7 @@ func served(name, about string, change func(s *scene, m *machineObject, r *certi
 
 // writeCases writes every case into a folder of its own.
 func writeCases(folder string) {
-	scenes := slices.Concat(firstCases(), claimCases(), rivalCases(), profileCases(), malformedCases(), machineCases(),
+	scenes := slices.Concat(firstCases(), claimCases(), rivalCases(), proofCases(), profileCases(), malformedCases(), machineCases(),
 		renewalCases(), servingCases(), reservedCases(), dumpCases())
 	seen := map[string]bool{}
 	for _, s := range scenes {

@@ -361,3 +361,44 @@ func rivalCases() []*scene {
 		}),
 	}
 }
+
+// proofCases are about what a machine proves with its request.
+func proofCases() []*scene {
+	// prove puts a statement behind the request: that its machine holds a key, bound to the request after a change.
+	prove := func(r *certificateRequest, change func(*claim)) {
+		statement := by(p256("a join key"), ecdsaSHA256).but(func(c *claim) {
+			c.request, c.node = spki(r.pkcs10.key), r.node
+			change(c)
+		})
+		r.pem = append(armour(r.pkcs10.der()), evidenceBlock(evidence(statement.statement()))...)
+	}
+	return []*scene{
+		first("proof-needed", "the configuration asks every machine for a proof", func(s *scene, m *machineObject, r *certificateRequest) {
+			s.config = "bootstrap: {evidence: bound}\n"
+			r.hold("evidence of strength bound is required for Machine", "EvidenceMissing")
+		}),
+		first("proof-needed-by-a-pool", "or those of one pool", func(s *scene, m *machineObject, r *certificateRequest) {
+			s.config = "bootstrap:\n  pools:\n  - {pool: workers, evidence: bound}\n"
+			r.hold("evidence of strength bound is required for Machine", "EvidenceMissing")
+		}),
+		first("proof-needed-by-another-pool", "a pool that the Machine is not of", func(s *scene, m *machineObject, r *certificateRequest) {
+			s.config = "bootstrap:\n  pools:\n  - {pool: gateways, evidence: bound}\n"
+		}),
+		first("proof-not-needed", "of a key that nobody pinned, for a cluster that nobody knows: it counts for nothing", func(s *scene, m *machineObject, r *certificateRequest) {
+			prove(r, func(c *claim) {})
+		}),
+		first("proof-of-another-request", "copied from another request: worth nothing with this key, and somebody should know", func(s *scene, m *machineObject, r *certificateRequest) {
+			prove(r, func(c *claim) { c.request = spki(p256("another request")) })
+			r.hold("the evidence of the request is not to be believed", "EvidenceInvalid")
+		}),
+		first("proof-of-another-node", "made for another node", func(s *scene, m *machineObject, r *certificateRequest) {
+			prove(r, func(c *claim) { c.node = "another" })
+			r.hold("the evidence of the request is not to be believed", "EvidenceInvalid")
+		}),
+		first("proof-unreadable", "bytes that are no evidence, where some is needed", func(s *scene, m *machineObject, r *certificateRequest) {
+			s.config = "bootstrap: {evidence: bound}\n"
+			r.pem = append(armour(r.pkcs10.der()), evidenceBlock([]byte("no evidence"))...)
+			r.hold("the evidence of the request is not to be believed", "EvidenceInvalid", "EvidenceMissing")
+		}),
+	}
+}
