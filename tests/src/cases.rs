@@ -68,6 +68,12 @@ pub fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
         .unwrap_or_default()
 }
 
+/// A field of an object's spec, null if it is not there.
+pub fn spec(object: &Value, field: &str) -> Value {
+    let field = object.get("spec").and_then(|spec| spec.get(field));
+    field.cloned().unwrap_or_default()
+}
+
 /// Where the cases are.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/explain")

@@ -91,7 +91,7 @@ impl<'c> Clients<'c> {
     /// Creates a request of a case as its requestor. The API server takes name and groups from who asks.
     async fn submit(&mut self, case: &Case, answer: &Answer) -> String {
         let object = case.request(answer).unwrap();
-        let groups: Vec<String> = serde_json::from_value(object["spec"]["groups"].clone()).unwrap();
+        let groups: Vec<String> = serde_json::from_value(cases::spec(object, "groups")).unwrap();
         let groups: Vec<String> = groups
             .into_iter()
             .filter(|name| name != EVERYBODY)
@@ -103,8 +103,9 @@ impl<'c> Clients<'c> {
             let client = self.control_plane.client_as(&user, &groups).await.unwrap();
             self.known.insert(requestor.clone(), client);
         }
-        let spec = ["request", "signerName", "usages"].map(|field| (field, &object["spec"][field]));
-        let spec: HashMap<&str, &Value> = spec.into_iter().collect();
+        let spec =
+            ["request", "signerName", "usages"].map(|field| (field, cases::spec(object, field)));
+        let spec: HashMap<&str, Value> = spec.into_iter().collect();
         let name = format!("{}-{}", case.name, answer.csr);
         let request: CertificateSigningRequest =
             serde_json::from_value(json!({"metadata": {"name": name}, "spec": spec})).unwrap();

@@ -60,7 +60,7 @@ fn requests(verdict: &str, reasons: &[&str]) -> Vec<(String, Value)> {
             }
             let object = case.request(answer).unwrap();
             let spec = ["request", "signerName", "usages"]
-                .map(|field| (field.to_owned(), object["spec"][field].clone()));
+                .map(|field| (field.to_owned(), cases::spec(object, field)));
             let name = format!("{}/{}", case.name, answer.csr);
             requests.push((name, Value::Object(spec.into_iter().collect())));
         }

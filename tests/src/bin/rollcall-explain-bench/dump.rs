@@ -102,113 +102,15 @@ status: {{}}
 /// A Machine of OpenShift on AWS, as its controllers write it.
 fn machine(index: u32) -> String {
     let ip = Ipv4Addr::from(FIRST_ADDRESS.saturating_add(index));
-    format!(
-        "\
-apiVersion: machine.openshift.io/v1beta1
-kind: Machine
-metadata:
-  annotations:
-    machine.openshift.io/instance-state: running
-  creationTimestamp: \"2026-11-23T10:00:00Z\"
-  finalizers:
-  - machine.machine.openshift.io
-  generateName: cluster-x7k2p-worker-eu-west-1a-
-  generation: 2
-  labels:
-    machine.openshift.io/cluster-api-cluster: cluster-x7k2p
-    machine.openshift.io/cluster-api-machine-role: worker
-    machine.openshift.io/cluster-api-machine-type: worker
-    machine.openshift.io/cluster-api-machineset: cluster-x7k2p-worker-eu-west-1a
-    machine.openshift.io/instance-type: m6i.xlarge
-    machine.openshift.io/region: eu-west-1
-    machine.openshift.io/zone: eu-west-1a
-  name: cluster-x7k2p-worker-eu-west-1a-{index}
-  namespace: openshift-machine-api
-  ownerReferences:
-  - apiVersion: machine.openshift.io/v1beta1
-    blockOwnerDeletion: true
-    controller: true
-    kind: MachineSet
-    name: cluster-x7k2p-worker-eu-west-1a
-    uid: 6a1ff5f4-3c8b-4d8e-9a53-0f0a4c5f7c11
-  resourceVersion: \"{version}\"
-  uid: 00000000-0000-4000-9000-{index:012}
-spec:
-  lifecycleHooks: {{}}
-  metadata: {{}}
-  providerID: aws:///eu-west-1a/i-{index:017x}
-  providerSpec:
-    value:
-      ami:
-        id: ami-0c5a5b7a1f4d6e8b2
-      apiVersion: machine.openshift.io/v1beta1
-      blockDevices:
-      - ebs:
-          encrypted: true
-          iops: 0
-          kmsKey:
-            arn: \"\"
-          volumeSize: 120
-          volumeType: gp3
-      capacityReservationId: \"\"
-      credentialsSecret:
-        name: aws-cloud-credentials
-      deviceIndex: 0
-      iamInstanceProfile:
-        id: cluster-x7k2p-worker-profile
-      instanceType: m6i.xlarge
-      kind: AWSMachineProviderConfig
-      metadata:
-        creationTimestamp: null
-      metadataServiceOptions: {{}}
-      placement:
-        availabilityZone: eu-west-1a
-        region: eu-west-1
-      securityGroups:
-      - filters:
-        - name: tag:Name
-          values:
-          - cluster-x7k2p-node
-      subnet:
-        filters:
-        - name: tag:Name
-          values:
-          - cluster-x7k2p-subnet-private-eu-west-1a
-      tags:
-      - name: kubernetes.io/cluster/cluster-x7k2p
-        value: owned
-      userDataSecret:
-        name: worker-user-data
-status:
-  addresses:
-  - address: {ip}
-    type: InternalIP
-  - address: worker-{index}
-    type: InternalDNS
-  - address: worker-{index}
-    type: Hostname
-  conditions:
-  - lastTransitionTime: \"2026-11-23T10:00:01Z\"
-    status: \"True\"
-    type: Drainable
-  - lastTransitionTime: \"2026-11-23T10:00:20Z\"
-    message: Instance has been created
-    reason: InstanceExists
-    severity: Info
-    status: \"True\"
-    type: InstanceExists
-  lastUpdated: \"2026-11-23T10:00:20Z\"
-  phase: Provisioned
-  providerStatus:
-    conditions:
-    - lastTransitionTime: \"2026-11-23T10:00:15Z\"
-      message: Machine successfully created
-      reason: MachineCreationSucceeded
-      status: \"True\"
-      type: MachineCreation
-    instanceId: i-{index:017x}
-    instanceState: running
-",
-        version = index.saturating_add(2_000_000),
-    )
+    let version = index.saturating_add(2_000_000);
+    let gaps = [
+        ("{index}", index.to_string()),
+        ("{digits}", format!("{index:012}")),
+        ("{hexadecimal}", format!("{index:017x}")),
+        ("{ip}", ip.to_string()),
+        ("{version}", version.to_string()),
+    ];
+    let template = include_str!("machine.yaml").to_owned();
+    gaps.iter()
+        .fold(template, |text, (gap, value)| text.replace(gap, value))
 }

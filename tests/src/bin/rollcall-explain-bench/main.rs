@@ -52,7 +52,7 @@ fn main() -> ExitCode {
 
 fn run(args: &Args) -> Result<()> {
     let temporary = tempfile::tempdir().context("cannot make a temporary folder")?;
-    let folder = args.keep.as_deref().unwrap_or(temporary.path());
+    let folder = args.keep.as_deref().unwrap_or_else(|| temporary.path());
     std::fs::create_dir_all(folder)
         .with_context(|| format!("cannot create {}", folder.display()))?;
     progress(&format!(
