@@ -27,6 +27,7 @@ mod process;
 pub mod programs;
 pub mod requests;
 mod scratch;
+pub mod serving;
 pub mod wait;
 
 pub use control_plane::ControlPlane;

@@ -4,6 +4,7 @@
 //! that tree dies, for whatever reason, the kernel ends everything in it and takes mounts and interfaces away.
 
 mod containerd;
+pub mod identity;
 mod kubelet;
 mod namespaces;
 mod network;

@@ -2,8 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::net::IpAddr;
-use std::path::Path;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use anyhow::{Context as _, Result, ensure};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
@@ -13,17 +12,16 @@ use kube::runtime::watcher;
 use kube::{Api, Client, ResourceExt as _};
 use rollcall_csr::{NODES_GROUP, Signer};
 use rollcall_e2e::machines::{self, MachineStatus};
-use rollcall_e2e::node::{Network, Node, NodeSettings};
+use rollcall_e2e::node::{Network, Node, identity};
 use rollcall_e2e::programs::Program;
 use rollcall_e2e::requests::{self, NodeRequest};
 use rollcall_e2e::wait::{self, poll};
-use rollcall_e2e::{CertificateProfile, ControlPlane, Options};
+use rollcall_e2e::{ControlPlane, Options};
 use serde_json::json;
 
 /// Far more than anything here takes; only a failure waits that long.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const NAME: &str = "worker-0.example.internal";
-const HOUR: Duration = Duration::from_secs(3600);
 
 #[tokio::test]
 async fn a_real_kubelet_renews_and_serves_and_logs_can_be_read() {
@@ -40,7 +38,9 @@ async fn a_real_kubelet_renews_and_serves_and_logs_can_be_read() {
     machines::create_machine(&admin, NAME, &MachineStatus::provisioned(NAME, &ip))
         .await
         .unwrap();
-    let (settings, first) = nearly_expired(&control_plane, &network).unwrap();
+    let settings = identity::nearly_expired(&control_plane, &network, NAME).unwrap();
+    let current = settings.pki_dir.join("kubelet-client-current.pem");
+    let first = std::fs::read_to_string(&current).unwrap();
     let mut node = Node::start(&control_plane, network, &settings)
         .await
         .unwrap();
@@ -57,7 +57,6 @@ async fn a_real_kubelet_renews_and_serves_and_logs_can_be_read() {
     assert_eq!(renewal, "Renewal");
     let serving = wait_reason(&admin, Signer::KubeletServing).await;
     assert_eq!(serving, "ServingCertificate");
-    let current = settings.pki_dir.join("kubelet-client-current.pem");
     poll("the kubelet's next certificate", TIMEOUT, || async {
         ensure!(
             std::fs::read_to_string(&current)? != first,
@@ -148,54 +147,6 @@ async fn a_node_gets_what_its_machine_vouches_for_and_no_more() {
     let late = submit(&kubelet, NodeRequest::client(NAME)).await;
     wait_held(&admin, &late, "MachineDeleting").await;
     check_rights(&approver);
-}
-
-/// A kubelet's identity at nine tenths of its life, past any moment at which kubelets renew (at 70 to 90 %); and what is
-/// in its file.
-fn nearly_expired(
-    control_plane: &ControlPlane,
-    network: &Network,
-) -> Result<(NodeSettings, String)> {
-    let pki_dir = network.dir().join("pki");
-    std::fs::create_dir(&pki_dir)?;
-    let now = SystemTime::now();
-    let ago = |hours: u32| now.checked_sub(HOUR.saturating_mul(hours));
-    let (begin, end) = (ago(19).context("clock")?, now.checked_add(HOUR));
-    let profile = CertificateProfile::node(NAME).valid(begin, end.context("clock")?);
-    let certificate = control_plane.issue_certificate(&profile)?;
-    let bundle = certificate.bundle();
-    // As kubelets keep it, so that one that renews can put the next one in its place.
-    let file = pki_dir.join("kubelet-client-first.pem");
-    std::fs::write(&file, &bundle)?;
-    let current = pki_dir.join("kubelet-client-current.pem");
-    std::os::unix::fs::symlink(&file, &current)?;
-    let kubeconfig = kubeconfig(control_plane, &current)?;
-    let settings = NodeSettings {
-        name: NAME.to_owned(),
-        kubeconfig,
-        pki_dir,
-        serving_certificate: true,
-    };
-    Ok((settings, bundle))
-}
-
-/// A kubeconfig that names the file which the kubelet replaces.
-fn kubeconfig(control_plane: &ControlPlane, current: &Path) -> Result<std::path::PathBuf> {
-    let file = current.display().to_string();
-    let config = json!({
-        "apiVersion": "v1",
-        "kind": "Config",
-        "clusters": [{"name": "c", "cluster": {
-            "server": control_plane.machine_server(),
-            "certificate-authority": control_plane.ca_file().display().to_string(),
-        }}],
-        "users": [{"name": "u", "user": {"client-certificate": file, "client-key": file}}],
-        "contexts": [{"name": "x", "context": {"cluster": "c", "user": "u"}}],
-        "current-context": "x",
-    });
-    let path = current.with_file_name("kubelet.conf");
-    std::fs::write(&path, config.to_string())?;
-    Ok(path)
 }
 
 /// Registers the Node as its kubelet does.

@@ -68,9 +68,10 @@ impl Cluster {
         }
     }
 
-    /// What nodes serve counts too, verified by the kubelet CA that these sources hold.
+    /// What nodes serve counts too, verified by the kubelet CA that these sources hold; without any, it does not.
     pub fn with_kubelet_ca(mut self, sources: impl IntoIterator<Item = String>) -> Self {
-        self.kubelet_ca = Some(KubeletCa::new(sources));
+        let ca = KubeletCa::new(sources);
+        self.kubelet_ca = (!ca.sources().is_empty()).then_some(ca);
         self
     }
 

@@ -162,6 +162,10 @@ fn held(more: &[Reason]) -> (&'static str, Vec<Reason>) {
 
 #[test]
 fn a_ca_that_comes_lets_a_node_be_dialled() {
+    let nowhere = asking_for_more().with_kubelet_ca([]);
+    assert_eq!(dial(&nowhere, at(61)), None);
+    let decision = nowhere.preview(&request_uid("csr-0"), at(61)).unwrap();
+    assert_eq!(decision.findings().count(), 1, "nobody looks for a CA");
     let mut cluster = asking_for_more();
     let missing = held(&[Reason::KubeletCaMissing]);
     assert_eq!(judge(&mut cluster, "csr-0", at(61)), missing);
