@@ -79,10 +79,12 @@ pub const RIGHTS: &[Right] = &[
     Right::required(Scope::Cluster, "", "nodes", READ),
     Right {
         names: &["extension-apiserver-authentication"],
+        optional: true,
         ..Right::required(Scope::KubeletCa("kube-system"), "", "configmaps", READ)
     },
     Right {
         names: &["csr-controller-ca"],
+        optional: true,
         ..Right::required(
             Scope::KubeletCa("openshift-config-managed"),
             "",
