@@ -36,8 +36,9 @@ const PAGE: u32 = 500;
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause before a broken feed is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How long a watch lasts at the least: one that ended sooner is not started again before. A proxy or a server that goes
-/// down may end each at once.
+/// How long a watch lasts at the least: when two in a row ended sooner and without a word, the next is not started before.
+/// A proxy or a server that goes down may end each at once; a single such end is how an API server sheds a watch that it
+/// cannot serve as fast as things change, and then each moment counts.
 const SHORTEST_WATCH: Duration = Duration::from_secs(1);
 /// The code of a resource version that is too old: a full list is due (Kubernetes: API concepts, efficient detection of
 /// changes).
@@ -138,6 +139,7 @@ pub(crate) async fn run<W: Watched>(watched: W, client: Client, sink: mpsc::Send
     let mut place = None;
     let mut pauses = pauses();
     let mut told = None;
+    let mut ended_early = false;
     loop {
         let started = Instant::now();
         let mut healthy = || {
@@ -147,10 +149,15 @@ pub(crate) async fn run<W: Watched>(watched: W, client: Client, sink: mpsc::Send
             }
         };
         let broken = match runner.follow(&mut place, &mut healthy).await {
-            // The API server ends a watch that it cannot serve as fast as things change: the next one is due at once.
-            Ok(Watch::Spoke) => continue,
+            Ok(Watch::Spoke) => {
+                ended_early = false;
+                continue;
+            }
             Ok(Watch::Silent) => {
-                tokio::time::sleep(SHORTEST_WATCH.saturating_sub(started.elapsed())).await;
+                let missing = SHORTEST_WATCH.saturating_sub(started.elapsed());
+                if std::mem::replace(&mut ended_early, !missing.is_zero()) {
+                    tokio::time::sleep(missing).await;
+                }
                 continue;
             }
             Err(broken) => broken,

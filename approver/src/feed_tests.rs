@@ -303,6 +303,29 @@ async fn a_watch_that_ended_after_changes_goes_on_at_once() {
     assert!(started.elapsed() < SHORTEST_WATCH);
 }
 
+#[tokio::test(start_paused = true)]
+async fn one_silent_end_costs_no_time_and_a_second_in_a_row_does() {
+    let (mut server, mut told) = requests();
+    listed(&mut server, &mut told).await;
+    tokio::spawn(async move { while told.recv().await.is_some() {} });
+    let started = Instant::now();
+    expect_watch(&mut server, CSRS, "10")
+        .await
+        .events(&[], true);
+    let changes = [event("ADDED", csr("csr-5", "worker-5"), "11")];
+    expect_watch(&mut server, CSRS, "10")
+        .await
+        .events(&changes, true);
+    // The changes in between make the next silent end the first one again.
+    for _ in 0..2 {
+        let call = expect_watch(&mut server, CSRS, "11").await;
+        assert!(started.elapsed() < SHORTEST_WATCH);
+        call.events(&[], true);
+    }
+    expect_watch(&mut server, CSRS, "11").await;
+    assert!(started.elapsed() >= SHORTEST_WATCH);
+}
+
 #[test]
 fn what_a_request_asks_for_is_read_once_and_forgotten_when_its_way_ends() {
     let requests = Requests(Signer::KubeApiserverClientKubelet);
