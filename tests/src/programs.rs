@@ -257,6 +257,23 @@ pub async fn deployed_config(control_plane: &ControlPlane) -> Result<PathBuf> {
     Ok(file)
 }
 
+/// Writes a configuration of the approver that differs from the defaults by these fields, and returns its path for
+/// `--config`.
+///
+/// # Errors
+/// If the file cannot be written.
+pub fn config_with(control_plane: &ControlPlane, fields: &str) -> Result<String> {
+    let file = control_plane.dir().join("config-of-the-test.yaml");
+    std::fs::write(&file, config_text(fields))
+        .with_context(|| format!("cannot write {}", file.display()))?;
+    Ok(file.display().to_string())
+}
+
+/// The text of a configuration that differs from the defaults by these fields.
+pub fn config_text(fields: &str) -> String {
+    format!("apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\n{fields}\n")
+}
+
 fn kustomization() -> Result<Kustomization> {
     let path = deploy().join("kustomization.yaml");
     let text = std::fs::read_to_string(&path)

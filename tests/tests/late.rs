@@ -14,7 +14,7 @@ use kube::Client;
 use rollcall_e2e::ControlPlane;
 use rollcall_e2e::agent::{Host, issued_keys};
 use rollcall_e2e::machines::{self, MachineStatus};
-use rollcall_e2e::programs::{Program, approver_kubeconfig};
+use rollcall_e2e::programs::{Program, approver_kubeconfig, config_with};
 use rollcall_e2e::requests::{self, NodeRequest};
 
 /// Far more than anything here takes; only a failure waits that long.
@@ -146,11 +146,7 @@ async fn a_machine_long_after_its_request_heals_by_a_new_request(
 #[tokio::test]
 async fn with_a_clock_skew_of_a_minute_a_machine_may_be_created_20_s_after_its_request() {
     let control_plane = ControlPlane::start().await.unwrap();
-    let config = control_plane.dir().join("config-of-the-test.yaml");
-    let text =
-        "apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\nbootstrap: {clockSkew: 1m}\n";
-    std::fs::write(&config, text).unwrap();
-    let config = config.display().to_string();
+    let config = config_with(&control_plane, "bootstrap: {clockSkew: 1m}").unwrap();
     let approver = Program::approver(&control_plane, &["--config", &config])
         .await
         .unwrap();

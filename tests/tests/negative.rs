@@ -10,7 +10,7 @@ use kube::api::PostParams;
 use kube::{Api, Client};
 use rollcall_e2e::ControlPlane;
 use rollcall_e2e::machines::{self, MachineStatus};
-use rollcall_e2e::programs::Program;
+use rollcall_e2e::programs::{Program, config_with};
 use rollcall_e2e::requests::{self, NodeRequest};
 use serde_json::json;
 
@@ -359,11 +359,7 @@ async fn a_request_that_comes_after_the_join_window_waits() {
     /// `joinWindow` of the configuration below.
     const WINDOW: Duration = Duration::from_secs(3);
     let control_plane = ControlPlane::start().await.unwrap();
-    let config = control_plane.dir().join("config-of-the-test.yaml");
-    let text =
-        "apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\nbootstrap: {joinWindow: 3s}\n";
-    std::fs::write(&config, text).unwrap();
-    let config = config.display().to_string();
+    let config = config_with(&control_plane, "bootstrap: {joinWindow: 3s}").unwrap();
     let approver = Program::approver(&control_plane, &["--config", &config])
         .await
         .unwrap();
