@@ -83,7 +83,8 @@ pub enum Command {
 /// Which cluster a command is about, and by which configuration it judges.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct ClusterArgs {
-    /// Configuration file of the approver, so that its rules are judged by. Without it, the defaults hold.
+    /// Configuration file of the approver (apiVersion rollcall.dev/v1alpha1, kind ApproverConfig). Without it, the defaults
+    /// hold: OpenShift Machines in openshift-machine-api and the bootstrappers of OpenShift and kubeadm.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
@@ -95,9 +96,18 @@ pub struct ClusterArgs {
     #[arg(long, value_name = "FILE")]
     pub management_kubeconfig: Option<PathBuf>,
 
-    /// Namespace of the approver, where its record of claims is.
-    #[arg(long, value_name = "NAMESPACE", default_value = "rollcall")]
-    pub namespace: String,
+    /// Namespace of the approver, where its Lease and its record of claims are. Without it: for `run` the pod's own, else
+    /// that of the kubeconfig; for other commands rollcall.
+    #[arg(long, value_name = "NAMESPACE")]
+    pub namespace: Option<String>,
+}
+
+/// Which cluster a command for people looks at, and how closely.
+#[derive(Clone, Debug, Default, clap::Args)]
+pub struct LookArgs {
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 
     /// Dial nodes from here, as the approver does, where what they serve now could vouch for names that their Machines
     /// lack. It takes a network from which the nodes can be reached.
@@ -147,7 +157,7 @@ pub struct ExplainArgs {
 
     /// The cluster.
     #[command(flatten)]
-    pub cluster: ClusterArgs,
+    pub look: LookArgs,
 }
 
 /// The flags of `list`.
@@ -163,7 +173,7 @@ pub struct ListArgs {
 
     /// The cluster.
     #[command(flatten)]
-    pub cluster: ClusterArgs,
+    pub look: LookArgs,
 }
 
 /// The flags of `approve`.
@@ -195,7 +205,7 @@ pub struct ApproveArgs {
 
     /// The cluster.
     #[command(flatten)]
-    pub cluster: ClusterArgs,
+    pub look: LookArgs,
 }
 
 /// The flags of `deny`.
@@ -230,22 +240,9 @@ fn reason(text: &str) -> Result<String, String> {
 /// The flags of `run`.
 #[derive(Debug, clap::Args)]
 pub struct RunArgs {
-    /// Configuration file (apiVersion rollcall.dev/v1alpha1, kind ApproverConfig). Without it, the defaults hold:
-    /// OpenShift Machines in openshift-machine-api and the bootstrappers of OpenShift and kubeadm.
-    #[arg(long, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-
-    /// Kubeconfig of the cluster that nodes join. Without it: the pod's own credentials, else $KUBECONFIG.
-    #[arg(long, value_name = "FILE")]
-    pub kubeconfig: Option<PathBuf>,
-
-    /// Kubeconfig of the cluster that keeps the Machine records, where that is another one.
-    #[arg(long, value_name = "FILE")]
-    pub management_kubeconfig: Option<PathBuf>,
-
-    /// Namespace of the Lease and of the record of claims. Without it: the pod's own, else that of the kubeconfig.
-    #[arg(long, value_name = "NAMESPACE")]
-    pub namespace: Option<String>,
+    /// The cluster.
+    #[command(flatten)]
+    pub cluster: ClusterArgs,
 
     /// What to do with a verdict: `enforce` approves, `manual` only shows it, `audit` writes nothing at all.
     /// Overrides the configuration file.

@@ -35,8 +35,8 @@ mod telemetry;
 mod write;
 
 pub use args::{
-    ApproveArgs, Args, ClusterArgs, Command, DenyArgs, ExplainArgs, ListArgs, LogFormat, Output,
-    RunArgs,
+    ApproveArgs, Args, ClusterArgs, Command, DenyArgs, ExplainArgs, ListArgs, LogFormat, LookArgs,
+    Output, RunArgs,
 };
 pub use config::{ConfigError, Mode};
 pub use settings::Settings;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 
 use rollcall_approver_core::{Policy, Scope};
 
-use crate::RunArgs;
 use crate::config::{Config, ConfigError, Mode};
 use crate::kubelets::Kubelets;
+use crate::{ClusterArgs, RunArgs};
 
 /// Everything that a run needs to know.
 #[derive(Clone, Debug)]
@@ -37,19 +37,18 @@ impl TryFrom<RunArgs> for Settings {
 
     fn try_from(args: RunArgs) -> Result<Self, Self::Error> {
         let RunArgs {
-            config,
-            kubeconfig,
-            management_kubeconfig,
-            namespace,
+            cluster,
             mode,
             metrics_addr,
             leader_elect,
         } = args;
-        let config = config
-            .as_deref()
-            .map(Config::load)
-            .transpose()?
-            .unwrap_or_default();
+        let ClusterArgs {
+            config,
+            kubeconfig,
+            management_kubeconfig,
+            namespace,
+        } = cluster;
+        let config = Config::load_or_default(config.as_deref())?;
         Ok(Self {
             kubeconfig,
             management_kubeconfig,

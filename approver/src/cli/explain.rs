@@ -18,14 +18,14 @@ use crate::config::Config;
 /// Carries out `explain`.
 pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     let at = args.at.unwrap_or_else(Timestamp::now);
-    let config = Config::load_or_default(args.cluster.config.as_deref())?;
+    let config = Config::load_or_default(args.look.cluster.config.as_deref())?;
     let serving = ServingFacts::read(args.kubelet_ca.as_deref(), args.serving_certs.as_deref())?;
     let offline = !args.from.is_empty();
     let (mut scene, useless) = if offline {
         let dump = dump::read(&args.from, config, at)?;
         (dump.scene, dump.useless)
     } else {
-        (block_on(live::open(&args.cluster, config))?.scene, None)
+        (block_on(live::open(&args.look, config))?.scene, None)
     };
     serving.tell(&mut scene.cluster, at);
     let opinions = judge(&scene, &args.requests, at);

@@ -30,8 +30,8 @@ struct Row {
 
 /// Carries out `list`.
 pub(crate) fn list(args: &ListArgs) -> anyhow::Result<()> {
-    let config = Config::load_or_default(args.cluster.config.as_deref())?;
-    let scene = block_on(live::open(&args.cluster, config))?.scene;
+    let config = Config::load_or_default(args.look.cluster.config.as_deref())?;
+    let scene = block_on(live::open(&args.look, config))?.scene;
     let now = Timestamp::now();
     let rows: Vec<Row> = scene
         .entries

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use super::kubelets;
 use super::print::complain;
 use super::scene::{Entry, Scene};
-use crate::ClusterArgs;
+use crate::LookArgs;
 use crate::claims_record::ClaimsRecord;
 use crate::config::Config;
 use crate::connect::Connection;
@@ -19,6 +19,9 @@ use crate::errors::describe;
 use crate::feeds::Nodes;
 use crate::listing::{self, CALL_LIMIT, pages};
 use crate::sources;
+
+/// The namespace that `deploy/` puts the approver in.
+const NAMESPACE: &str = "rollcall";
 
 /// A cluster, looked at once.
 pub(super) struct Live {
@@ -30,9 +33,11 @@ pub(super) struct Live {
 ///
 /// # Errors
 /// If there is no connection, or the requests cannot be read.
-pub(super) async fn open(args: &ClusterArgs, config: Config) -> anyhow::Result<Live> {
-    let client = Connection::open(args.kubeconfig.as_deref()).await?.client;
-    let management = match args.management_kubeconfig.as_deref() {
+pub(super) async fn open(args: &LookArgs, config: Config) -> anyhow::Result<Live> {
+    let client = Connection::open(args.cluster.kubeconfig.as_deref())
+        .await?
+        .client;
+    let management = match args.cluster.management_kubeconfig.as_deref() {
         Some(path) => Connection::open(Some(path)).await?.client,
         None => client.clone(),
     };
@@ -51,7 +56,8 @@ pub(super) async fn open(args: &ClusterArgs, config: Config) -> anyhow::Result<L
             facts(&mut scene, &Feed::Machines(scope), listed, now);
         }
     }
-    claims(&mut scene, &client, &args.namespace, now).await;
+    let namespace = args.cluster.namespace.as_deref().unwrap_or(NAMESPACE);
+    claims(&mut scene, &client, namespace, now).await;
     for entry in entries {
         scene.add(entry, now);
     }

@@ -22,9 +22,9 @@ const ATTEMPTS: usize = 3;
 
 /// Carries out `approve`.
 pub(crate) fn approve(args: &ApproveArgs) -> anyhow::Result<()> {
-    let config = Config::load_or_default(args.cluster.config.as_deref())?;
+    let config = Config::load_or_default(args.look.cluster.config.as_deref())?;
     let accounts = block_on(async {
-        let Live { client, mut scene } = live::open(&args.cluster, config).await?;
+        let Live { client, mut scene } = live::open(&args.look, config).await?;
         let hand = Hand::of_whoever_asks(client).await?;
         let names = if args.all_pending {
             pending(&scene)
