@@ -7,6 +7,7 @@
 mod filed;
 mod kubelets;
 mod machines;
+mod reconfigure;
 mod requests;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
@@ -20,8 +21,9 @@ use crate::asking::Asking;
 use crate::blockers::Blockers;
 use crate::timers::Timers;
 use crate::{
-    Change, Claim, Claims, Decision, Dialled, Facts, Feed, Freshness, KubeletCa, Machine, Node,
-    Policy, Request, RequestUid, Roll, Settlement, Standing, Verdict, Wait, decide, serving,
+    Change, Claim, Claims, Decision, Dialled, Facts, Feed, Freshness, KubeletCa, Machine,
+    MachineUid, Node, Policy, Request, RequestUid, Roll, Settlement, Standing, Verdict, Wait,
+    decide, serving,
 };
 
 /// All that is known of the cluster.
@@ -41,6 +43,8 @@ pub struct Cluster {
     /// Approved requests that went before a Machine of their name was known: they may have spent one.
     gone: HashMap<NodeName, Vec<Request>>,
     claims: Claims,
+    /// Spent Machines whose feed is no longer configured: they may come back with it.
+    detached: HashSet<MachineUid>,
     timers: Timers,
     in_flight: BTreeMap<RequestUid, Option<Claim>>,
     uncertain: HashSet<RequestUid>,
@@ -62,6 +66,7 @@ impl Cluster {
             blockers: Blockers::default(),
             gone: HashMap::new(),
             claims: Claims::default(),
+            detached: HashSet::new(),
             timers: Timers::default(),
             in_flight: BTreeMap::new(),
             uncertain: HashSet::new(),
@@ -235,12 +240,15 @@ impl Cluster {
     }
 
     /// The claims that must be recorded to outlive their requests: approved before `before` or their request is gone,
-    /// on a Machine that has not become a Node.
+    /// on a Machine that has not become a Node, or whose feed is no longer configured.
     pub fn claims_to_record(&self, before: Timestamp) -> Vec<Claim> {
+        let detached = self.detached.iter();
+        let detached = detached.flat_map(|machine| self.claims.of(machine).to_vec());
         self.roll
             .iter()
             .filter(|machine| machine.node_reference.is_none())
             .flat_map(|machine| self.claims_on(machine))
+            .chain(detached)
             .filter(|claim| {
                 claim.approved_at < before || !self.requests.contains_key(&claim.request)
             })
@@ -248,8 +256,8 @@ impl Cluster {
             .collect()
     }
 
-    /// Forgets claims on Machines that are no longer on the roll. To be called only while Machines are live: an empty
-    /// roll after a restart is no proof that a Machine is gone.
+    /// Forgets claims on Machines that are no longer on the roll, unless their feed is no longer configured. To be called
+    /// only while Machines are live: an empty roll after a restart is no proof that a Machine is gone.
     pub fn forget_claims_of_gone_machines(&mut self) {
         for (name, requests) in std::mem::take(&mut self.gone) {
             for machine in self.roll.owners(&name) {
@@ -260,9 +268,9 @@ impl Cluster {
                 }
             }
         }
-        let roll = &self.roll;
+        let (roll, detached) = (&self.roll, &self.detached);
         self.claims
-            .retain(|machine| roll.machine(machine).is_some());
+            .retain(|machine| roll.machine(machine).is_some() || detached.contains(machine));
     }
 
     /// Changes facts, and names the pending requests for the node names that the change touched.

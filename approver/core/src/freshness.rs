@@ -78,6 +78,24 @@ impl Freshness {
         }
     }
 
+    /// Decisions rest on this feed too from now on.
+    pub(crate) fn expect(&mut self, feed: Feed) {
+        self.0.entry(feed).or_insert(State::Starting);
+    }
+
+    /// Decisions no longer rest on this feed.
+    pub(crate) fn forget(&mut self, feed: &Feed) {
+        self.0.remove(feed);
+    }
+
+    /// Where Machines are read.
+    pub(crate) fn machines(&self) -> impl Iterator<Item = &Scope> {
+        self.0.keys().filter_map(|feed| match feed {
+            Feed::Machines(scope) => Some(scope),
+            Feed::Claims | Feed::KubeletCa(_) | Feed::Nodes | Feed::Requests(_) => None,
+        })
+    }
+
     /// The first feed whose facts may no longer be used, if there is one.
     pub fn stale(&self, max_staleness: SignedDuration, now: Timestamp) -> Option<Stale> {
         self.0.iter().find_map(|(feed, state)| match *state {

@@ -133,6 +133,15 @@ impl Roll {
         self.machines.values()
     }
 
+    /// Reads the names of every Machine anew, in these ways.
+    pub(crate) fn name_by(&mut self, naming: BTreeMap<Scope, Naming>) {
+        let machines = std::mem::take(&mut self.machines);
+        *self = Self::new(naming);
+        for machine in machines.into_values() {
+            self.insert(machine);
+        }
+    }
+
     /// The node names that a Machine owns.
     pub fn names_of(&self, machine: &Machine) -> BTreeSet<NodeName> {
         self.naming_of(machine).names(machine)

@@ -12,6 +12,7 @@ impl Cluster {
         if before == Some(&machine) {
             return BTreeSet::new();
         }
+        self.detached.remove(&machine.uid);
         let reached_by = before.into_iter().flat_map(ServerName::of_machine);
         let reached_by = reached_by.chain(ServerName::of_machine(&machine));
         let mut woken = self.asking.of(reached_by);
