@@ -1,5 +1,8 @@
-//! Tells the cluster's users why a request waits: Events on the request, off the approval path.
+//! Tells the cluster's users why a request waits: Events on the request and its Machine, off the approval path.
 
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,6 +12,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::mpsc;
+use tokio::time::{Instant, timeout};
 use tracing::warn;
 
 use crate::convert::shorten;
@@ -24,9 +28,26 @@ const QUEUE: usize = 4096;
 /// The shortest time between two Events: 50 a second leave the API server free for approvals.
 const PACE: Duration = Duration::from_millis(20);
 
+/// How long the write of an Event may take: while one cluster does not answer, the other's Events wait.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+/// How long one reason is not told again of one object: a hold that comes and goes writes one Event in this time. An Event
+/// lives an hour (`--event-ttl` of kube-apiserver), so it is still there when it is told again.
+const REPEAT: Duration = Duration::from_secs(10 * 60);
+
+/// The cluster that an object is in.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Place {
+    /// The one that nodes join.
+    #[default]
+    Cluster,
+    /// The one that keeps the Machine records, which may be the same.
+    Management,
+}
+
 /// One thing to tell about one object.
 #[derive(Debug)]
 pub(crate) struct Announcement {
+    pub(crate) place: Place,
     pub(crate) about: ObjectReference,
     pub(crate) warning: bool,
     pub(crate) reason: &'static str,
@@ -38,14 +59,39 @@ pub(crate) struct Announcement {
 #[derive(Clone, Debug)]
 pub(crate) struct Announcer {
     sink: mpsc::Sender<Announcement>,
+    silent: Arc<AtomicBool>,
     metrics: Metrics,
 }
 
 impl Announcer {
-    /// The announcer, and the task that does its writing.
-    pub(crate) fn new(client: Client, metrics: Metrics) -> (Self, impl Future<Output = ()> + Send) {
+    /// The announcer, and the task that does its writing, to the cluster that nodes join and to the one that keeps the
+    /// Machine records.
+    pub(crate) fn new(
+        client: Client,
+        management: Client,
+        metrics: Metrics,
+    ) -> (Self, impl Future<Output = ()> + Send) {
         let (sink, source) = mpsc::channel(QUEUE);
-        (Self { sink, metrics }, publish(client, source))
+        let silent = Arc::new(AtomicBool::new(false));
+        let publisher = Publisher {
+            client,
+            management,
+            instance: crate::connect::host_name(),
+            silent: Arc::clone(&silent),
+            written: HashMap::new(),
+            trouble: None,
+        };
+        let announcer = Self {
+            sink,
+            silent,
+            metrics,
+        };
+        (announcer, publisher.run(source))
+    }
+
+    /// From here on nothing is written (mode `audit`), not even what waits already; or it is again.
+    pub(crate) fn set_silent(&self, silent: bool) {
+        self.silent.store(silent, Ordering::Relaxed);
     }
 
     /// Hands one in; when too many wait already, it is left out.
@@ -64,27 +110,62 @@ pub(crate) async fn publish_now(client: &Client, announcement: Announcement) -> 
     api.create(&PostParams::default(), &event).await.map(drop)
 }
 
-async fn publish(client: Client, mut source: mpsc::Receiver<Announcement>) {
-    let instance = crate::connect::host_name();
-    let mut told = None;
-    while let Some(announcement) = source.recv().await {
-        let event = to_event(announcement, &instance, Timestamp::now());
+/// What writes the Events.
+struct Publisher {
+    client: Client,
+    management: Client,
+    instance: String,
+    silent: Arc<AtomicBool>,
+    /// When which reason was written of which object. The pace bounds how many there are.
+    written: HashMap<(String, &'static str), Instant>,
+    /// What went wrong last.
+    trouble: Option<String>,
+}
+
+impl Publisher {
+    async fn run(mut self, mut source: mpsc::Receiver<Announcement>) {
+        let mut swept = Instant::now();
+        while let Some(announcement) = source.recv().await {
+            if swept.elapsed() > REPEAT {
+                swept = Instant::now();
+                self.written.retain(|_, at| at.elapsed() < REPEAT);
+            }
+            let uid = announcement.about.uid.clone().unwrap_or_default();
+            let key = (uid, announcement.reason);
+            let repeats = self.written.get(&key);
+            let repeats = repeats.is_some_and(|at| at.elapsed() < REPEAT);
+            if repeats || self.silent.load(Ordering::Relaxed) {
+                continue;
+            }
+            if self.publish(announcement).await {
+                self.written.insert(key, Instant::now());
+            }
+            tokio::time::sleep(PACE).await;
+        }
+    }
+
+    /// Writes one. A failure is told once until it changes. Returns whether it was written.
+    async fn publish(&mut self, announcement: Announcement) -> bool {
+        let client = match announcement.place {
+            Place::Cluster => &self.client,
+            Place::Management => &self.management,
+        };
+        let event = to_event(announcement, &self.instance, Timestamp::now());
         let namespace = event.metadata.namespace.clone().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
-        match api.create(&PostParams::default(), &event).await {
-            Ok(_) => told = None,
-            Err(error) => {
-                let text = describe(&error);
-                if told.as_ref() != Some(&text) {
-                    warn!(
-                        error = text,
-                        "an Event could not be written; the reason stands in this log only"
-                    );
-                    told = Some(text);
-                }
-            }
+        let params = PostParams::default();
+        let trouble = match timeout(CALL_LIMIT, api.create(&params, &event)).await {
+            Ok(written) => written.err().map(|error| describe(&error)),
+            Err(_) => Some(format!("no answer for {} s", CALL_LIMIT.as_secs())),
+        };
+        if let Some(error) = trouble.as_ref().filter(|_| self.trouble != trouble) {
+            warn!(
+                error,
+                "an Event could not be written; the reason stands in this log only"
+            );
         }
-        tokio::time::sleep(PACE).await;
+        self.trouble = trouble;
+        self.trouble.is_none()
     }
 }
 
@@ -92,6 +173,7 @@ async fn publish(client: Client, mut source: mpsc::Receiver<Announcement>) {
 /// Event's may not.
 fn to_event(announcement: Announcement, instance: &str, now: Timestamp) -> Event {
     let Announcement {
+        place: _,
         about,
         warning,
         reason,

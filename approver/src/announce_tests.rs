@@ -3,12 +3,13 @@
 use k8s_openapi::api::core::v1::ObjectReference;
 
 use super::*;
-use crate::fixtures::server;
+use crate::fixtures::{Server, server};
 
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
 
 fn announcement(name: &str, note: &str) -> Announcement {
     Announcement {
+        place: Place::Cluster,
         about: ObjectReference {
             api_version: Some("certificates.k8s.io/v1".to_owned()),
             kind: Some("CertificateSigningRequest".to_owned()),
@@ -23,11 +24,25 @@ fn announcement(name: &str, note: &str) -> Announcement {
     }
 }
 
+/// An announcer whose two clusters are one.
+fn announcer() -> (Announcer, Server) {
+    let (client, server) = server();
+    let (announcer, publishing) = Announcer::new(client.clone(), client, Metrics::new());
+    tokio::spawn(publishing);
+    (announcer, server)
+}
+
+/// Takes an Event that has to be written, and returns it.
+async fn expect_event(server: &mut Server, path: &str) -> serde_json::Value {
+    let call = server.expect("POST", path).await;
+    let body = call.body.clone();
+    call.answer(&body);
+    body
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_event_says_what_where_and_why() {
-    let (client, mut server) = server();
-    let (announcer, publishing) = Announcer::new(client, Metrics::new());
-    tokio::spawn(publishing);
+    let (announcer, mut server) = announcer();
     announcer.tell(announcement("csr-0", &"long ".repeat(1000)));
     let call = server.expect("POST", EVENTS).await;
     let body = call.body.clone();
@@ -44,9 +59,7 @@ async fn an_event_says_what_where_and_why() {
 
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_refused_does_not_stop_the_next() {
-    let (client, mut server) = server();
-    let (announcer, publishing) = Announcer::new(client, Metrics::new());
-    tokio::spawn(publishing);
+    let (announcer, mut server) = announcer();
     announcer.tell(announcement("csr-0", "a"));
     announcer.tell(announcement("csr-1", "b"));
     server.expect("POST", EVENTS).await.fail(403, "forbidden");
@@ -59,11 +72,84 @@ async fn too_many_events_are_left_out_and_counted() {
     let (client, _server) = server();
     let metrics = Metrics::new();
     // Nothing takes them out of the queue.
-    let (announcer, _publishing) = Announcer::new(client, metrics.clone());
+    let (announcer, _publishing) = Announcer::new(client.clone(), client, metrics.clone());
     for number in 0..QUEUE + 3 {
         announcer.tell(announcement(&format!("csr-{number}"), "a"));
     }
     assert_eq!(metrics.events_dropped.get(), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_reason_that_comes_and_goes_is_one_event_of_an_object_for_a_while() {
+    let (announcer, mut server) = announcer();
+    let other = || Announcement {
+        reason: "FactsStale",
+        ..announcement("csr-0", "b")
+    };
+    announcer.tell(announcement("csr-0", "a"));
+    announcer.tell(other());
+    for reason in ["NodeExists", "FactsStale"] {
+        assert_eq!(expect_event(&mut server, EVENTS).await["reason"], reason);
+    }
+    for _ in 0..20 {
+        announcer.tell(announcement("csr-0", "a"));
+        announcer.tell(other());
+        server.expect_none(Duration::from_secs(10)).await;
+    }
+    announcer.tell(announcement("csr-1", "a"));
+    let event = expect_event(&mut server, EVENTS).await;
+    assert_eq!(event["regarding"]["name"], "csr-1");
+    server.expect_none(REPEAT).await;
+    // An Event does not live for ever, so the reason is told again one day.
+    announcer.tell(announcement("csr-0", "a"));
+    expect_event(&mut server, EVENTS).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn many_events_are_spread_over_time() {
+    let (announcer, mut server) = announcer();
+    for number in 0..100 {
+        announcer.tell(announcement(&format!("csr-{number}"), "a"));
+    }
+    let started = Instant::now();
+    for _ in 0..100 {
+        expect_event(&mut server, EVENTS).await;
+    }
+    assert!(started.elapsed() >= PACE * 99, "{:?}", started.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_machine_is_told_in_its_own_namespace_of_the_cluster_that_keeps_it() {
+    let (client, mut cluster) = server();
+    let (management_client, mut management) = server();
+    let (announcer, publishing) = Announcer::new(client, management_client, Metrics::new());
+    tokio::spawn(publishing);
+    let source = crate::sources::of(rollcall_approver_core::Source::OpenShift).unwrap();
+    let record = (source.read)(crate::fixtures::machine("m-0", "worker-0"));
+    announcer.tell(Announcement {
+        place: Place::Management,
+        about: crate::sources::to_reference(&record.unwrap()),
+        ..announcement("m-0", "a")
+    });
+    let path = "/apis/events.k8s.io/v1/namespaces/openshift-machine-api/events";
+    let event = expect_event(&mut management, path).await;
+    let expected = serde_json::json!({
+        "apiVersion": "machine.openshift.io/v1beta1", "kind": "Machine", "name": "m-0",
+        "namespace": "openshift-machine-api", "uid": "m-0",
+    });
+    assert_eq!(event["regarding"], expected);
+    cluster.expect_none(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_written_while_the_announcer_is_silent() {
+    let (announcer, mut server) = announcer();
+    announcer.tell(announcement("csr-0", "a"));
+    announcer.set_silent(true);
+    server.expect_none(Duration::from_secs(60)).await;
+    announcer.set_silent(false);
+    announcer.tell(announcement("csr-0", "a"));
+    expect_event(&mut server, EVENTS).await;
 }
 
 #[test]
@@ -74,6 +160,7 @@ fn a_request_with_capitals_in_its_name_gets_a_valid_event() {
         ..ObjectReference::default()
     };
     let announcement = Announcement {
+        place: Place::Cluster,
         about,
         warning: true,
         reason: "NodeExists",

@@ -13,11 +13,13 @@ const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
 /// Longer than anything that the engine or a retry waits for.
 const LONG: Duration = Duration::from_secs(300);
 
-/// A running engine, and both servers that it talks to: that of its writes and that of its Events.
+/// A running engine, and the servers that it talks to: that of its writes and that of its Events.
 pub(super) struct Running {
     news: mpsc::Sender<Input>,
     pub(super) writes: Server,
     pub(super) events: Server,
+    /// What was told of Machines.
+    machine_events: mpsc::UnboundedReceiver<Value>,
     leadership: watch::Sender<Leadership>,
     ready: watch::Receiver<bool>,
     record: watch::Receiver<Vec<Claim>>,
@@ -30,8 +32,17 @@ pub(super) struct Running {
 pub(super) fn start(mode: Mode, feeds: &[Feed]) -> Running {
     let (client, writes) = server();
     let (events_client, events) = server();
+    let (management_client, mut management) = server();
+    let (told_of_machine, machine_events) = mpsc::unbounded_channel();
+    tokio::spawn(async move {
+        while let Some(call) = management.next().await {
+            let body = call.body.clone();
+            call.answer(&body);
+            told_of_machine.send(body).ok();
+        }
+    });
     let metrics = Metrics::new();
-    let (announcer, publishing) = Announcer::new(events_client, metrics.clone());
+    let (announcer, publishing) = Announcer::new(events_client, management_client, metrics.clone());
     tokio::spawn(publishing);
     let (leadership, leads) = watch::channel(Leadership::forever());
     let (ready, is_ready) = watch::channel(false);
@@ -55,6 +66,7 @@ pub(super) fn start(mode: Mode, feeds: &[Feed]) -> Running {
         news,
         writes,
         events,
+        machine_events,
         leadership,
         ready: is_ready,
         record: to_record,
@@ -101,6 +113,19 @@ impl Running {
         assert_eq!(body["regarding"]["kind"], "CertificateSigningRequest");
         (format!("{} {}", text("type"), text("reason")), text("note"))
     }
+}
+
+/// Everything that was told of Machines so far, as `type reason name note`.
+fn told_of_machines(running: &mut Running) -> Vec<String> {
+    let mut told = Vec::new();
+    while let Ok(event) = running.machine_events.try_recv() {
+        let text = |field: &str| event[field].as_str().unwrap().to_owned();
+        assert_eq!(event["regarding"]["kind"], "Machine");
+        let name = event["regarding"]["name"].as_str().unwrap();
+        let words = [&text("type"), &text("reason"), name, &text("note")];
+        told.push(words.join(" "));
+    }
+    told
 }
 
 pub(super) fn approval(name: &str) -> String {
@@ -446,5 +471,72 @@ async fn a_claim_whose_request_is_gone_is_recorded() {
     assert_eq!(
         (claim.machine.0.as_str(), claim.request.0.as_str()),
         ("m-0", "csr-0")
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_is_told_on_the_machine_too_once_for_each_reason() {
+    let mut running = start(Mode::Enforce, &[]);
+    let mut failed = machine("m-0", "worker-0");
+    failed["status"]["phase"] = json!("Failed");
+    running.machine(failed.clone()).await;
+    // Two keys, one reason: the Machine is told once.
+    for name in ["csr-0", "csr-1"] {
+        running.request(&csr(name, "worker-0")).await;
+        assert_eq!(running.event().await.0, "Warning MachineFailed");
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let told = told_of_machines(&mut running);
+    let [one] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    let begin = "Warning MachineFailed m-0 CertificateSigningRequest csr-0: ";
+    assert!(one.starts_with(begin), "{one}");
+    // It is not clear which one is meant, so both are told.
+    running.machine(machine("m-1", "worker-0")).await;
+    for _ in 0..2 {
+        assert_eq!(running.event().await.0, "Warning MachineAmbiguous");
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let mut told = told_of_machines(&mut running);
+    told.sort();
+    let [first, second] = told.as_slice() else {
+        panic!("{told:?}");
+    };
+    assert!(first.starts_with("Warning MachineAmbiguous m-0"), "{first}");
+    assert!(
+        second.starts_with("Warning MachineAmbiguous m-1"),
+        "{second}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_warning_beside_an_approval_is_told_on_the_machine_and_superseded_requests_are_not() {
+    let mut running = start(Mode::Enforce, &[]);
+    let mut older = csr("csr-0", "worker-0");
+    let made = Timestamp::now()
+        .checked_sub(SignedDuration::from_secs(9))
+        .unwrap();
+    older["metadata"]["creationTimestamp"] = json!(made);
+    running.request(&older).await;
+    running.request(&csr("csr-1", "worker-0")).await;
+    for _ in 0..2 {
+        assert_eq!(running.event().await.0, "Normal MachineNotFound");
+    }
+    running.machine(machine("m-0", "worker-0")).await;
+    running.expect_approval("csr-1").await.answer(&older);
+    for _ in 0..2 {
+        running.event().await;
+    }
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    let told = told_of_machines(&mut running);
+    assert!(
+        told.iter()
+            .any(|one| one.starts_with("Warning Contested m-0")),
+        "{told:?}"
+    );
+    assert!(
+        !told.iter().any(|one| one.contains("Superseded")),
+        "{told:?}"
     );
 }

@@ -1,14 +1,11 @@
 //! Lists and watches over a real client: what the engine is told, and where a broken watch goes on.
 
-use std::io;
-use std::sync::{Arc, Mutex};
-
 use rollcall_csr::Signer;
 use serde_json::{Value, json};
 
 use super::*;
 use crate::feeds::{Nodes, Requests};
-use crate::fixtures::{Call, Server, csr, machine, server};
+use crate::fixtures::{Call, Lines, Server, csr, machine, server};
 use crate::sources;
 
 const CSRS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
@@ -349,30 +346,10 @@ fn what_a_request_asks_for_is_read_once_and_forgotten_when_its_way_ends() {
     assert!(content_of(&object).0.is_err());
 }
 
-/// Keeps log lines in memory.
-#[derive(Clone, Default)]
-struct Lines(Arc<Mutex<Vec<u8>>>);
-
-impl io::Write for Lines {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.lock().unwrap().extend(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
 #[tokio::test(start_paused = true)]
 async fn the_same_error_is_told_once_and_its_end_too() {
     let lines = Lines::default();
-    let writer = lines.clone();
-    let subscriber = tracing_subscriber::fmt()
-        .with_writer(move || writer.clone())
-        .with_ansi(false)
-        .finish();
-    let _logging = tracing::subscriber::set_default(subscriber);
+    let _logging = lines.subscribe();
     let (mut server, mut told) = requests();
     let forbidden = "certificatesigningrequests is forbidden: User \"u\" cannot list resource";
     for _ in 0..5 {
@@ -384,7 +361,7 @@ async fn the_same_error_is_told_once_and_its_end_too() {
         .await
         .events(&[], false);
     assert_told(&mut told, &["synced"]).await;
-    let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
+    let text = lines.text();
     let count = |words: &str| text.lines().filter(|line| line.contains(words)).count();
     assert_eq!(count("cannot list resource"), 1, "{text}");
     assert_eq!(count("a right is missing"), 1, "{text}");

@@ -1,5 +1,7 @@
 //! What the tests of API calls share: a pretended API server behind a real client, and objects as the API gives them.
 
+use std::io;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::body::Body as Answer;
@@ -39,14 +41,18 @@ pub(crate) fn server() -> (Client, Server) {
 impl Server {
     /// The next call, whatever it is.
     pub(crate) async fn call(&mut self) -> Call {
-        let next = tokio::time::timeout(PATIENCE, self.0.next_request());
-        let (request, reply) = next
-            .await
+        let next = tokio::time::timeout(PATIENCE, self.next());
+        next.await
             .expect("a call has to come")
-            .expect("the client lives");
+            .expect("the client lives")
+    }
+
+    /// The next call, however long that takes; none when the client is gone.
+    pub(crate) async fn next(&mut self) -> Option<Call> {
+        let (request, reply) = self.0.next_request().await?;
         let (head, body) = request.into_parts();
         let body = body.collect_bytes().await.unwrap();
-        Call {
+        Some(Call {
             method: head.method,
             path: head.uri.path().to_owned(),
             accept: head
@@ -57,7 +63,7 @@ impl Server {
             query: head.uri.query().unwrap_or_default().to_owned(),
             body: serde_json::from_slice(&body).unwrap_or_default(),
             reply,
-        }
+        })
     }
 
     /// The next call, which has to be this one.
@@ -106,7 +112,7 @@ impl Call {
 
     /// Answers a watch with these events, and then ends it or keeps it open.
     pub(crate) fn events(self, events: &[Value], ends: bool) {
-        let lines: Vec<Result<String, std::io::Error>> = events
+        let lines: Vec<io::Result<String>> = events
             .iter()
             .map(|event| Ok(format!("{event}\n")))
             .collect();
@@ -122,6 +128,38 @@ impl Call {
     fn send(self, code: u16, body: Answer) {
         let response = http::Response::builder().status(code).body(body).unwrap();
         self.reply.send_response(response);
+    }
+}
+
+/// Log lines, kept in memory.
+#[derive(Clone, Default)]
+pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// Keeps what this thread logs from here on, until the guard is dropped.
+    pub(crate) fn subscribe(&self) -> tracing::subscriber::DefaultGuard {
+        let lines = self.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_writer(move || lines.clone())
+            .with_ansi(false)
+            .finish();
+        tracing::subscriber::set_default(subscriber)
+    }
+
+    /// Everything that was logged.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+impl io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.lock().unwrap().extend(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

@@ -94,6 +94,10 @@ pub const RIGHTS: &[Right] = &[
     },
     Right {
         optional: true,
+        ..Right::required(Scope::Machines, "events.k8s.io", "events", &["create"])
+    },
+    Right {
+        optional: true,
         ..Right::required(Scope::Default, "events.k8s.io", "events", &["create"])
     },
     Right::required(Scope::Own, "", "configmaps", &["create"]),
@@ -142,7 +146,8 @@ pub(crate) async fn check(
     kubelet_ca: Vec<CaSource>,
 ) {
     let openshift = kubelet_ca.iter().any(CaSource::is_openshifts) && is_openshift(&client).await;
-    for right in RIGHTS {
+    let is_on_machines = |right: &&Right| right.scope == Scope::Machines;
+    for right in RIGHTS.iter().filter(|right| !is_on_machines(right)) {
         let namespace = match right.scope {
             Scope::Cluster | Scope::Machines => None,
             Scope::Default => Some("default"),
@@ -162,7 +167,8 @@ pub(crate) async fn check(
     }
     for scope in machines {
         let namespace = Some(scope.namespace.as_str()).filter(|name| !name.is_empty());
-        for right in of_source(scope.source) {
+        let on_all = RIGHTS.iter().filter(is_on_machines);
+        for right in of_source(scope.source).iter().chain(on_all) {
             ask_all(&management, right, namespace).await;
         }
     }

@@ -49,7 +49,9 @@ async fn start(mut settings: Settings) -> anyhow::Result<()> {
     let feeds = watch_all(&mut tasks, &client, &management, &settings.machines, &news);
     let kubelets = settings.kubelets;
     let dials = look_at_kubelets(&mut tasks, &client, &kubelets, &news)?;
-    let (announcer, publishing) = Announcer::new(client.clone(), metrics.clone());
+    let (announcer, publishing) =
+        Announcer::new(client.clone(), management.clone(), metrics.clone());
+    announcer.set_silent(settings.mode == Mode::Audit);
     tasks.forever("events", publishing);
     let leadership = leadership::start(
         &mut tasks,

@@ -10,6 +10,7 @@ mod object;
 mod openshift;
 
 use futures::future::BoxFuture;
+use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
 use rollcall_approver_core::{Change, Machine, Scope, Source};
 use serde_json::Value;
@@ -47,6 +48,24 @@ pub(crate) const ALL: &[Description] = &[describe::<openshift::OpenShift>()];
 /// The description of a source.
 pub(crate) fn of(source: Source) -> Option<&'static Description> {
     ALL.iter().find(|known| known.source == source)
+}
+
+/// What an Event about a Machine points at.
+pub(crate) fn to_reference(machine: &Machine) -> ObjectReference {
+    let description = of(machine.source);
+    let api_version = description.and_then(|source| {
+        let version = source.versions.first()?;
+        Some(format!("{}/{version}", source.group))
+    });
+    let reference = machine.reference.clone();
+    ObjectReference {
+        api_version,
+        kind: description.map(|source| source.kind.to_owned()),
+        name: Some(reference.name),
+        namespace: Some(reference.namespace).filter(|namespace| !namespace.is_empty()),
+        uid: Some(machine.uid.0.clone()),
+        ..ObjectReference::default()
+    }
 }
 
 const fn describe<A: MachineApi>() -> Description {

@@ -295,9 +295,8 @@ fn certificate(request: &CertificateSigningRequest) -> Option<&[u8]> {
 /// If the API server refuses.
 pub async fn events(client: &kube::Client, name: &str) -> Result<Vec<Event>> {
     let events: Api<Event> = Api::all(client.clone());
-    let list = events
-        .list(&ListParams::default().fields(&event_selector(name)))
-        .await;
+    let selector = event_selector(KIND, name);
+    let list = events.list(&ListParams::default().fields(&selector)).await;
     Ok(list
         .with_context(|| format!("cannot list the Events of {name}"))?
         .items)
@@ -313,15 +312,32 @@ pub async fn wait_event(
     reason: &str,
     timeout: Duration,
 ) -> Result<Event> {
+    wait_event_on(client, KIND, name, reason, timeout).await
+}
+
+/// Waits until an object of this kind has an Event with this reason: what `kubectl describe` shows of it.
+///
+/// # Errors
+/// As [`wait_event`].
+pub async fn wait_event_on(
+    client: &kube::Client,
+    kind: &str,
+    name: &str,
+    reason: &str,
+    timeout: Duration,
+) -> Result<Event> {
     let events: Api<Event> = Api::all(client.clone());
-    let config = watcher::Config::default().fields(&event_selector(name));
-    let what = format!("an Event {reason} of {name}");
+    let config = watcher::Config::default().fields(&event_selector(kind, name));
+    let what = format!("an Event {reason} of {kind} {name}");
     wait::any(&events, config, &what, timeout, |event| {
         event.reason.as_deref() == Some(reason)
     })
     .await
 }
 
-fn event_selector(name: &str) -> String {
-    format!("involvedObject.kind=CertificateSigningRequest,involvedObject.name={name}")
+/// The kind of a request.
+const KIND: &str = "CertificateSigningRequest";
+
+fn event_selector(kind: &str, name: &str) -> String {
+    format!("involvedObject.kind={kind},involvedObject.name={name}")
 }

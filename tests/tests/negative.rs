@@ -65,6 +65,14 @@ struct Case {
     reason: &'static str,
 }
 
+impl Case {
+    /// Whether the request names a Machine's node, and is for the approver to decide.
+    fn is_about_its_machine(&self) -> bool {
+        let unreadable = ["RequestMalformed", "CommonNameNotANode"].contains(&self.reason);
+        !matches!(self.roll, Roll::Nobody) && self.verdict != Verdict::Ignore && !unreadable
+    }
+}
+
 /// Nothing speaks against this one but what a case changes.
 const EXPECTED: Case = Case {
     name: "expected",
@@ -211,6 +219,9 @@ async fn what_nobody_expected_is_never_approved_and_says_why() {
     for (case, name) in CASES.iter().zip(&names) {
         assert_event(&clients.admin, case, name).await;
         assert_log(&approver, case, name).await;
+        if case.is_about_its_machine() {
+            assert_machine_event(&clients.admin, case, name).await;
+        }
     }
     // A good request after all of these: the approver works, and had its chance with each of them.
     let good = expect_machine(&clients, "good").await;
@@ -329,6 +340,23 @@ async fn assert_event(admin: &Client, case: &Case, name: &str) {
         if usual { "Normal" } else { "Warning" },
         "{}: {note}",
         case.name
+    );
+}
+
+/// Whoever looks at the Machine sees the same reason.
+async fn assert_machine_event(admin: &Client, case: &Case, request: &str) {
+    let event = requests::wait_event_on(admin, "Machine", case.name, case.reason, TIMEOUT)
+        .await
+        .unwrap_or_else(|error| panic!("{}: {error:?}", case.name));
+    let note = event.message.unwrap_or_default();
+    assert!(note.contains(request), "{}: {note}", case.name);
+    let about = event.involved_object;
+    let machine = machines::api(admin.clone()).get(case.name).await.unwrap();
+    assert_eq!(about.uid, Some(machines::uid(&machine)), "{}", case.name);
+    assert_eq!(about.namespace.as_deref(), Some(machines::NAMESPACE));
+    assert_eq!(
+        about.api_version.as_deref(),
+        Some("machine.openshift.io/v1beta1")
     );
 }
 

@@ -82,6 +82,7 @@ mod tests {
                 node: String::new(),
                 machine: String::new(),
                 created_at: Timestamp::UNIX_EPOCH,
+                machines: Vec::new(),
             },
             side,
             finding: Finding::new(Reason::FirstCertificate, ""),

@@ -2,15 +2,38 @@
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
-use rollcall_approver_core::{Decision, Reason, RequestUid, Verdict};
+use rollcall_approver_core::{Decision, Finding, Machine, Reason, Request, RequestUid, Verdict};
 use tracing::{debug, info, warn};
 
 use super::Engine;
 use super::writes::{About, Job};
 use crate::Mode;
-use crate::announce::Announcement;
+use crate::announce::{Announcement, Place};
 use crate::convert::to_reference;
+use crate::sources;
 use crate::write::Side;
+
+/// How many Machines are told of one request, where it is not clear which one is meant.
+const MACHINES: usize = 4;
+
+/// What an Event says, whatever it is about.
+struct Saying {
+    warning: bool,
+    reason: Reason,
+    message: String,
+    action: &'static str,
+}
+
+impl Saying {
+    fn warning(finding: &Finding, action: &'static str) -> Self {
+        Self {
+            warning: true,
+            reason: finding.reason,
+            message: finding.message.clone(),
+            action,
+        }
+    }
+}
 
 impl Engine {
     /// Logs, counts and announces a decision, once until its reasons change.
@@ -49,7 +72,57 @@ impl Engine {
         if let Some(target) = target.filter(|_| waits && self.mode != Mode::Audit) {
             // Right after a start both are normal for a while.
             let warning = !matches!(reason, Reason::MachineNotBound | Reason::MachineNotFound);
-            self.announce(to_reference(target), warning, reason, message, "Hold");
+            let say = Saying {
+                warning,
+                reason,
+                message,
+                action: "Hold",
+            };
+            self.announce(to_reference(target), &say);
+            if matches!(decision.verdict(), Verdict::Hold(_)) {
+                self.announce_on_machines(&self.machines_meant(uid, decision), &request, &say);
+            }
+        }
+    }
+
+    /// The Machine that a decision is about; where it is not clear which one is meant, those that may be.
+    fn machines_meant(&self, uid: &RequestUid, decision: &Decision) -> Vec<ObjectReference> {
+        let name = self.cluster.request(uid).and_then(Request::node_name);
+        let roll = self.cluster.roll();
+        let known = name.iter().flat_map(|name| {
+            let bound = roll.bound(name).into_iter();
+            roll.owners(name).into_iter().chain(bound)
+        });
+        let mut meant: Vec<&Machine> = Vec::new();
+        for machine in known {
+            let clear = decision
+                .machine()
+                .is_none_or(|one| *one == machine.reference);
+            if clear && meant.iter().all(|other| other.uid != machine.uid) {
+                meant.push(machine);
+            }
+        }
+        meant
+            .into_iter()
+            .take(MACHINES)
+            .map(sources::to_reference)
+            .collect()
+    }
+
+    /// Says on Machines what is said of a request. That a newer request takes its place is nothing about the Machine.
+    fn announce_on_machines(&self, machines: &[ObjectReference], request: &str, say: &Saying) {
+        if say.reason == Reason::Superseded {
+            return;
+        }
+        for machine in machines {
+            self.outside.announcer.tell(Announcement {
+                place: Place::Management,
+                about: machine.clone(),
+                warning: say.warning,
+                reason: say.reason.as_str(),
+                action: say.action,
+                note: format!("CertificateSigningRequest {request}: {}", say.message),
+            });
         }
     }
 
@@ -68,23 +141,25 @@ impl Engine {
                 .map(ToString::to_string)
                 .unwrap_or_default(),
             created_at: request.created_at,
+            // Of an approval, only its warnings are told.
+            machines: if decision.findings().nth(1).is_some()
+                || *decision.verdict() == Verdict::Deny
+            {
+                self.machines_meant(uid, decision)
+            } else {
+                Vec::new()
+            },
         })
     }
 
-    pub(super) fn announce(
-        &self,
-        about: ObjectReference,
-        warning: bool,
-        reason: Reason,
-        note: String,
-        action: &'static str,
-    ) {
+    fn announce(&self, about: ObjectReference, say: &Saying) {
         self.outside.announcer.tell(Announcement {
+            place: Place::Cluster,
             about,
-            warning,
-            reason: reason.as_str(),
-            action,
-            note,
+            warning: say.warning,
+            reason: say.reason.as_str(),
+            action: say.action,
+            note: say.message.clone(),
         });
     }
 
@@ -97,6 +172,7 @@ impl Engine {
             machine,
             created_at,
             reference,
+            machines,
         } = &job.about;
         let age = Timestamp::now().duration_since(*created_at);
         let reason = job.finding.reason.as_str();
@@ -116,8 +192,9 @@ impl Engine {
                         "{}",
                         warning.message
                     );
-                    let note = warning.message.clone();
-                    self.announce(reference.clone(), true, warning.reason, note, "Approve");
+                    let say = Saying::warning(warning, "Approve");
+                    self.announce(reference.clone(), &say);
+                    self.announce_on_machines(machines, request, &say);
                 }
             }
             Side::Denied => {
@@ -125,8 +202,9 @@ impl Engine {
                     request,
                     node, machine, reason, "denied: {}", job.finding.message
                 );
-                let note = job.finding.message.clone();
-                self.announce(reference.clone(), true, job.finding.reason, note, "Deny");
+                let say = Saying::warning(&job.finding, "Deny");
+                self.announce(reference.clone(), &say);
+                self.announce_on_machines(machines, request, &say);
             }
         }
     }

@@ -42,6 +42,8 @@ pub(super) struct About {
     pub(super) node: String,
     pub(super) machine: String,
     pub(super) created_at: Timestamp,
+    /// What Events on its Machine point at.
+    pub(super) machines: Vec<ObjectReference>,
 }
 
 /// The writes of one request that failed.

@@ -8,7 +8,7 @@ use kube::{Api, Client};
 use rollcall_approver_core::{Finding, Settlement};
 use tokio::time::timeout;
 
-use crate::announce::{Announcement, publish_now};
+use crate::announce::{Announcement, Place, publish_now};
 use crate::cli::print::complain;
 use crate::cli::scene::Entry;
 use crate::convert::to_reference;
@@ -100,6 +100,7 @@ impl Hand {
             }
         }
         let announcement = Announcement {
+            place: Place::Cluster,
             about: to_reference(target),
             warning,
             reason: finding.reason.as_str(),
