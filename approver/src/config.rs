@@ -91,7 +91,12 @@ impl Config {
             path: path.to_owned(),
             source,
         })?;
-        Self::parse(&text).map_err(|message| ConfigError::Invalid {
+        Self::read(path, &text)
+    }
+
+    /// Checks the content of a file.
+    pub(crate) fn read(path: &Path, text: &str) -> Result<Self, ConfigError> {
+        Self::parse(text).map_err(|message| ConfigError::Invalid {
             path: path.to_owned(),
             message,
         })

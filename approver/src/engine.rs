@@ -3,6 +3,7 @@
 mod news;
 mod queue;
 mod report;
+mod takeover;
 mod writes;
 
 use std::collections::{BTreeSet, HashMap};
@@ -28,9 +29,10 @@ use crate::announce::Announcer;
 use crate::convert::Target;
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
+use crate::reload::InForce;
 use crate::write::{Outcome, Side};
 
-/// How long the start may take before requests are told that facts are missing.
+/// How long the start, or that of a new source, may take before requests are told that facts are missing.
 const START_GRACE: Duration = Duration::from_secs(10);
 /// How often claims are looked through for those that must be recorded.
 const RECORD_PERIOD: Duration = Duration::from_secs(60);
@@ -45,6 +47,8 @@ const RECORD_AFTER: SignedDuration = SignedDuration::from_mins(10);
 pub(crate) enum Input {
     /// Something changed.
     Change(Change),
+    /// Another configuration is in force from here on.
+    Config(Box<InForce>),
     /// A request appeared or changed.
     Request(Box<(Request, Target)>),
 }
@@ -75,7 +79,8 @@ pub(crate) struct Engine {
     denials: usize,
     retries: DelayQueue<RequestUid>,
     failures: HashMap<RequestUid, Failures>,
-    started: Instant,
+    /// How long requests are not told yet what facts are missing; `None` once that is over.
+    patience: Option<Instant>,
     heard: bool,
     led: bool,
     /// Whether approved requests have gone, so that their claims stand in memory only.
@@ -96,7 +101,7 @@ impl Engine {
             denials: 0,
             retries: DelayQueue::new(),
             failures: HashMap::new(),
-            started: Instant::now(),
+            patience: Instant::now().checked_add(START_GRACE),
             heard: false,
             led: false,
             claims_alone: false,
@@ -107,9 +112,6 @@ impl Engine {
     pub(crate) async fn run(mut self, mut news: mpsc::Receiver<Input>, stop: CancellationToken) {
         let mut record = period(RECORD_PERIOD);
         let mut soon = false;
-        let grace = tokio::time::sleep(START_GRACE);
-        tokio::pin!(grace);
-        let mut patience = true;
         loop {
             let due = self
                 .cluster
@@ -137,8 +139,8 @@ impl Engine {
                     self.record_claims();
                     BTreeSet::new()
                 }
-                () = &mut grace, if patience => {
-                    patience = false;
+                () = at(self.patience) => {
+                    self.patience = None;
                     self.cluster.pending().filter(|_| !self.heard).collect()
                 }
             };
@@ -180,7 +182,7 @@ impl Engine {
     }
 
     fn judge_all(&mut self, woken: BTreeSet<RequestUid>) {
-        let ready = self.heard || self.started.elapsed() >= START_GRACE;
+        let ready = self.heard || self.patience.is_none();
         if !ready || (self.mode != Mode::Audit && !self.outside.leadership.borrow().holds()) {
             return;
         }
@@ -256,6 +258,14 @@ fn period(every: Duration) -> Interval {
     let mut interval = tokio::time::interval(every);
     interval.set_missed_tick_behavior(MissedTickBehavior::Delay);
     interval
+}
+
+/// Waits for this moment, and for ever when there is none.
+async fn at(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => tokio::time::sleep_until(moment).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// How long until a time; nothing when it has passed.

@@ -66,12 +66,13 @@ async fn next(told: &mut mpsc::Receiver<Input>) -> String {
             let uids = names(uids.into_iter().map(|uid| uid.0).collect());
             format!("all ({scope}) [{uids}]")
         }
-        Input::Change(
-            change @ (Change::Claimed(_)
+        input @ (Input::Config(_)
+        | Input::Change(
+            Change::Claimed(_)
             | Change::KubeletCa(_, _)
             | Change::Request(_)
-            | Change::Served(_, _)),
-        ) => panic!("none of these feeds tells this: {change:?}"),
+            | Change::Served(_, _),
+        )) => panic!("none of these feeds tells this: {input:?}"),
     }
 }
 

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use kube::Client;
 use rollcall_approver_core::{Change, Claim, Feed};
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
+use crate::Mode;
 use crate::claims_record::ClaimsRecord;
 use crate::engine::Input;
 use crate::errors::describe;
@@ -20,15 +20,15 @@ const RETRY: Duration = Duration::from_secs(2);
 /// Starts the tasks that tell the engine when it may write.
 pub(crate) fn start(
     tasks: &mut Tasks,
-    client: &Client,
-    namespace: &str,
+    record: ClaimsRecord,
     candidate: Option<Candidate>,
+    mode: watch::Receiver<Mode>,
     news: mpsc::Sender<Input>,
     metrics: Metrics,
 ) -> watch::Receiver<Leadership> {
     let (held, lease) = watch::channel(Leadership::default());
     match candidate {
-        Some(candidate) => tasks.forever("lease", candidate.run(held)),
+        Some(candidate) => tasks.forever("lease", elect(candidate, held, mode)),
         None => {
             held.send_replace(Leadership::forever());
             tasks.forever(
@@ -38,9 +38,33 @@ pub(crate) fn start(
         }
     }
     let (leads, leadership) = watch::channel(Leadership::default());
-    let record = ClaimsRecord::new(client.clone(), namespace);
     tasks.forever("leadership", follow(lease, leads, record, news, metrics));
     leadership
+}
+
+/// Takes part in the election, except in mode `audit`, which writes nothing, not even a Lease.
+async fn elect(
+    mut candidate: Candidate,
+    held: watch::Sender<Leadership>,
+    mut mode: watch::Receiver<Mode>,
+) {
+    loop {
+        if *mode.borrow_and_update() == Mode::Audit {
+            held.send_replace(Leadership::Observes);
+            if mode.wait_for(|mode| *mode != Mode::Audit).await.is_err() {
+                return;
+            }
+            held.send_replace(Leadership::None);
+        }
+        tokio::select! {
+            () = candidate.run(&held) => return,
+            audit = mode.wait_for(|mode| *mode == Mode::Audit) => if audit.is_err() {
+                return;
+            },
+        }
+        held.send_replace(Leadership::None);
+        candidate.release().await;
+    }
 }
 
 /// Passes leadership on, each time after the record of claims was read.
@@ -51,13 +75,15 @@ async fn follow(
     news: mpsc::Sender<Input>,
     metrics: Metrics,
 ) {
-    let mut led = false;
+    let (mut led, mut observed) = (false, false);
     loop {
         let held = *lease.borrow_and_update();
-        if held.holds() && !led {
+        let observes = held == Leadership::Observes;
+        // While another replica led, it may have recorded more.
+        if (held.holds() && !led) || (observes && !observed) {
             load_claims(&record, &news).await;
         }
-        led = held.holds();
+        (led, observed) = (held.holds(), observes);
         metrics.leader.set(i64::from(led));
         leads.send_replace(held);
         if lease.changed().await.is_err() {

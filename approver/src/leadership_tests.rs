@@ -97,3 +97,52 @@ async fn a_record_that_cannot_be_read_is_read_again_and_nothing_is_written_befor
     );
     leads(&mut following.leadership).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn in_audit_mode_the_lease_is_left_alone_and_given_back_when_the_mode_changes_to_it() {
+    const LEASE: &str = "/apis/coordination.k8s.io/v1/namespaces/rollcall/leases/rollcall-approver";
+    let (client, mut server) = server();
+    let (held, mut lease) = watch::channel(Leadership::default());
+    let (mode, modes) = watch::channel(Mode::Audit);
+    let candidate = Candidate::new(client, "rollcall", "me".to_owned());
+    tokio::spawn(elect(candidate, held, modes));
+    let observes = lease.wait_for(|lease| *lease == Leadership::Observes);
+    observes.await.unwrap();
+    assert!(!lease.borrow().holds());
+    server.expect_none(Duration::from_secs(60)).await;
+
+    mode.send_replace(Mode::Enforce);
+    server.expect("GET", LEASE).await.fail(404, "not found");
+    let created = server.call().await;
+    let body = created.body.clone();
+    assert!(!lease.borrow().holds(), "not before the answer");
+    created.answer(&body);
+    lease.wait_for(|lease| lease.holds()).await.unwrap();
+
+    mode.send_replace(Mode::Audit);
+    let mut ours = body;
+    ours["metadata"]["resourceVersion"] = json!("1");
+    server.expect("GET", LEASE).await.answer(&ours);
+    let released = server.expect("PUT", LEASE).await;
+    assert_eq!(released.body["spec"]["holderIdentity"], "");
+    released.answer(&ours);
+    let observes = lease.wait_for(|lease| *lease == Leadership::Observes);
+    observes.await.unwrap();
+    server.expect_none(Duration::from_secs(60)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_only_observed_reads_the_claims_again_before_it_leads() {
+    let mut following = start();
+    for lease in [Leadership::Observes, Leadership::forever()] {
+        following.lease.send_replace(lease);
+        let read = following.server.expect("GET", RECORD).await;
+        assert!(!following.leadership.borrow().holds());
+        read.fail(404, "not found");
+        following
+            .leadership
+            .wait_for(|now| *now == lease)
+            .await
+            .unwrap();
+    }
+}

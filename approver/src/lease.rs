@@ -25,24 +25,41 @@ const TRUST: Duration = Duration::from_secs(10);
 /// The pause between two looks at it: client-go's retry period.
 const PERIOD: Duration = Duration::from_secs(2);
 
-/// Until when this replica may write; `None` while it may not.
+/// Whether this replica may write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Leadership(Option<Instant>);
+pub(crate) enum Leadership {
+    /// It may not: another replica leads, or nobody does.
+    #[default]
+    None,
+    /// It may not, and need not: it writes nothing, and so asks for no Lease (mode `audit`).
+    Observes,
+    /// It may, until this time.
+    Until(Instant),
+}
 
 impl Leadership {
     /// Without election, a replica leads as long as it runs.
     pub(crate) fn forever() -> Self {
         // A year from now is as good as for ever, and cannot overflow.
-        Self(Instant::now().checked_add(Duration::from_secs(365 * 24 * 3600)))
+        Self::until(Instant::now(), Duration::from_secs(365 * 24 * 3600))
+    }
+
+    /// It may write from a time on, for so long.
+    fn until(from: Instant, trust: Duration) -> Self {
+        from.checked_add(trust).map_or(Self::None, Self::Until)
     }
 
     /// Whether this replica may write now.
     pub(crate) fn holds(self) -> bool {
-        self.0.is_some_and(|until| Instant::now() < until)
+        match self {
+            Self::None | Self::Observes => false,
+            Self::Until(end) => Instant::now() < end,
+        }
     }
 }
 
 /// A candidate for the Lease.
+#[derive(Clone)]
 pub(crate) struct Candidate {
     api: Api<Lease>,
     identity: String,
@@ -60,7 +77,7 @@ impl Candidate {
     }
 
     /// Tries to take and keep the Lease for ever, and tells how it stands.
-    pub(crate) async fn run(mut self, leadership: watch::Sender<Leadership>) {
+    pub(crate) async fn run(&mut self, leadership: &watch::Sender<Leadership>) {
         let mut told = None;
         let mut leading = false;
         loop {
@@ -86,7 +103,7 @@ impl Candidate {
                 Err(_) => false,
             };
             if held {
-                leadership.send_replace(Leadership(started.checked_add(TRUST)));
+                leadership.send_replace(Leadership::until(started, TRUST));
             }
             let holds = leadership.borrow().holds();
             if leading != holds {
@@ -106,18 +123,16 @@ impl Candidate {
     }
 
     /// Gives the Lease back, so that another replica need not wait for it to run out.
-    pub(crate) async fn release(client: Client, namespace: &str, identity: &str) {
-        let api: Api<Lease> = Api::namespaced(client, namespace);
-        let Ok(Ok(Some(mut lease))) = timeout(PERIOD, api.get_opt(NAME)).await else {
+    pub(crate) async fn release(&self) {
+        let Ok(Ok(Some(mut lease))) = timeout(PERIOD, self.api.get_opt(NAME)).await else {
             return;
         };
         let Some(spec) = &mut lease.spec else { return };
-        if spec.holder_identity.as_deref() == Some(identity) {
+        if spec.holder_identity.as_ref() == Some(&self.identity) {
             spec.holder_identity = Some(String::new());
-            if !matches!(
-                timeout(PERIOD, api.replace(NAME, &PostParams::default(), &lease)).await,
-                Ok(Ok(_))
-            ) {
+            let params = PostParams::default();
+            let written = self.api.replace(NAME, &params, &lease);
+            if !matches!(timeout(PERIOD, written).await, Ok(Ok(_))) {
                 info!(
                     lease = NAME,
                     "the Lease could not be given back; it runs out by itself"

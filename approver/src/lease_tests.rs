@@ -23,7 +23,8 @@ fn lease(holder: &str, version: &str) -> Value {
 fn candidate() -> (Server, watch::Receiver<Leadership>) {
     let (client, server) = server();
     let (held, leadership) = watch::channel(Leadership::default());
-    tokio::spawn(Candidate::new(client, "rollcall", "me".to_owned()).run(held));
+    let mut candidate = Candidate::new(client, "rollcall", "me".to_owned());
+    tokio::spawn(async move { candidate.run(&held).await });
     (server, leadership)
 }
 
@@ -146,8 +147,11 @@ async fn a_holder_that_is_cut_off_stops_before_another_may_begin() {
 async fn a_lease_is_given_back_only_by_its_holder() {
     for (holder, gives) in [("me", true), ("other", false)] {
         let (client, mut server) = server();
-        let releasing =
-            tokio::spawn(async move { Candidate::release(client, "rollcall", "me").await });
+        let releasing = tokio::spawn(async move {
+            Candidate::new(client, "rollcall", "me".to_owned())
+                .release()
+                .await;
+        });
         server.expect("GET", ONE).await.answer(&lease(holder, "8"));
         if gives {
             let call = server.expect("PUT", ONE).await;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use prometheus_client::encoding::EncodeLabelSet;
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -22,6 +23,9 @@ pub(crate) struct Metrics {
     decisions: Family<DecisionLabels, Counter>,
     /// Seconds from the making of a request to its approval.
     pub(crate) approval_seconds: Histogram,
+    config_last_reload: Gauge,
+    /// Whether what the configuration file holds now is valid.
+    pub(crate) config_valid: Gauge,
     /// Events left out because too many were waiting.
     pub(crate) events_dropped: Counter,
     /// Whether this replica is the one that writes.
@@ -42,50 +46,78 @@ struct DecisionLabels {
 }
 
 impl Metrics {
-    /// A registry with every number at zero.
+    /// Every number at zero.
     pub(crate) fn new() -> Self {
+        let metrics = Self {
+            approval_seconds: Histogram::new(LATENCY_BUCKETS),
+            config_last_reload: Gauge::default(),
+            config_valid: Gauge::default(),
+            decisions: Family::default(),
+            events_dropped: Counter::default(),
+            leader: Gauge::default(),
+            machines: Gauge::default(),
+            pending: Gauge::default(),
+            write_failures: Counter::default(),
+            registry: Arc::default(),
+        };
+        // Nothing starts with an invalid one.
+        metrics.config_valid.set(1);
         let mut registry = Registry::with_prefix("rollcall");
-        let decisions = Family::default();
-        let approval_seconds = Histogram::new(LATENCY_BUCKETS);
-        let (events_dropped, write_failures) = (Counter::default(), Counter::default());
-        let (leader, machines, pending) = (Gauge::default(), Gauge::default(), Gauge::default());
-        registry.register(
-            "decisions",
-            "Decisions, each change of one counted",
-            decisions.clone(),
-        );
+        metrics.register_counts(&mut registry);
+        metrics.register_state(&mut registry);
+        Self {
+            registry: Arc::new(registry),
+            ..metrics
+        }
+    }
+
+    /// What has happened so far.
+    fn register_counts(&self, registry: &mut Registry) {
         registry.register(
             "approval_seconds",
             "Seconds from the making of a request to its approval",
-            approval_seconds.clone(),
+            self.approval_seconds.clone(),
+        );
+        registry.register(
+            "decisions",
+            "Decisions, each change of one counted",
+            self.decisions.clone(),
         );
         registry.register(
             "events_dropped",
             "Events left out because too many were waiting",
-            events_dropped.clone(),
+            self.events_dropped.clone(),
+        );
+        registry.register(
+            "write_failures",
+            "Approvals and denials that could not be written",
+            self.write_failures.clone(),
+        );
+    }
+
+    /// What is so now.
+    fn register_state(&self, registry: &mut Registry) {
+        registry.register(
+            "config_last_reload_timestamp_seconds",
+            "When the configuration in force was taken over, in seconds since 1970",
+            self.config_last_reload.clone(),
+        );
+        registry.register(
+            "config_valid",
+            "Whether what the configuration file holds is valid; if not, the one before stays in force",
+            self.config_valid.clone(),
         );
         registry.register(
             "leader",
             "Whether this replica is the one that writes",
-            leader.clone(),
+            self.leader.clone(),
         );
-        registry.register("machines", "Machines on the roll", machines.clone());
-        registry.register("pending_requests", "Requests that wait", pending.clone());
+        registry.register("machines", "Machines on the roll", self.machines.clone());
         registry.register(
-            "write_failures",
-            "Approvals and denials that could not be written",
-            write_failures.clone(),
+            "pending_requests",
+            "Requests that wait",
+            self.pending.clone(),
         );
-        Self {
-            decisions,
-            approval_seconds,
-            events_dropped,
-            leader,
-            machines,
-            pending,
-            write_failures,
-            registry: Arc::new(registry),
-        }
     }
 
     /// Counts a decision.
@@ -97,6 +129,11 @@ impl Metrics {
         self.decisions.get_or_create(&labels).inc();
     }
 
+    /// A configuration was taken over.
+    pub(crate) fn config_taken_over(&self, at: Timestamp) {
+        self.config_last_reload.set(at.as_second());
+    }
+
     /// Everything, in OpenMetrics text.
     pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
@@ -106,37 +143,5 @@ impl Metrics {
 }
 
 #[cfg(test)]
-mod tests {
-    use rollcall_approver_core::{Facts, Policy, decide};
-
-    use super::*;
-
-    #[test]
-    fn every_number_is_exported() {
-        let metrics = Metrics::new();
-        // A family is told only once it has a member.
-        let object = crate::fixtures::read(&crate::fixtures::csr("csr-0", "worker-0"));
-        let (request, _) = crate::convert::to_request(object).unwrap();
-        let now = request.created_at;
-        metrics.decided(&decide(
-            &request,
-            &Facts::default(),
-            &Policy::default(),
-            now,
-        ));
-        let text = metrics.text().unwrap();
-        let counted = "rollcall_decisions_total{verdict=\"hold\",reason=\"MachineNotFound\"} 1";
-        assert!(text.contains(counted), "{text}");
-        for name in [
-            "rollcall_decisions",
-            "rollcall_approval_seconds",
-            "rollcall_events_dropped",
-            "rollcall_leader",
-            "rollcall_machines",
-            "rollcall_pending_requests",
-            "rollcall_write_failures",
-        ] {
-            assert!(text.contains(&format!("# HELP {name} ")), "{name}: {text}");
-        }
-    }
-}
+#[path = "metrics_tests.rs"]
+mod tests;

@@ -1,8 +1,9 @@
 //! `run`: connects, starts every task, and stops them in order.
 
 use anyhow::Context as _;
+use jiff::Timestamp;
 use kube::{Api, Client};
-use rollcall_approver_core::{Claim, Cluster, Dial, Feed, Scope};
+use rollcall_approver_core::{Claim, Cluster, Dial, Feed};
 use rollcall_csr::Signer;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -10,6 +11,7 @@ use tracing::info;
 
 use crate::announce::Announcer;
 use crate::claims_record::ClaimsRecord;
+use crate::config::Config;
 use crate::connect::{Connection, identity};
 use crate::dial::Dialer;
 use crate::engine::{Engine, Input, Outside};
@@ -17,9 +19,11 @@ use crate::feed::{self, Watched};
 use crate::feeds::{Nodes, Requests};
 use crate::kubelets::Kubelets;
 use crate::lease::Candidate;
+use crate::machine_feeds::MachineFeeds;
 use crate::metrics::Metrics;
+use crate::reload::{Fixed, Reload};
 use crate::tasks::Tasks;
-use crate::{Mode, Settings, dial, kubelet_ca, leadership, rights, serve, sources, tasks};
+use crate::{Mode, Settings, dial, kubelet_ca, leadership, rights, serve, tasks};
 
 /// How much news may wait for the engine before the watches are slowed down.
 const NEWS: usize = 4096;
@@ -34,85 +38,125 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
         .block_on(tasks::on_worker(start(settings)))
 }
 
-async fn start(mut settings: Settings) -> anyhow::Result<()> {
-    info!(version = env!("CARGO_PKG_VERSION"), mode = ?settings.mode, "rollcall-approver");
-    let (client, namespace, management) = connect(&mut settings).await?;
-    let namespace = settings.namespace.unwrap_or(namespace);
-    let elects = settings.leader_elect && settings.mode != Mode::Audit;
-    let identity = identity();
-    let candidate = elects.then(|| Candidate::new(client.clone(), &namespace, identity.clone()));
+async fn start(settings: Settings) -> anyhow::Result<()> {
+    let clients = Clients::connect(&settings).await?;
+    let in_force = clients.fixed.with(&settings.config);
+    let mode = in_force.mode;
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        ?mode,
+        "rollcall-approver"
+    );
+    let candidate = Candidate::new(clients.cluster.clone(), &clients.namespace, identity());
+    let candidate = settings.leader_elect.then_some(candidate);
 
     let metrics = Metrics::new();
+    metrics.config_taken_over(Timestamp::now());
     let mut tasks = Tasks::default();
     let ready = serve::start(&mut tasks, settings.metrics_addr, metrics.clone()).await?;
     let (news, inbox) = mpsc::channel(NEWS);
-    let feeds = watch_all(&mut tasks, &client, &management, &settings.machines, &news);
-    let kubelets = settings.kubelets;
-    let dials = look_at_kubelets(&mut tasks, &client, &kubelets, &news)?;
-    let (announcer, publishing) =
-        Announcer::new(client.clone(), management.clone(), metrics.clone());
-    announcer.set_silent(settings.mode == Mode::Audit);
-    tasks.forever("events", publishing);
+    let feeds = watch_all(&mut tasks, &clients.cluster, &news);
+    let machines = in_force.machines.into_iter().map(Feed::Machines);
+    let kubelets = &settings.config.kubelets;
+    let cluster = Cluster::new(in_force.policy, feeds.into_iter().chain(machines))
+        .with_kubelet_ca(kubelets.sources());
+    let dials = look_at_kubelets(&mut tasks, &clients.cluster, kubelets, &news)?;
+    let announcer = clients.announce(&mut tasks, mode, &metrics);
+    let (modes, mode_in_force) = watch::channel(mode);
+    let claims = ClaimsRecord::new(clients.cluster.clone(), &clients.namespace);
     let leadership = leadership::start(
         &mut tasks,
-        &client,
-        &namespace,
-        candidate,
-        news,
+        claims.clone(),
+        candidate.clone(),
+        mode_in_force.clone(),
+        news.clone(),
         metrics.clone(),
     );
-    let record = record_claims(&mut tasks, &client, &namespace);
-    tasks.once(
-        "rights",
-        rights::check(
-            client.clone(),
-            namespace.clone(),
-            management,
-            settings.machines,
-            kubelets.ca.clone(),
-        ),
-    );
+    let record = record_claims(&mut tasks, claims);
+    tasks.once("rights", clients.check_rights(&settings.config));
 
     let outside = Outside {
-        requests: Api::all(client.clone()),
+        requests: Api::all(clients.cluster),
         announcer,
-        metrics,
+        metrics: metrics.clone(),
         leadership,
         ready,
         record,
         dials,
     };
+    let feeds = MachineFeeds::new(clients.management, news);
+    let reload = Reload::new(clients.fixed, feeds, modes);
+    let reload = reload.run(settings.config, settings.config_file, metrics);
+    tasks.add("configuration", reload);
     let stop = CancellationToken::new();
-    let cluster = Cluster::new(settings.policy, feeds).with_kubelet_ca(kubelets.sources());
-    let engine = Engine::new(settings.mode, cluster, outside);
+    let engine = Engine::new(mode, cluster, outside);
     let engine = Box::pin(engine.run(inbox, stop.clone()));
     let outcome = tasks.supervise(engine, stop).await;
-    if elects {
-        Candidate::release(client, &namespace, &identity).await;
+    let writes = *mode_in_force.borrow() != Mode::Audit;
+    if let Some(candidate) = candidate.filter(|_| writes) {
+        candidate.release().await;
     }
     outcome
 }
 
-/// The cluster that nodes join, with the namespace of the credentials, and the one that keeps the Machine records. No
-/// node may serve under what the API servers turn out to be reached by.
-async fn connect(settings: &mut Settings) -> anyhow::Result<(Client, String, Client)> {
-    let Connection {
-        client,
-        namespace,
-        api_servers,
-    } = Connection::open(settings.kubeconfig.as_deref()).await?;
-    settings.policy.serving.api_servers.extend(api_servers);
-    let management = match settings.management_kubeconfig.as_deref() {
-        Some(path) => Connection::open(Some(path)).await?.client,
-        None => client.clone(),
-    };
-    Ok((client, namespace, management))
+/// The clusters that a run talks to.
+struct Clients {
+    /// The one that nodes join.
+    cluster: Client,
+    /// The one that keeps the Machine records.
+    management: Client,
+    /// The approver's own namespace in the one that nodes join.
+    namespace: String,
+    fixed: Fixed,
+}
+
+impl Clients {
+    async fn connect(settings: &Settings) -> anyhow::Result<Self> {
+        let Connection {
+            client,
+            namespace,
+            api_servers,
+        } = Connection::open(settings.kubeconfig.as_deref()).await?;
+        let management = match settings.management_kubeconfig.as_deref() {
+            Some(path) => Connection::open(Some(path)).await?.client,
+            None => client.clone(),
+        };
+        Ok(Self {
+            cluster: client,
+            management,
+            namespace: settings.namespace.clone().unwrap_or(namespace),
+            fixed: Fixed {
+                mode: settings.mode,
+                api_servers,
+                kubelets: settings.config.kubelets.clone(),
+            },
+        })
+    }
+
+    /// Starts what writes Events.
+    fn announce(&self, tasks: &mut Tasks, mode: Mode, metrics: &Metrics) -> Announcer {
+        let (cluster, management) = (self.cluster.clone(), self.management.clone());
+        let (announcer, publishing) = Announcer::new(cluster, management, metrics.clone());
+        announcer.set_silent(mode == Mode::Audit);
+        tasks.forever("events", publishing);
+        announcer
+    }
+
+    /// Asks for every right that is needed.
+    fn check_rights(&self, config: &Config) -> impl Future<Output = ()> + Send + use<> {
+        rights::check(
+            self.cluster.clone(),
+            self.namespace.clone(),
+            self.management.clone(),
+            config.machines.clone(),
+            config.kubelets.ca.clone(),
+        )
+    }
 }
 
 /// Starts what keeps the record of claims. Returns where to hand in claims.
-fn record_claims(tasks: &mut Tasks, client: &Client, namespace: &str) -> watch::Sender<Vec<Claim>> {
+fn record_claims(tasks: &mut Tasks, claims: ClaimsRecord) -> watch::Sender<Vec<Claim>> {
     let (record, to_record) = watch::channel(Vec::new());
-    let claims = ClaimsRecord::new(client.clone(), namespace);
     let recording = leadership::record_claims(claims, to_record);
     tasks.forever("claims record", recording);
     record
@@ -132,27 +176,14 @@ fn look_at_kubelets(
     Ok(dials)
 }
 
-/// Starts a feed for everything that decisions rest on. Returns their names.
-fn watch_all(
-    tasks: &mut Tasks,
-    client: &Client,
-    management: &Client,
-    machines: &[Scope],
-    news: &mpsc::Sender<Input>,
-) -> Vec<Feed> {
+/// Starts a feed for everything that decisions rest on besides Machines. Returns their names.
+fn watch_all(tasks: &mut Tasks, client: &Client, news: &mpsc::Sender<Input>) -> Vec<Feed> {
     let mut feeds = vec![Feed::Claims, Nodes.feed()];
     tasks.forever("nodes", feed::run(Nodes, client.clone(), news.clone()));
     for signer in Signer::ALL {
         let watched = Requests(signer);
         feeds.push(watched.feed());
         tasks.forever("requests", feed::run(watched, client.clone(), news.clone()));
-    }
-    for scope in machines {
-        feeds.push(Feed::Machines(scope.clone()));
-        if let Some(source) = sources::of(scope.source) {
-            let follow = (source.follow)(management.clone(), scope.clone(), news.clone());
-            tasks.forever("machines", follow);
-        }
     }
     feeds
 }

@@ -3,33 +3,28 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use rollcall_approver_core::{Policy, Scope};
-
 use crate::config::{Config, ConfigError, Mode};
-use crate::kubelets::Kubelets;
 use crate::{ClusterArgs, RunArgs};
 
 /// Everything that a run needs to know.
 #[derive(Clone, Debug)]
 pub struct Settings {
+    /// The configuration file, where one was named: it is read again when it changes.
+    pub(crate) config_file: Option<PathBuf>,
+    /// What the file says, or the defaults.
+    pub(crate) config: Config,
+    /// What happens with a verdict, where the command line says so: that outweighs the file.
+    pub(crate) mode: Option<Mode>,
     /// Kubeconfig of the cluster that nodes join, where one was named.
-    pub kubeconfig: Option<PathBuf>,
+    pub(crate) kubeconfig: Option<PathBuf>,
     /// Kubeconfig of the cluster that keeps the Machine records, where one was named.
-    pub management_kubeconfig: Option<PathBuf>,
+    pub(crate) management_kubeconfig: Option<PathBuf>,
     /// Namespace of the Lease and of the record of claims, where one was named.
-    pub namespace: Option<String>,
-    /// What happens with a verdict.
-    pub mode: Mode,
+    pub(crate) namespace: Option<String>,
     /// Where to serve metrics and health, if at all.
-    pub metrics_addr: Option<SocketAddr>,
+    pub(crate) metrics_addr: Option<SocketAddr>,
     /// Whether only the holder of a Lease writes.
-    pub leader_elect: bool,
-    /// The settings of the decision.
-    pub policy: Policy,
-    /// Where the Machine records are.
-    pub machines: Vec<Scope>,
-    /// How kubelets are dialled and verified.
-    pub(crate) kubelets: Kubelets,
+    pub(crate) leader_elect: bool,
 }
 
 impl TryFrom<RunArgs> for Settings {
@@ -43,22 +38,20 @@ impl TryFrom<RunArgs> for Settings {
             leader_elect,
         } = args;
         let ClusterArgs {
-            config,
+            config: config_file,
             kubeconfig,
             management_kubeconfig,
             namespace,
         } = cluster;
-        let config = Config::load_or_default(config.as_deref())?;
         Ok(Self {
+            config: Config::load_or_default(config_file.as_deref())?,
+            config_file,
+            mode,
             kubeconfig,
             management_kubeconfig,
             namespace,
-            mode: mode.unwrap_or(config.mode),
             metrics_addr,
             leader_elect,
-            policy: config.policy,
-            machines: config.machines,
-            kubelets: config.kubelets,
         })
     }
 }

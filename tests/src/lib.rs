@@ -12,6 +12,7 @@ mod apply;
 pub mod assets;
 pub mod cases;
 mod command;
+pub mod config_map;
 mod control_plane;
 mod controller_manager;
 mod etcd;

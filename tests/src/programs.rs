@@ -8,6 +8,8 @@ use anyhow::{Context as _, Result, bail};
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::Api;
 use serde::Deserialize;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 
 use crate::command::clean_command;
 use crate::process::{self, Process};
@@ -15,6 +17,9 @@ use crate::{ControlPlane, wait};
 
 /// The namespace and name of the approver's ServiceAccount in `deploy/base`.
 pub const APPROVER: (&str, &str) = ("rollcall", "rollcall-approver");
+
+/// How long an approver may take until it serves its metrics.
+const SERVED: Duration = Duration::from_secs(30);
 
 /// The key of the configuration in its ConfigMap, and the name of the file it is mounted as.
 const CONFIG: &str = "approver.yaml";
@@ -168,6 +173,42 @@ impl Program {
                     process::tail(self.process.log(), process::TAIL_LINES)
                 ),
             }
+        })
+        .await
+    }
+
+    /// Asks the server of metrics and health of an approver that was started with `--metrics-addr 127.0.0.1:0`.
+    ///
+    /// # Errors
+    /// If it does not serve, or answers with anything but 200.
+    pub async fn served(&self, path: &str) -> Result<String> {
+        let line = self.line(&["serving /metrics"], SERVED).await?;
+        let address = line
+            .split_once("address=")
+            .and_then(|(_, rest)| rest.split_whitespace().next())
+            .context("the log names no address")?;
+        let mut stream = TcpStream::connect(address).await?;
+        // Of HTTP/1.0, the end of the connection is the end of the answer.
+        let request = format!("GET {path} HTTP/1.0\r\n\r\n");
+        stream.write_all(request.as_bytes()).await?;
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await?;
+        let (head, body) = answer.split_once("\r\n\r\n").context("this is not HTTP")?;
+        let good = head.split(' ').nth(1) == Some("200");
+        anyhow::ensure!(good, "{path}: {answer}");
+        Ok(body.to_owned())
+    }
+
+    /// Waits until `/metrics` has this line.
+    ///
+    /// # Errors
+    /// If that takes longer than `timeout`, with everything that was served last.
+    pub async fn metric(&self, line: &str, timeout: Duration) -> Result<()> {
+        wait::poll(&format!("the metric {line}"), timeout, || async {
+            let metrics = self.served("/metrics").await?;
+            let found = metrics.lines().any(|one| one == line);
+            anyhow::ensure!(found, "{metrics}");
+            Ok(())
         })
         .await
     }

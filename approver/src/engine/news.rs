@@ -50,6 +50,7 @@ impl Engine {
 
     pub(super) fn apply(&mut self, input: Input, now: Timestamp) -> BTreeSet<RequestUid> {
         match input {
+            Input::Config(config) => self.take_over(*config),
             Input::Request(news) => {
                 let (request, target) = *news;
                 if request.is_pending() {

@@ -33,6 +33,11 @@ impl Queue {
     pub(super) fn pop_denial(&mut self) -> Option<Job> {
         self.denials.pop()
     }
+
+    /// Takes out the next decision, whichever it is.
+    pub(super) fn pop(&mut self) -> Option<Job> {
+        self.pop_approval().or_else(|| self.pop_denial())
+    }
 }
 
 /// One queue for each requestor, taken from in turn.

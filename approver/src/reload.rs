@@ -1,0 +1,125 @@
+//! Takes a changed configuration over while everything runs: feeds of Machines end and begin, the engine judges anew.
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use rollcall_approver_core::{Policy, Scope, ServerName};
+use tokio::sync::watch;
+use tracing::{info, warn};
+
+use crate::Mode;
+use crate::config::Config;
+use crate::config_file::ConfigFile;
+use crate::engine::Input;
+use crate::kubelets::Kubelets;
+use crate::machine_feeds::MachineFeeds;
+use crate::metrics::Metrics;
+
+/// What a configuration comes to, together with what cannot change while the approver runs.
+#[derive(Clone, Debug)]
+pub(crate) struct InForce {
+    /// What happens with a verdict.
+    pub(crate) mode: Mode,
+    /// The settings of the decision.
+    pub(crate) policy: Policy,
+    /// Where Machines are read.
+    pub(crate) machines: BTreeSet<Scope>,
+}
+
+/// What stays as it was at the start, whatever the file says.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Fixed {
+    /// The mode that the command line names: it outweighs the file.
+    pub(crate) mode: Option<Mode>,
+    /// What the API servers turned out to be reached by: no node may serve under it.
+    pub(crate) api_servers: Vec<ServerName>,
+    /// How kubelets are dialled and verified: what is begun with that lasts as long as the approver runs.
+    pub(crate) kubelets: Kubelets,
+}
+
+impl Fixed {
+    /// What a configuration comes to.
+    pub(crate) fn with(&self, config: &Config) -> InForce {
+        let mut policy = config.policy.clone();
+        let api_servers = self.api_servers.iter().cloned();
+        policy.serving.api_servers.extend(api_servers);
+        InForce {
+            mode: self.mode.unwrap_or(config.mode),
+            policy,
+            machines: config.machines.iter().cloned().collect(),
+        }
+    }
+}
+
+/// Everything that a changed configuration concerns.
+pub(crate) struct Reload {
+    fixed: Fixed,
+    feeds: MachineFeeds,
+    /// Where those look who write without being asked by the engine.
+    mode: watch::Sender<Mode>,
+}
+
+impl Reload {
+    /// Nothing runs yet.
+    pub(crate) fn new(fixed: Fixed, feeds: MachineFeeds, mode: watch::Sender<Mode>) -> Self {
+        Self { fixed, feeds, mode }
+    }
+
+    /// Starts the feeds of Machines that a configuration names, looks after them, and takes over whatever its file, if it
+    /// came from one, says later.
+    ///
+    /// # Errors
+    /// If a feed ends by itself.
+    pub(crate) async fn run(
+        mut self,
+        config: Config,
+        file: Option<PathBuf>,
+        metrics: Metrics,
+    ) -> anyhow::Result<()> {
+        for scope in self.fixed.with(&config).machines {
+            self.feeds.start(scope);
+        }
+        let Some(path) = file else {
+            return Err(self.feeds.failure().await);
+        };
+        let mut file = ConfigFile::new(path, config, metrics);
+        loop {
+            tokio::select! {
+                failure = self.feeds.failure() => return Err(failure),
+                config = file.changed() => self.take_over(&config).await?,
+            }
+        }
+    }
+
+    /// The engine hears of it after the last news of the feeds that end, and before the first of those that begin: so no
+    /// Machine outlives its source, and none is on the roll before its feed is waited for.
+    async fn take_over(&mut self, config: &Config) -> anyhow::Result<()> {
+        let in_force = self.fixed.with(config);
+        let (mode, wanted) = (in_force.mode, in_force.machines.clone());
+        let running = self.feeds.running();
+        for scope in running.difference(&wanted) {
+            self.feeds.stop(scope).await?;
+        }
+        self.feeds.tell(Input::Config(Box::new(in_force))).await?;
+        for scope in wanted.difference(&running) {
+            self.feeds.start(scope.clone());
+        }
+        self.mode.send_replace(mode);
+        info!(
+            ?mode,
+            sources_started = wanted.difference(&running).count(),
+            sources_stopped = running.difference(&wanted).count(),
+            "the changed configuration is in force"
+        );
+        if config.kubelets != self.fixed.kubelets {
+            warn!(
+                "how kubelets are dialled and verified changes with the next start of the approver"
+            );
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+#[path = "reload_tests.rs"]
+mod tests;
