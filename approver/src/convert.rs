@@ -44,6 +44,18 @@ pub(crate) struct Target {
     conditions: Vec<CertificateSigningRequestCondition>,
 }
 
+impl Target {
+    /// The condition by which the request was decided, if it was. A request that failed was approved before, as a rule:
+    /// then that counts.
+    pub(crate) fn decided(&self) -> Option<&CertificateSigningRequestCondition> {
+        let find = |type_| {
+            let mut conditions = self.conditions.iter();
+            conditions.find(|condition| condition.type_ == type_)
+        };
+        ["Denied", "Approved", "Failed"].into_iter().find_map(find)
+    }
+}
+
 /// What `spec.request` asks for, or why that could not be read.
 pub(crate) type Content = Result<CertificationRequest, ParseError>;
 

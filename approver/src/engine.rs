@@ -1,5 +1,6 @@
 //! The engine: one task that owns everything known, feeds changes to the core, and has its decisions written.
 
+mod auditing;
 mod news;
 mod queue;
 mod report;
@@ -26,6 +27,7 @@ use self::queue::Queue;
 use self::writes::{Failures, Job};
 use crate::Mode;
 use crate::announce::Announcer;
+use crate::audit::Audit;
 use crate::convert::Target;
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
@@ -57,6 +59,7 @@ pub(crate) enum Input {
 pub(crate) struct Outside {
     pub(crate) requests: Api<CertificateSigningRequest>,
     pub(crate) announcer: Announcer,
+    pub(crate) audit: Audit,
     pub(crate) metrics: Metrics,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) ready: watch::Sender<bool>,
@@ -196,6 +199,9 @@ impl Engine {
                 Mode::Audit | Mode::Manual => None,
             };
             if let Some(decision) = decision {
+                if self.mode == Mode::Audit {
+                    self.outside.audit.keep(&uid, &decision);
+                }
                 self.act(uid, &decision);
             }
         }

@@ -3,6 +3,7 @@
 
 mod announce;
 mod args;
+mod audit;
 mod claims_record;
 mod cli;
 mod config;

@@ -20,6 +20,7 @@ const LATENCY_BUCKETS: [f64; 11] = [
 /// Every number the approver counts. Cheap to clone: all clones count together.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
+    audit_decisions: Family<AuditLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
     /// Seconds from the making of a request to its approval.
     pub(crate) approval_seconds: Histogram,
@@ -45,11 +46,19 @@ struct DecisionLabels {
     reason: &'static str,
 }
 
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct AuditLabels {
+    verdict: &'static str,
+    others: &'static str,
+    agrees: &'static str,
+}
+
 impl Metrics {
     /// Every number at zero.
     pub(crate) fn new() -> Self {
         let metrics = Self {
             approval_seconds: Histogram::new(LATENCY_BUCKETS),
+            audit_decisions: Family::default(),
             config_last_reload: Gauge::default(),
             config_valid: Gauge::default(),
             decisions: Family::default(),
@@ -77,6 +86,11 @@ impl Metrics {
             "approval_seconds",
             "Seconds from the making of a request to its approval",
             self.approval_seconds.clone(),
+        );
+        registry.register(
+            "audit_decisions",
+            "Requests that others decided, or left until they were deleted, in mode audit",
+            self.audit_decisions.clone(),
         );
         registry.register(
             "decisions",
@@ -127,6 +141,16 @@ impl Metrics {
             reason: decision.reason().as_str(),
         };
         self.decisions.get_or_create(&labels).inc();
+    }
+
+    /// Counts what others did with a request, beside what Rollcall would have done.
+    pub(crate) fn audited(&self, verdict: &'static str, others: &'static str, agrees: bool) {
+        let labels = AuditLabels {
+            verdict,
+            others,
+            agrees: if agrees { "true" } else { "false" },
+        };
+        self.audit_decisions.get_or_create(&labels).inc();
     }
 
     /// A configuration was taken over.

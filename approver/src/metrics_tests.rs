@@ -13,6 +13,7 @@ fn full() -> Metrics {
     let (request, _) = crate::convert::to_request(object).unwrap();
     let (facts, policy) = (Facts::default(), Policy::default());
     metrics.decided(&decide(&request, &facts, &policy, request.created_at));
+    metrics.audited("hold", "approved", false);
     metrics
 }
 
@@ -60,6 +61,9 @@ fn documented() -> BTreeMap<String, (String, Vec<String>)> {
 fn a_decision_is_counted_by_verdict_and_reason() {
     let text = full().text().unwrap();
     let counted = "rollcall_decisions_total{verdict=\"hold\",reason=\"MachineNotFound\"} 1";
+    assert!(text.contains(counted), "{text}");
+    let counted =
+        "rollcall_audit_decisions_total{verdict=\"hold\",others=\"approved\",agrees=\"false\"} 1";
     assert!(text.contains(counted), "{text}");
 }
 

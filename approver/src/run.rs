@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::announce::Announcer;
+use crate::audit::Audit;
 use crate::claims_record::ClaimsRecord;
 use crate::config::Config;
 use crate::connect::{Connection, identity};
@@ -50,10 +51,11 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     let candidate = Candidate::new(clients.cluster.clone(), &clients.namespace, identity());
     let candidate = settings.leader_elect.then_some(candidate);
 
-    let metrics = Metrics::new();
+    let (audit, metrics) = (Audit::default(), Metrics::new());
     metrics.config_taken_over(Timestamp::now());
     let mut tasks = Tasks::default();
-    let ready = serve::start(&mut tasks, settings.metrics_addr, metrics.clone()).await?;
+    let served = (metrics.clone(), audit.clone());
+    let ready = serve::start(&mut tasks, settings.metrics_addr, served).await?;
     let (news, inbox) = mpsc::channel(NEWS);
     let feeds = watch_all(&mut tasks, &clients.cluster, &news);
     let machines = in_force.machines.into_iter().map(Feed::Machines);
@@ -78,6 +80,7 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     let outside = Outside {
         requests: Api::all(clients.cluster),
         announcer,
+        audit,
         metrics: metrics.clone(),
         leadership,
         ready,

@@ -158,12 +158,17 @@ impl Cluster {
     /// What would be decided of a request, without marking anything.
     pub fn preview(&self, uid: &RequestUid, now: Timestamp) -> Option<Decision> {
         let request = self.requests.get(uid)?;
-        Some(decide(
-            request,
-            &self.facts(request, now),
-            &self.policy,
-            now,
-        ))
+        let facts = self.facts(request, now);
+        Some(decide(request, &facts, &self.policy, now))
+    }
+
+    /// What would be decided of a request now if nobody had decided it yet.
+    pub fn suppose(&self, request: &Request, now: Timestamp) -> Decision {
+        let request = Request {
+            standing: Standing::Pending,
+            ..request.clone()
+        };
+        decide(&request, &self.facts(&request, now), &self.policy, now)
     }
 
     /// A write ended. Returns the other requests to judge again; the request itself is left to the caller, who knows how

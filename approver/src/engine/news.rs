@@ -8,6 +8,7 @@ use tokio::sync::mpsc;
 use tracing::info;
 
 use super::{Engine, Input};
+use crate::Mode;
 
 /// How many pieces of news are taken in before requests are judged.
 const BATCH: usize = 1024;
@@ -33,6 +34,9 @@ impl Engine {
                 pending = self.targets.len(),
                 "every watch is complete; deciding"
             );
+            if self.mode == Mode::Audit {
+                self.outside.audit.begin(now);
+            }
             woken.extend(self.cluster.pending());
         }
         woken
@@ -53,6 +57,7 @@ impl Engine {
             Input::Config(config) => self.take_over(*config),
             Input::Request(news) => {
                 let (request, target) = *news;
+                self.audit_decided(&request, &target, now);
                 if request.is_pending() {
                     self.targets.insert(request.uid.clone(), target);
                 } else {
@@ -61,6 +66,7 @@ impl Engine {
                 self.cluster.apply(Change::Request(Box::new(request)), now)
             }
             Input::Change(change) => {
+                self.audit_gone(&change, now);
                 let list = matches!(&change, Change::RequestList(_, _));
                 if let Change::RequestGone(uid) = &change {
                     let gone = self.cluster.request(uid);

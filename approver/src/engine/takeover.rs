@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use rollcall_approver_core::{RequestUid, Settlement};
 use tokio::time::Instant;
 
@@ -27,6 +28,9 @@ impl Engine {
             // What was told in one mode stands where the other has to say it too, or must not.
             self.told.clear();
             self.outside.announcer.set_silent(mode == Mode::Audit);
+            if mode == Mode::Audit && self.heard {
+                self.outside.audit.begin(Timestamp::now());
+            }
         }
         if !self.cluster.freshness().all_heard() {
             self.heard = false;
