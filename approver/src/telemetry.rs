@@ -1,6 +1,7 @@
 //! Where log lines go: standard error, as text or JSON, as much as `RUST_LOG` asks for.
 
-use std::io::IsTerminal as _;
+use std::ffi::OsStr;
+use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
@@ -21,8 +22,34 @@ pub(crate) fn init(format: LogFormat, unless_asked: &str) {
         .with_target(false);
     let started = match format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
-        LogFormat::Text => lines.with_ansi(std::io::stderr().is_terminal()).try_init(),
+        LogFormat::Text => lines.with_ansi(coloured(&std::io::stderr())).try_init(),
     };
     // An error says that logging has been started already.
     started.ok();
+}
+
+/// Whether colours belong into what is written there.
+pub(crate) fn coloured(stream: &impl IsTerminal) -> bool {
+    is_coloured(
+        stream.is_terminal(),
+        std::env::var_os("NO_COLOR").as_deref(),
+    )
+}
+
+/// On a terminal only, and not where somebody has set `NO_COLOR` to anything (<https://no-color.org>).
+fn is_coloured(terminal: bool, no_color: Option<&OsStr>) -> bool {
+    terminal && no_color.is_none_or(OsStr::is_empty)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn colours_are_for_terminals_whose_owner_wants_them() {
+        assert!(is_coloured(true, None));
+        assert!(is_coloured(true, Some(OsStr::new(""))));
+        assert!(!is_coloured(true, Some(OsStr::new("0"))));
+        assert!(!is_coloured(false, None));
+    }
 }

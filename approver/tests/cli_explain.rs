@@ -248,11 +248,61 @@ fn the_table_fits_and_says_why() {
     assert_eq!(done.status.code(), Some(0), "{}", text(&done.stderr));
 }
 
-#[test]
-fn help_and_errors_go_by_the_name_of_the_plugin() {
+/// The program under the name by which kubectl runs it, in a folder that lives as long as it is held.
+fn plugin() -> (tempfile::TempDir, PathBuf) {
     let folder = tempfile::tempdir().unwrap();
     let plugin = folder.path().join("kubectl-rollcall");
     std::os::unix::fs::symlink(env!("CARGO_BIN_EXE_rollcall-approver"), &plugin).unwrap();
+    (folder, plugin)
+}
+
+#[test]
+fn the_plugin_answers_as_the_program_does() {
+    let (_folder, plugin) = plugin();
+    let folder = cases().join("table");
+    let case = read(&folder);
+    let mut command = Command::new(plugin);
+    command.current_dir(&folder).env_clear();
+    command.args(["explain", "--at", &case.at]).args(&case.args);
+    for from in &case.from {
+        command.args(["--from", from]);
+    }
+    let done = command.output().unwrap();
+    let expected = text(&explain(&folder, &case, "table").stdout);
+    assert!(!expected.is_empty());
+    assert_eq!(text(&done.stdout), expected, "{}", text(&done.stderr));
+}
+
+#[test]
+fn every_command_for_people_answers_in_every_form() {
+    for command in ["explain", "list", "approve", "deny"] {
+        let done = Command::new(env!("CARGO_BIN_EXE_rollcall-approver"))
+            .args([command, "--help"])
+            .output()
+            .unwrap();
+        let help = text(&done.stdout);
+        for words in ["-o, --output <OUTPUT>", "json", "table", "yaml"] {
+            assert!(help.contains(words), "{command}: {words}: {help}");
+        }
+    }
+}
+
+#[test]
+fn what_others_decided_is_told_with_what_policy_says_of_it() {
+    let folder = cases().join("already-decided");
+    let done = explain(&folder, &read(&folder), "json");
+    let answers: Vec<Value> = serde_json::from_slice(&done.stdout).unwrap();
+    let mut messages = answers
+        .iter()
+        .filter(|answer| answer["reason"] == "AlreadyDecided")
+        .map(|answer| answer["message"].as_str().unwrap());
+    assert!(messages.clone().count() > 0);
+    assert!(messages.all(|message| message.contains("as it was then, policy says ")));
+}
+
+#[test]
+fn help_and_errors_go_by_the_name_of_the_plugin() {
+    let (_folder, plugin) = plugin();
     let help = |program: &Path, command: &str| {
         let done = Command::new(program)
             .args([command, "--help"])

@@ -139,6 +139,21 @@ async fn explain_and_list_say_what_would_be_decided() {
     let decided = find(&answer, &expected);
     assert_eq!(decided["decision"], "approved");
     assert_eq!(decided["reason"], "ApprovedByTest");
+    // What others did stands beside what policy says of it.
+    assert_eq!(decided["policy"]["reason"], "FirstCertificate");
+    requests::approve(&desk.admin, &stranger).await.unwrap();
+    let (answer, _) = desk.json(&["list", "--all"]).await;
+    let differs = find(&answer, &stranger);
+    assert_eq!(differs["decision"], "approved");
+    assert_eq!(differs["policy"]["verdict"], "hold");
+    assert_eq!(differs["policy"]["reason"], "MachineNotFound");
+    let table = desk.run(&["list", "--all"]).await;
+    let table = String::from_utf8_lossy(&table.stdout).into_owned();
+    assert!(table.lines().next().unwrap().ends_with("POLICY"), "{table}");
+    assert!(
+        table.lines().all(|line| line.chars().count() <= 100),
+        "{table}"
+    );
 
     let (_, code) = desk.json(&["explain", "csr-nowhere"]).await;
     assert_eq!(code, Some(1));

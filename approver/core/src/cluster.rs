@@ -9,6 +9,7 @@ mod kubelets;
 mod machines;
 mod reconfigure;
 mod requests;
+mod retrospect;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -160,15 +161,6 @@ impl Cluster {
         let request = self.requests.get(uid)?;
         let facts = self.facts(request, now);
         Some(decide(request, &facts, &self.policy, now))
-    }
-
-    /// What would be decided of a request now if nobody had decided it yet.
-    pub fn suppose(&self, request: &Request, now: Timestamp) -> Decision {
-        let request = Request {
-            standing: Standing::Pending,
-            ..request.clone()
-        };
-        decide(&request, &self.facts(&request, now), &self.policy, now)
     }
 
     /// A write ended. Returns the other requests to judge again; the request itself is left to the caller, who knows how

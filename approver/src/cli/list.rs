@@ -26,6 +26,15 @@ struct Row {
     reason: String,
     message: String,
     machine: Option<MachineName>,
+    policy: Policy,
+}
+
+/// What policy says of a request; of one that was decided, what it would have said then.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Policy {
+    verdict: &'static str,
+    reason: &'static str,
+    message: String,
 }
 
 /// Carries out `list`.
@@ -36,19 +45,30 @@ pub(crate) fn list(args: &ListArgs) -> anyhow::Result<()> {
     let rows: Vec<Row> = scene
         .entries
         .iter()
-        .filter(|entry| entry.known.is_some() && (args.all || entry.past.is_none()))
-        .map(|entry| row(&scene, entry, now))
+        .filter(|entry| args.all || entry.past.is_none())
+        .filter_map(|entry| row(&scene, entry, now))
         .collect();
-    answer(args.output, &rows, || table(&rows))
+    answer(args.output, &rows, || table(&rows, args.all))
 }
 
-fn row(scene: &Scene, entry: &Entry, now: Timestamp) -> Row {
+/// One row; nothing for the signers of others.
+fn row(scene: &Scene, entry: &Entry, now: Timestamp) -> Option<Row> {
     let opinion = scene.opinion(entry, now);
+    let judged = scene.policy(entry, now)?;
+    let policy = Policy {
+        verdict: judged.verdict().as_str(),
+        reason: judged.reason().as_str(),
+        message: judged.explanation(),
+    };
     let (decision, reason, message) = match &entry.past {
         Some(past) => (past.word, past.reason.clone(), past.message.clone()),
-        None => (opinion.verdict, opinion.reason.to_owned(), opinion.message),
+        None => (
+            policy.verdict,
+            policy.reason.to_owned(),
+            policy.message.clone(),
+        ),
     };
-    Row {
+    Some(Row {
         csr: opinion.csr,
         signer: opinion.signer,
         requestor: opinion.requestor,
@@ -59,13 +79,17 @@ fn row(scene: &Scene, entry: &Entry, now: Timestamp) -> Row {
         reason,
         message,
         machine: scene.machine(entry).map(MachineName::from),
-    }
+        policy,
+    })
 }
 
-fn table(rows: &[Row]) -> Table {
-    let mut table = Table::new(&["CSR", "AGE", "NODE", "MACHINE", "DECISION", "REASON"]);
+/// The table; with what was decided, also what policy says.
+fn table(rows: &[Row], all: bool) -> Table {
+    let mut headings = vec!["CSR", "AGE", "NODE", "MACHINE", "DECISION", "REASON"];
+    headings.extend(all.then_some("POLICY"));
+    let mut table = Table::new(&headings);
     for row in rows {
-        let cells = vec![
+        let mut cells = vec![
             Cell::name(&row.csr),
             Cell::word(&age(SignedDuration::from_secs(row.age_seconds))),
             Cell::name(&row.node),
@@ -73,6 +97,7 @@ fn table(rows: &[Row]) -> Table {
             Cell::verdict(&row.decision),
             Cell::name(&row.reason),
         ];
+        cells.extend(all.then(|| Cell::verdict(row.policy.verdict)));
         table.row(cells, None);
     }
     table

@@ -1,12 +1,13 @@
 //! Answers on standard output, complaints on standard error.
 
-use std::io::{IsTerminal as _, Write as _};
+use std::io::Write as _;
 
 use anyhow::Context as _;
 use serde::Serialize;
 
 use super::table::Table;
 use crate::Output;
+use crate::telemetry::coloured;
 
 /// Writes an answer in the form that was asked for.
 pub(super) fn answer<T: Serialize>(
@@ -24,10 +25,7 @@ pub(super) fn answer<T: Serialize>(
             let yaml = serde_saphyr::to_string(&rows).context("cannot write the answer as YAML")?;
             format!("{}\n", yaml.trim_end())
         }
-        Output::Table => {
-            let colourless = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-            table().render(std::io::stdout().is_terminal() && !colourless)
-        }
+        Output::Table => table().render(coloured(&std::io::stdout())),
     };
     let mut standard_output = std::io::stdout().lock();
     let written = standard_output

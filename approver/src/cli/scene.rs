@@ -160,12 +160,27 @@ impl Scene {
         self.cluster.preview(entry.uid()?, at)
     }
 
-    /// What there is to say about a request.
+    /// What there is to say about a request. Of one that others decided, that includes what policy says of it.
     pub(super) fn opinion(&self, entry: &Entry, at: Timestamp) -> Opinion {
-        match self.decision(entry, at) {
-            Some(decision) => Opinion::of(entry, &decision),
-            None => Opinion::of_foreign(entry),
+        let Some(decision) = self.decision(entry, at) else {
+            return Opinion::of_foreign(entry);
+        };
+        let mut opinion = Opinion::of(entry, &decision);
+        if let Some((past, policy)) = entry.past.as_ref().zip(self.policy(entry, at)) {
+            let Past { word, reason, .. } = past;
+            let (verdict, ours) = (policy.verdict().as_str(), policy.reason());
+            let explanation = policy.explanation();
+            opinion.message.push_str(&format!(
+                " (it was {word}: {reason}); as it was then, policy says {verdict}: {ours}: {explanation}"
+            ));
         }
+        opinion
+    }
+
+    /// What policy says of a request, whoever has decided it; nothing for the signers of others.
+    pub(super) fn policy(&self, entry: &Entry, now: Timestamp) -> Option<Decision> {
+        let (request, _) = entry.known.as_deref()?;
+        Some(self.cluster.retrace(request, now))
     }
 
     /// The one Machine that owns the node name that a request asks for.
