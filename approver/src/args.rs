@@ -9,6 +9,12 @@ use jiff::Timestamp;
 
 use crate::Mode;
 
+mod bootstrap_kubeconfig;
+mod user_data;
+
+pub use bootstrap_kubeconfig::KubeconfigFormat;
+pub use user_data::{Flavour, UserDataArgs, UserDataFormat};
+
 const EXIT_CODES: &str = "\
 Exit codes:
   0   done
@@ -78,6 +84,10 @@ pub enum Command {
     /// Run the controller: watch requests, Machines and Nodes, decide, approve.
     #[command(after_help = EXIT_CODES)]
     Run(RunArgs),
+
+    /// Make the cloud-init user-data that lets a machine join by itself.
+    #[command(after_help = EXIT_CODES)]
+    UserData(Box<UserDataArgs>),
 }
 
 /// Which cluster a command is about, and by which configuration it judges.

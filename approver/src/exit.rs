@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use crate::ConfigError;
-use crate::cli::InputError;
+use crate::cli::{FlagError, InputError};
 
 /// Bad usage, configuration or input (`EX_USAGE` of `sysexits.h`): starting again without a change is useless.
 pub const USAGE: u8 = 64;
@@ -19,9 +19,9 @@ pub fn report(outcome: anyhow::Result<()>) -> ExitCode {
         let prefix = if depth == 0 { "error: " } else { "  because: " };
         print(&format!("{prefix}{cause}"));
     }
-    let bad_usage = error
-        .chain()
-        .any(|cause| cause.is::<ConfigError>() || cause.is::<InputError>());
+    let bad_usage = error.chain().any(|cause| {
+        cause.is::<ConfigError>() || cause.is::<FlagError>() || cause.is::<InputError>()
+    });
     ExitCode::from(if bad_usage { USAGE } else { FAILURE })
 }
 

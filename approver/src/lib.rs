@@ -39,8 +39,8 @@ mod telemetry;
 mod write;
 
 pub use args::{
-    ApproveArgs, Args, ClusterArgs, Command, DenyArgs, ExplainArgs, ListArgs, LogFormat, LookArgs,
-    Output, RunArgs,
+    ApproveArgs, Args, ClusterArgs, Command, DenyArgs, ExplainArgs, Flavour, KubeconfigFormat,
+    ListArgs, LogFormat, LookArgs, Output, RunArgs, UserDataArgs, UserDataFormat,
 };
 pub use config::{ConfigError, Mode};
 pub use settings::Settings;
@@ -56,9 +56,11 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     } = args;
     let unless_asked = match &command {
         Command::Run(_) => telemetry::CONTROLLER,
-        Command::Approve(_) | Command::Deny(_) | Command::Explain(_) | Command::List(_) => {
-            telemetry::COMMAND
-        }
+        Command::Approve(_)
+        | Command::Deny(_)
+        | Command::Explain(_)
+        | Command::List(_)
+        | Command::UserData(_) => telemetry::COMMAND,
     };
     telemetry::init(log_format, unless_asked);
     match command {
@@ -67,5 +69,6 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Command::Explain(args) => cli::explain(&args),
         Command::List(args) => cli::list(&args),
         Command::Run(args) => run::run(Settings::try_from(args)?),
+        Command::UserData(args) => cli::user_data(&args),
     }
 }

@@ -19,7 +19,7 @@ enum Sign {
 }
 
 /// What the fuller tests and a real kubelet need.
-const NEEDS: [Need; 6] = [
+const NEEDS: [Need; 7] = [
     Need {
         sign: Sign::Program("containerd"),
         package: "containerd",
@@ -44,6 +44,10 @@ const NEEDS: [Need; 6] = [
         sign: Sign::File("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1"),
         package: "libfaketime",
     },
+    Need {
+        sign: Sign::Program("cloud-init"),
+        package: "cloud-init",
+    },
 ];
 
 /// The programs without which nothing can be built.
@@ -66,22 +70,23 @@ pub(crate) fn require_compilers() -> Result<()> {
     Ok(())
 }
 
-/// Installs the packages that are missing, as root on a Debian machine; elsewhere says what goes without.
-pub(crate) fn install(no_install: bool) -> Result<()> {
+/// Installs the packages that are missing, as root on a Debian machine; elsewhere says what goes without. Returns whether
+/// everything is there now.
+pub(crate) fn install(no_install: bool) -> Result<bool> {
     let missing: Vec<&str> = NEEDS
         .iter()
         .filter(|need| !need.sign.is_there())
         .map(|need| need.package)
         .collect();
     if missing.is_empty() {
-        return Ok(());
+        return Ok(true);
     }
     let list = missing.join(" ");
     if no_install || !exists("apt-get") || !is_root() {
         say(&format!(
             "not installed: {list}; what needs them says so and goes without (apt-get install {list})"
         ));
-        return Ok(());
+        return Ok(false);
     }
     say(&format!("installing Debian packages: {list}"));
     run(Command::new("apt-get").args(["update", "-qq"]))?;
@@ -89,7 +94,8 @@ pub(crate) fn install(no_install: bool) -> Result<()> {
     run(Command::new("apt-get")
         .args(quiet)
         .args(&missing)
-        .env("DEBIAN_FRONTEND", "noninteractive"))
+        .env("DEBIAN_FRONTEND", "noninteractive"))?;
+    Ok(true)
 }
 
 impl Sign {

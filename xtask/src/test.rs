@@ -16,7 +16,7 @@ struct Totals {
 /// Runs every test. All of them run, also after a failure.
 pub(crate) fn run_all(no_install: bool, filter: Option<&str>) -> Result<()> {
     packages::require_compilers()?;
-    packages::install(no_install)?;
+    let complete = packages::install(no_install)?;
     say("building everything (the first time takes some minutes)");
     run(&mut cargo(&["build", "--workspace", "--bins"]))?;
     let mut totals = Totals::default();
@@ -24,6 +24,10 @@ pub(crate) fn run_all(no_install: bool, filter: Option<&str>) -> Result<()> {
     tests
         .args(["--"].iter().filter(|_| filter.is_some()))
         .args(filter);
+    if complete {
+        // Then a test that misses something is wrong, and must not go without it.
+        tests.env("ROLLCALL_TEST_COMPLETE", "1");
+    }
     let outcome = run_seen(&mut tests, |line| totals.add(line));
     pass_on("");
     pass_on(&format!(

@@ -27,9 +27,14 @@ pub(super) fn answer<T: Serialize>(
         }
         Output::Table => table().render(coloured(&std::io::stdout())),
     };
+    write(text.as_bytes())
+}
+
+/// Writes bytes to standard output.
+pub(super) fn write(bytes: &[u8]) -> anyhow::Result<()> {
     let mut standard_output = std::io::stdout().lock();
     let written = standard_output
-        .write_all(text.as_bytes())
+        .write_all(bytes)
         .and_then(|()| standard_output.flush());
     match written {
         // Whoever reads has read enough.

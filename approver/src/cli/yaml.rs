@@ -1,11 +1,19 @@
-//! YAML to values: where documents begin, and how a large List is read on every processor.
+//! YAML to values and back: where documents begin, and how a large List is read on every processor.
 
 mod general;
 mod plain;
 
+use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::parallel;
+
+/// Writes a value in block style, each text on one line: what is base64 must not be folded.
+pub(super) fn write<T: Serialize>(value: &T) -> anyhow::Result<String> {
+    let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
+    let text = serde_saphyr::to_string_with_options(value, options)?;
+    Ok(format!("{}\n", text.trim_end()))
+}
 
 /// Cuts a text where a document begins or ends, each with its first line. A line that begins with `---` or `...` and a
 /// blank can stand nowhere else (YAML 1.2.2, section 9.1.2), so one broken document leaves the others whole.

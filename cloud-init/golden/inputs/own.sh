@@ -1,0 +1,2 @@
+#!/bin/sh
+echo "Grüße from $(hostname)"
