@@ -12,7 +12,7 @@ use crate::Mode;
 mod bootstrap_kubeconfig;
 mod user_data;
 
-pub use bootstrap_kubeconfig::KubeconfigFormat;
+pub use bootstrap_kubeconfig::{BootstrapKubeconfigArgs, KubeconfigFormat};
 pub use user_data::{Flavour, UserDataArgs, UserDataFormat};
 
 const EXIT_CODES: &str = "\
@@ -68,6 +68,10 @@ pub enum Command {
     /// Approve requests by hand: what policy would approve, or anything with --override and a reason.
     #[command(after_help = EXIT_CODES)]
     Approve(ApproveArgs),
+
+    /// Make a kubeconfig that a machine can ask for its first certificate with, and do nothing else.
+    #[command(after_help = EXIT_CODES)]
+    BootstrapKubeconfig(BootstrapKubeconfigArgs),
 
     /// Deny requests by hand. A denial is final: the machine has to make another request.
     #[command(after_help = EXIT_CODES)]

@@ -2,6 +2,7 @@
 //! the cluster or from files, and asks it. And what a machine's first boot needs: a credential, and user-data.
 
 mod bootstrap;
+mod bootstrap_kubeconfig;
 mod certificates;
 mod deliver;
 mod documents;
@@ -26,6 +27,7 @@ mod yaml;
 
 use anyhow::Context as _;
 
+pub(crate) use bootstrap_kubeconfig::bootstrap_kubeconfig;
 pub(crate) use explain::explain;
 pub(crate) use flag::FlagError;
 pub(crate) use input::InputError;

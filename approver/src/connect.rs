@@ -25,22 +25,7 @@ pub(crate) struct Connection {
 impl Connection {
     /// Connects with a named kubeconfig, else as the pod, else as kubectl would.
     pub(crate) async fn open(kubeconfig: Option<&Path>) -> anyhow::Result<Self> {
-        let loaded = match kubeconfig {
-            Some(path) => match Kubeconfig::read_from(path) {
-                Ok(file) => Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-                    .await
-                    .map_err(|error| error.to_string())
-                    .and_then(check_authority),
-                Err(error) => Err(error.to_string()),
-            },
-            None => Config::infer().await.map_err(|error| error.to_string()),
-        };
-        let name = match kubeconfig {
-            Some(path) => path.display().to_string(),
-            None => "of the pod or of $KUBECONFIG".to_owned(),
-        };
-        let mut config = loaded.map_err(|message| ConfigError::Kubeconfig { name, message })?;
-        config.connect_timeout = Some(CONNECT);
+        let config = load(kubeconfig).await?;
         info!(cluster = %config.cluster_url, "connecting");
         let namespace = config.default_namespace.clone();
         let api_servers = api_servers(&config);
@@ -50,6 +35,27 @@ impl Connection {
             api_servers,
         })
     }
+}
+
+/// How to connect: by a named kubeconfig, else as the pod, else as kubectl would.
+pub(crate) async fn load(kubeconfig: Option<&Path>) -> Result<Config, ConfigError> {
+    let loaded = match kubeconfig {
+        Some(path) => match Kubeconfig::read_from(path) {
+            Ok(file) => Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
+                .await
+                .map_err(|error| error.to_string())
+                .and_then(check_authority),
+            Err(error) => Err(error.to_string()),
+        },
+        None => Config::infer().await.map_err(|error| error.to_string()),
+    };
+    let name = match kubeconfig {
+        Some(path) => path.display().to_string(),
+        None => "of the pod or of $KUBECONFIG".to_owned(),
+    };
+    let mut config = loaded.map_err(|message| ConfigError::Kubeconfig { name, message })?;
+    config.connect_timeout = Some(CONNECT);
+    Ok(config)
 }
 
 /// An authority without any certificate would make every server look like an impostor, for ever.

@@ -39,8 +39,9 @@ mod telemetry;
 mod write;
 
 pub use args::{
-    ApproveArgs, Args, ClusterArgs, Command, DenyArgs, ExplainArgs, Flavour, KubeconfigFormat,
-    ListArgs, LogFormat, LookArgs, Output, RunArgs, UserDataArgs, UserDataFormat,
+    ApproveArgs, Args, BootstrapKubeconfigArgs, ClusterArgs, Command, DenyArgs, ExplainArgs,
+    Flavour, KubeconfigFormat, ListArgs, LogFormat, LookArgs, Output, RunArgs, UserDataArgs,
+    UserDataFormat,
 };
 pub use config::{ConfigError, Mode};
 pub use settings::Settings;
@@ -57,6 +58,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     let unless_asked = match &command {
         Command::Run(_) => telemetry::CONTROLLER,
         Command::Approve(_)
+        | Command::BootstrapKubeconfig(_)
         | Command::Deny(_)
         | Command::Explain(_)
         | Command::List(_)
@@ -65,6 +67,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
     telemetry::init(log_format, unless_asked);
     match command {
         Command::Approve(args) => cli::approve(&args),
+        Command::BootstrapKubeconfig(args) => cli::bootstrap_kubeconfig(&args),
         Command::Deny(args) => cli::deny(&args),
         Command::Explain(args) => cli::explain(&args),
         Command::List(args) => cli::list(&args),

@@ -12,7 +12,7 @@ use super::certificates::Authority;
 use crate::KubeconfigFormat;
 
 pub(super) use credential::{Credential, Ends};
-pub(super) use read::read;
+pub(super) use read::{check_server, read};
 
 /// The name of the one cluster in it.
 const CLUSTER: &str = "cluster";
