@@ -17,6 +17,7 @@ use rollcall_e2e::{CertificateProfile, ControlPlane, Options, requests};
 /// Far more than anything here takes; only a failure waits that long.
 const TIMEOUT: Duration = Duration::from_secs(120);
 const NAME: &str = "worker-0";
+const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_secs(60);
 
 #[tokio::test]
@@ -87,7 +88,7 @@ fn expire(control_plane: &ControlPlane, host: &Host) {
     }
     let now = SystemTime::now();
     let before = |ago| now.checked_sub(ago).unwrap();
-    let lifetime = CertificateProfile::node(NAME).valid(before(MINUTE), before(MINUTE / 60));
+    let lifetime = CertificateProfile::node(NAME).valid(before(MINUTE), before(SECOND));
     let identity = control_plane.issue_certificate(&lifetime).unwrap();
     host.put_identity(control_plane, &identity).unwrap();
 }
