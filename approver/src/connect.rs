@@ -6,7 +6,8 @@ use std::time::Duration;
 use anyhow::Context as _;
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
-use rollcall_approver_core::ServerName;
+use rollcall_approver_core::{Policy, ServerName};
+use rollcall_csr::ClusterId;
 use tracing::info;
 
 use crate::ConfigError;
@@ -18,8 +19,26 @@ const CONNECT: Duration = Duration::from_secs(5);
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) namespace: String,
-    /// What the API server is reached by.
+    /// What it says of the cluster.
+    pub(crate) cluster: Known,
+}
+
+/// What a connection says of its cluster, whatever stands in the configuration.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Known {
+    /// What the API server is reached by: no node may serve under it.
     pub(crate) api_servers: Vec<ServerName>,
+    /// The CA certificates by which the API server is known, as those who prove something name them.
+    pub(crate) ids: Vec<ClusterId>,
+}
+
+impl Known {
+    /// Adds it to the settings of the decision.
+    pub(crate) fn add_to(&self, policy: &mut Policy) {
+        let api_servers = self.api_servers.iter().cloned();
+        policy.serving.api_servers.extend(api_servers);
+        policy.clusters.extend(&self.ids);
+    }
 }
 
 impl Connection {
@@ -28,11 +47,15 @@ impl Connection {
         let config = load(kubeconfig).await?;
         info!(cluster = %config.cluster_url, "connecting");
         let namespace = config.default_namespace.clone();
-        let api_servers = api_servers(&config);
+        let authorities = config.root_cert.iter().flatten();
+        let cluster = Known {
+            api_servers: api_servers(&config),
+            ids: authorities.map(|der| ClusterId::of_ca(der)).collect(),
+        };
         Ok(Self {
             client: Client::try_from(config).context("cannot make a client")?,
             namespace,
-            api_servers,
+            cluster,
         })
     }
 }

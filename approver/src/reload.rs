@@ -3,13 +3,14 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use rollcall_approver_core::{Policy, Scope, ServerName};
+use rollcall_approver_core::{Policy, Scope};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::Mode;
 use crate::config::Config;
 use crate::config_file::ConfigFile;
+use crate::connect::Known;
 use crate::engine::Input;
 use crate::kubelets::Kubelets;
 use crate::machine_feeds::MachineFeeds;
@@ -31,8 +32,8 @@ pub(crate) struct InForce {
 pub(crate) struct Fixed {
     /// The mode that the command line names: it outweighs the file.
     pub(crate) mode: Option<Mode>,
-    /// What the API servers turned out to be reached by: no node may serve under it.
-    pub(crate) api_servers: Vec<ServerName>,
+    /// What the connection says of the cluster.
+    pub(crate) cluster: Known,
     /// How kubelets are dialled and verified: what is begun with that lasts as long as the approver runs.
     pub(crate) kubelets: Kubelets,
 }
@@ -41,8 +42,7 @@ impl Fixed {
     /// What a configuration comes to.
     pub(crate) fn with(&self, config: &Config) -> InForce {
         let mut policy = config.policy.clone();
-        let api_servers = self.api_servers.iter().cloned();
-        policy.serving.api_servers.extend(api_servers);
+        self.cluster.add_to(&mut policy);
         InForce {
             mode: self.mode.unwrap_or(config.mode),
             policy,

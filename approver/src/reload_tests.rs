@@ -1,6 +1,6 @@
 //! What a changed file does to the feeds, the engine and those who write besides, and in which order.
 
-use rollcall_approver_core::{Change, Feed, Source};
+use rollcall_approver_core::{Change, Feed, ServerName, Source};
 use serde_json::json;
 use tokio::sync::mpsc;
 use tokio::time::{Duration, timeout};
@@ -137,7 +137,10 @@ async fn the_command_line_and_the_api_servers_outweigh_every_file() {
     let server = ServerName::read("192.0.2.1").unwrap();
     let mut running = start(Fixed {
         mode: Some(Mode::Manual),
-        api_servers: vec![server.clone()],
+        cluster: Known {
+            api_servers: vec![server.clone()],
+            ids: Vec::new(),
+        },
         ..Fixed::default()
     });
     running.serve("openshift-machine-api").await;

@@ -118,7 +118,7 @@ impl Clients {
         let Connection {
             client,
             namespace,
-            api_servers,
+            cluster,
         } = Connection::open(settings.kubeconfig.as_deref()).await?;
         let management = match settings.management_kubeconfig.as_deref() {
             Some(path) => Connection::open(Some(path)).await?.client,
@@ -130,7 +130,7 @@ impl Clients {
             namespace: settings.namespace.clone().unwrap_or(namespace),
             fixed: Fixed {
                 mode: settings.mode,
-                api_servers,
+                cluster,
                 kubelets: settings.config.kubelets.clone(),
             },
         })

@@ -33,10 +33,10 @@ pub(super) struct Live {
 ///
 /// # Errors
 /// If there is no connection, or the requests cannot be read.
-pub(super) async fn open(args: &LookArgs, config: Config) -> anyhow::Result<Live> {
-    let client = Connection::open(args.cluster.kubeconfig.as_deref())
-        .await?
-        .client;
+pub(super) async fn open(args: &LookArgs, mut config: Config) -> anyhow::Result<Live> {
+    let connection = Connection::open(args.cluster.kubeconfig.as_deref()).await?;
+    connection.cluster.add_to(&mut config.policy);
+    let client = connection.client;
     let management = match args.cluster.management_kubeconfig.as_deref() {
         Some(path) => Connection::open(Some(path)).await?.client,
         None => client.clone(),

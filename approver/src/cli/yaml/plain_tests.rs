@@ -264,7 +264,7 @@ const KEYS: &[&str] = &[
 
 /// Lines as block style has them, right and wrong, so that many fit together by chance.
 fn line() -> impl Strategy<Value = String> {
-    let indent = (0_usize..4).prop_map(|steps| " ".repeat(steps * 2));
+    let indent = (0_usize..4).prop_map(|steps| "  ".repeat(steps));
     let odd = (0_usize..5).prop_map(|width| " ".repeat(width));
     let indent = prop_oneof![9 => indent, 1 => odd];
     let dash = prop_oneof![2 => Just(""), 1 => Just("- "), 1 => Just("-")];
