@@ -3,8 +3,11 @@
 //! To add a source: a file in this folder with its API and a conversion to [`Machine`], a line in [`ALL`], an entry in
 //! `sources/entry.rs` for the configuration, and a variant of [`Source`] in the core.
 
+mod cluster_api;
 mod entry;
 mod fields;
+mod gardener;
+mod karpenter;
 mod machines;
 mod object;
 mod openshift;
@@ -16,7 +19,7 @@ use rollcall_approver_core::{Change, Machine, Scope, Source};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-pub(crate) use self::entry::{Entry, default};
+pub(crate) use self::entry::{Entry, default, everything};
 pub(crate) use self::machines::{MachineApi, Machines};
 use crate::engine::Input;
 use crate::rights::Right;
@@ -43,7 +46,12 @@ pub(crate) struct Description {
 }
 
 /// Every source of Machine records.
-pub(crate) const ALL: &[Description] = &[describe::<openshift::OpenShift>()];
+pub(crate) const ALL: &[Description] = &[
+    describe::<cluster_api::ClusterApi>(),
+    describe::<gardener::Gardener>(),
+    describe::<karpenter::Karpenter>(),
+    describe::<openshift::OpenShift>(),
+];
 
 /// The description of a source.
 pub(crate) fn of(source: Source) -> Option<&'static Description> {

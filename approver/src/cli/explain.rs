@@ -14,13 +14,18 @@ use super::table::{Cell, Table};
 use super::{block_on, dump, live};
 use crate::ExplainArgs;
 use crate::config::Config;
+use crate::sources;
 
 /// Carries out `explain`.
 pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     let at = args.at.unwrap_or_else(Timestamp::now);
-    let config = Config::load_or_default(args.look.cluster.config.as_deref())?;
-    let serving = ServingFacts::read(args.kubelet_ca.as_deref(), args.serving_certs.as_deref())?;
     let offline = !args.from.is_empty();
+    let mut config = Config::load_or_default(args.look.cluster.config.as_deref())?;
+    if offline && args.look.cluster.config.is_none() {
+        // Whoever hands in Machines of a source and no configuration means those.
+        config.machines = sources::everything();
+    }
+    let serving = ServingFacts::read(args.kubelet_ca.as_deref(), args.serving_certs.as_deref())?;
     let (mut scene, useless) = if offline {
         let dump = dump::read(&args.from, config, at)?;
         (dump.scene, dump.useless)

@@ -1,6 +1,6 @@
 //! `machines`: which sources the file names, and how their Machines are matched.
 
-use rollcall_approver_core::{NameStrategy, Naming, Source};
+use rollcall_approver_core::{NameStrategy, Naming, Scope, Source};
 
 use super::tests::{assert_refused, parse};
 
@@ -39,12 +39,46 @@ fn machines_are_matched_as_their_source_is_unless_the_file_says_otherwise() {
 }
 
 #[test]
+fn every_source_can_be_named() {
+    let config = parse(
+        "machines:
+- openshift: {}
+- openshift: {namespace: other}
+- clusterAPI: {}
+- karpenter: {nodeNameTemplate: '{{ instance }}.{{ region }}.compute.internal'}
+- gardener: {namespace: shoot--p--c}
+",
+    )
+    .unwrap();
+    let scopes: Vec<String> = config.machines.iter().map(ToString::to_string).collect();
+    let expected = [
+        "openshift in openshift-machine-api",
+        "openshift in other",
+        "clusterAPI",
+        "karpenter",
+        "gardener in shoot--p--c",
+    ];
+    assert_eq!(scopes, expected);
+    let config = parse("machines: [{clusterAPI: {namespace: fleet}}]").unwrap();
+    assert_eq!(config.machines, [Scope::new(Source::ClusterApi, "fleet")]);
+}
+
+#[test]
 fn what_is_wrong_with_a_source_is_named_with_its_line() {
     for (body, words) in [
         ("machines: []", &["machines"][..]),
         ("machines:\n- openshift: {namespaces: [a]}", &["namespaces"]),
         ("machines:\n- vmware: {}", &["vmware", "line 4"]),
         ("machines:\n- {}", &["line 4"]),
+        ("machines:\n- gardener: {}", &["namespace", "line 4"]),
+        (
+            "machines:\n- karpenter: {namespace: a}",
+            &["namespace", "line 4"],
+        ),
+        (
+            "machines:\n- clusterAPI: {}\n- clusterAPI: {namespace: a}",
+            &["clusterAPI in a", "once"],
+        ),
         ("machines:\n- openshift: {namespace: ''}", &["namespace"]),
         (
             "machines:\n- openshift: {namespace: 'a b'}",

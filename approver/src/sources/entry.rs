@@ -11,13 +11,57 @@ pub(crate) fn default() -> Vec<Scope> {
     vec![Scope::new(Source::OpenShift, OPENSHIFT_NAMESPACE)]
 }
 
+/// What is read of a dump when no configuration says what the approver reads: what it would by default, and all that the
+/// other sources have.
+pub(crate) fn everything() -> Vec<Scope> {
+    let default = default();
+    let others = super::ALL.iter().filter(|known| {
+        let source = |scope: &Scope| scope.source == known.source;
+        !default.iter().any(source)
+    });
+    let others: Vec<Scope> = others.map(|known| Scope::new(known.source, "")).collect();
+    [default, others].concat()
+}
+
 /// One entry of the list.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) enum Entry {
+    #[serde(rename = "clusterAPI")]
+    ClusterApi(Anywhere),
+    Gardener(Somewhere),
+    Karpenter(ClusterScoped),
     #[serde(rename = "openshift")]
     OpenShift(OpenShift),
 }
 
+/// A source whose records may be in any namespace.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Anywhere {
+    namespace: Option<Namespace>,
+    name_strategies: Option<Vec<Strategy>>,
+    node_name_template: Option<Template>,
+}
+
+/// A source whose records are in no namespace.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct ClusterScoped {
+    name_strategies: Option<Vec<Strategy>>,
+    node_name_template: Option<Template>,
+}
+
+/// A source whose namespace has no usual name.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(crate) struct Somewhere {
+    namespace: Namespace,
+    name_strategies: Option<Vec<Strategy>>,
+    node_name_template: Option<Template>,
+}
+
+/// A source whose namespace has a usual name.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct OpenShift {
@@ -38,6 +82,30 @@ impl Entry {
     /// If the strategies contradict each other.
     pub(crate) fn read(self) -> Result<(Scope, Naming), String> {
         let (source, namespace, strategies, template) = match self {
+            Self::ClusterApi(Anywhere {
+                namespace,
+                name_strategies,
+                node_name_template,
+            }) => (
+                Source::ClusterApi,
+                namespace,
+                name_strategies,
+                node_name_template,
+            ),
+            Self::Gardener(Somewhere {
+                namespace,
+                name_strategies,
+                node_name_template,
+            }) => (
+                Source::Gardener,
+                Some(namespace),
+                name_strategies,
+                node_name_template,
+            ),
+            Self::Karpenter(ClusterScoped {
+                name_strategies,
+                node_name_template,
+            }) => (Source::Karpenter, None, name_strategies, node_name_template),
             Self::OpenShift(OpenShift {
                 namespace,
                 name_strategies,
@@ -49,15 +117,10 @@ impl Entry {
                 node_name_template,
             ),
         };
-        let scope = Scope {
-            source,
-            namespace: namespace
-                .map(|Namespace(namespace)| namespace)
-                .unwrap_or_default(),
-        };
+        let namespace = namespace.map_or_else(String::new, |Namespace(namespace)| namespace);
         let naming = naming(source, strategies, template)
             .map_err(|message| format!("machines: {}: {message}", source.as_str()))?;
-        Ok((scope, naming))
+        Ok((Scope { source, namespace }, naming))
     }
 }
 

@@ -1,0 +1,203 @@
+//! Cluster API: `cluster.x-k8s.io` Machines, in `v1beta2` or `v1beta1`. They are in the management cluster.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use rollcall_approver_core::{Machine, Source};
+use serde::Deserialize;
+
+use super::fields::{Address, NodeReference, NotARecord, addresses};
+use super::machines::MachineApi;
+use crate::rights::{READ, Right, Scope};
+
+const GROUP: &str = "cluster.x-k8s.io";
+/// Labels that name what a Machine belongs to, the most telling first (cluster-api, `api/core`).
+const POOLS: [&str; 3] = [
+    "cluster.x-k8s.io/deployment-name",
+    "cluster.x-k8s.io/set-name",
+    "cluster.x-k8s.io/control-plane-name",
+];
+/// Labels that providers give Machines, as on Nodes (Kubernetes: well-known labels).
+const REGION: &str = "topology.kubernetes.io/region";
+
+/// The source.
+pub(super) struct ClusterApi;
+
+/// The fields of a Machine's spec that a decision needs; the same in both versions.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Spec {
+    #[serde(rename = "providerID")]
+    provider_id: Option<String>,
+    failure_domain: Option<String>,
+}
+
+/// The fields of a Machine's status that a decision needs, where either version has them.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Status {
+    addresses: Option<Vec<Address>>,
+    deprecated: Option<Deprecated>,
+    failure_reason: Option<String>,
+    node_ref: Option<NodeReference>,
+    phase: Option<String>,
+}
+
+/// Where `v1beta2` keeps what `v1beta1` said of failures.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Deprecated {
+    v1beta1: Option<DeprecatedStatus>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct DeprecatedStatus {
+    failure_reason: Option<String>,
+}
+
+impl Status {
+    fn has_failed(&self) -> bool {
+        let deprecated = self.deprecated.as_ref();
+        let deprecated = deprecated.and_then(|deprecated| deprecated.v1beta1.as_ref());
+        let reason = deprecated.and_then(|status| status.failure_reason.as_ref());
+        self.failure_reason.is_some() || reason.is_some() || self.is_in("Failed")
+    }
+
+    fn is_in(&self, phase: &str) -> bool {
+        self.phase.as_deref() == Some(phase)
+    }
+}
+
+impl MachineApi for ClusterApi {
+    const SOURCE: Source = Source::ClusterApi;
+    const GROUP: &'static str = GROUP;
+    const VERSIONS: &'static [&'static str] = &["v1beta2", "v1beta1"];
+    const KIND: &'static str = "Machine";
+    const PLURAL: &'static str = "machines";
+    const RIGHTS: &'static [Right] = &[Right::required(Scope::Machines, GROUP, "machines", READ)];
+    type Spec = Spec;
+    type Status = Status;
+
+    fn fill(
+        machine: &mut Machine,
+        metadata: &ObjectMeta,
+        spec: Spec,
+        status: Status,
+    ) -> Result<(), NotARecord> {
+        let label = |name| metadata.labels.as_ref()?.get(name).cloned();
+        // A text that is not set is left out in one version and may be empty in the other.
+        let set = |text: Option<String>| text.filter(|text| !text.is_empty());
+        machine.failed = status.has_failed();
+        machine.deleting |= status.is_in("Deleting") || status.is_in("Deleted");
+        machine.provider_id = set(spec.provider_id);
+        machine.zone = set(spec.failure_domain);
+        machine.region = label(REGION);
+        machine.pool = POOLS.into_iter().find_map(label);
+        machine.addresses = addresses(&status.addresses.unwrap_or_default())?;
+        machine.node_reference = status
+            .node_ref
+            .map(|reference| reference.read("status.nodeRef"))
+            .transpose()?;
+        machine.phase = status.phase;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rollcall_approver_core::Address as Known;
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::sources::machines::read_value;
+
+    fn read(version: &str, status: &Value) -> Result<Machine, String> {
+        read_value::<ClusterApi>(json!({
+            "apiVersion": format!("cluster.x-k8s.io/{version}"),
+            "kind": "Machine",
+            "metadata": {
+                "name": "md-0-x7k2p", "namespace": "fleet", "uid": "u",
+                "creationTimestamp": "2026-11-01T00:00:00Z",
+                "labels": {
+                    "cluster.x-k8s.io/cluster-name": "c", "cluster.x-k8s.io/set-name": "md-0-x",
+                    "cluster.x-k8s.io/deployment-name": "md-0",
+                },
+            },
+            "spec": {
+                "clusterName": "c", "bootstrap": {"dataSecretName": "s"},
+                "providerID": "docker:////md-0-x7k2p", "failureDomain": "fd-1",
+            },
+            "status": status,
+        }))
+    }
+
+    #[test]
+    fn both_versions_become_the_same_record() {
+        let addresses = json!([{"type": "InternalIP", "address": "10.0.0.1"}]);
+        let old = json!({
+            "phase": "Provisioned", "addresses": addresses, "bootstrapReady": true, "infrastructureReady": true,
+            "conditions": [{"type": "Ready", "status": "False", "severity": "Info"}],
+        });
+        let new = json!({
+            "phase": "Provisioned", "addresses": addresses,
+            "initialization": {"bootstrapDataSecretCreated": true, "infrastructureProvisioned": true},
+            "conditions": [{"type": "Ready", "status": "False", "reason": "NotReady"}],
+        });
+        let machine = read("v1beta1", &old).unwrap();
+        assert_eq!(Ok(&machine), read("v1beta2", &new).as_ref());
+        assert_eq!(machine.reference.to_string(), "fleet/md-0-x7k2p");
+        assert_eq!(machine.pool.as_deref(), Some("md-0"));
+        assert_eq!(machine.zone.as_deref(), Some("fd-1"));
+        assert_eq!(machine.instance(), Some("md-0-x7k2p"));
+        let ip = Known::InternalIp("10.0.0.1".parse().unwrap());
+        assert_eq!(machine.addresses, [ip]);
+        assert!(!machine.failed && !machine.deleting && machine.node_reference.is_none());
+    }
+
+    #[test]
+    fn failures_deletions_and_nodes_are_seen_in_either_version() {
+        for (version, status) in [
+            ("v1beta1", json!({"failureReason": "CreateError"})),
+            (
+                "v1beta2",
+                json!({"deprecated": {"v1beta1": {"failureReason": "CreateError"}}}),
+            ),
+            ("v1beta2", json!({"phase": "Failed"})),
+        ] {
+            assert!(read(version, &status).unwrap().failed, "{status}");
+        }
+        assert!(
+            !read("v1beta2", &json!({"deprecated": {"v1beta1": {}}}))
+                .unwrap()
+                .failed
+        );
+        for phase in ["Deleting", "Deleted"] {
+            assert!(read("v1beta2", &json!({"phase": phase})).unwrap().deleting);
+        }
+        for (version, reference) in [
+            (
+                "v1beta1",
+                json!({"kind": "Node", "name": "worker-0", "uid": "n"}),
+            ),
+            ("v1beta2", json!({"name": "worker-0"})),
+        ] {
+            let bound = read(version, &json!({"nodeRef": reference})).unwrap();
+            assert_eq!(bound.node_reference, Some("worker-0".parse().unwrap()));
+        }
+    }
+
+    #[test]
+    fn what_cannot_be_believed_is_no_record() {
+        let many = vec![json!({"type": "InternalIP", "address": "10.0.0.1"}); 2000];
+        for (status, words) in [
+            (
+                json!({"nodeRef": {"name": ""}}),
+                "status.nodeRef names no node",
+            ),
+            (json!({"nodeRef": []}), "a field is not what its kind says"),
+            (json!({"phase": 1}), "a field is not what its kind says"),
+            (json!({"addresses": many}), "2000 entries"),
+        ] {
+            let error = read("v1beta2", &status).unwrap_err();
+            assert!(error.contains(words), "{status}: {error}");
+        }
+    }
+}
