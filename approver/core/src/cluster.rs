@@ -23,7 +23,7 @@ use crate::blockers::Blockers;
 use crate::timers::Timers;
 use crate::{
     Change, Claim, Claims, Decision, Dialled, Facts, Feed, Freshness, KubeletCa, Machine,
-    MachineUid, Node, Policy, Request, RequestUid, Roll, Settlement, Standing, Verdict, Wait,
+    MachineUid, Node, Policy, Request, RequestUid, Roll, Settlement, Stale, Standing, Verdict, Wait,
     decide, serving,
 };
 
@@ -91,8 +91,8 @@ impl Cluster {
             Change::KubeletCa(source, authorities) => self.put_kubelet_ca(source, authorities),
             Change::Lost(Feed::KubeletCa(source)) => self.lose_kubelet_ca(&source, now),
             Change::Lost(feed) => {
-                self.freshness.lost(&feed, now);
-                BTreeSet::new()
+                let news = self.freshness.lost(&feed, now);
+                self.pending().filter(|_| news).collect()
             }
             Change::Served(node, served) => self.wake(|known| known.put_served(node, served)),
             Change::Synced(Feed::KubeletCa(source)) => self.regain_kubelet_ca(&source),
@@ -253,9 +253,12 @@ impl Cluster {
             .collect()
     }
 
-    /// Forgets claims on Machines that are no longer on the roll, unless their feed is no longer configured. To be called
-    /// only while Machines are live: an empty roll after a restart is no proof that a Machine is gone.
+    /// Forgets claims on Machines that are no longer on the roll, unless their feed is no longer configured, if every source
+    /// has been complete once: a Machine that is not on the roll after a restart may be that of a source which is down.
     pub fn forget_claims_of_gone_machines(&mut self) {
+        if !self.freshness.knows_every_source() {
+            return;
+        }
         for (name, requests) in std::mem::take(&mut self.gone) {
             for machine in self.roll.owners(&name) {
                 for request in &requests {
@@ -300,14 +303,15 @@ impl Cluster {
     }
 
     fn facts(&self, request: &Request, now: Timestamp) -> Facts<'_> {
-        let stale = self.freshness.stale(self.policy.max_staleness, now);
         let Some(name) = request.node_name() else {
             return Facts {
-                stale,
+                stale: self.stale(&[], now),
                 ..Facts::default()
             };
         };
-        let owners = self.roll.owners(&name);
+        let (owners, bound) = (self.roll.owners(&name), self.roll.bound(&name));
+        let known: Vec<&Machine> = owners.iter().chain(&bound).copied().collect();
+        let mirrors = known.iter().flat_map(|machine| self.roll.mirrors(machine));
         let claims = match owners.as_slice() {
             [machine] => self.claims_on(machine),
             _ => Vec::new(),
@@ -320,9 +324,10 @@ impl Cluster {
             Signer::KubeletServing => self.roll.elsewhere(serving::asked_for(request), &name),
         };
         Facts {
-            stale,
+            stale: self.stale(&known, now),
+            mirrors: mirrors.collect(),
             owners,
-            bound: self.roll.bound(&name),
+            bound,
             elsewhere,
             node: self.nodes.get(&name),
             claims,
@@ -333,22 +338,54 @@ impl Cluster {
         }
     }
 
-    /// Everything already approved for a Machine: the claims kept here, and the approved requests for its names that
-    /// were made since it exists.
+    /// What keeps a decision from being made now, where it may rest on these Machines: a feed that every decision rests
+    /// on, or the sources of all records of one of them. A name that no Machine is known for may be that of a Machine
+    /// which only a lost source knows.
+    fn stale(&self, known: &[&Machine], now: Timestamp) -> Option<Stale> {
+        let limit = self.policy.max_staleness;
+        let of_source = |record| self.freshness.stale_source(record, limit, now);
+        let sources = || match known {
+            [] => of_source(None),
+            known => known.iter().find_map(|machine| {
+                let records = self.roll.mirrors(machine).into_iter();
+                let mut records = records
+                    .chain([*machine])
+                    .map(|record| of_source(Some(record)));
+                // One record that can be trusted is enough.
+                let first = records.next().flatten()?;
+                records.all(|stale| stale.is_some()).then_some(first)
+            }),
+        };
+        self.freshness.stale(limit, now).or_else(sources)
+    }
+
+    /// Everything already approved for a Machine, whichever record of it was spent: the claims kept here, and the approved
+    /// requests for its names that were made since it exists.
     fn claims_on(&self, machine: &Machine) -> Vec<Claim> {
-        let mut claims = self.claims.of(&machine.uid).to_vec();
-        for name in self.roll.every_name_of(machine) {
-            for claim in self
-                .decided_under(&name)
-                .chain(self.gone.get(&name).into_iter().flatten())
-                .filter_map(|request| claim_of(request, machine, &self.policy))
-            {
+        let mut claims: Vec<Claim> = Vec::new();
+        for record in self.roll.mirrors(machine).into_iter().chain([machine]) {
+            let kept = self.claims.of(&record.uid).iter().cloned();
+            for claim in kept.chain(self.claims_of_requests(record)) {
                 if claims.iter().all(|known| known.request != claim.request) {
-                    claims.push(claim);
+                    claims.push(Claim {
+                        machine: machine.uid.clone(),
+                        ..claim
+                    });
                 }
             }
         }
         claims
+    }
+
+    fn claims_of_requests(&self, record: &Machine) -> Vec<Claim> {
+        let names = self.roll.every_name_of(record);
+        let requests = names.iter().flat_map(|name| {
+            let gone = self.gone.get(name).into_iter().flatten();
+            self.decided_under(name).chain(gone)
+        });
+        requests
+            .filter_map(|request| claim_of(request, record, &self.policy))
+            .collect()
     }
 
     /// Other pending requests for the same node name and signer, the newest first: one more than are looked at.

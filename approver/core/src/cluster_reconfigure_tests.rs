@@ -76,17 +76,23 @@ fn a_machine_that_is_read_in_another_place_too_stays_on_the_roll() {
 }
 
 #[test]
-fn a_new_feed_holds_everything_until_it_is_complete_and_the_others_stay_live() {
+fn a_new_feed_holds_what_only_it_could_know_until_it_is_complete_and_the_others_stay_live() {
     let mut cluster = cluster();
     put(&mut cluster, request("csr-0", "worker-0", 0));
+    put(&mut cluster, request("csr-1", "worker-1", 1));
     let both = BTreeSet::from([scope(NAMESPACE), scope("elsewhere")]);
     cluster.reconfigure(Policy::default(), &both);
-    let held = judge(&mut cluster, "csr-0", at(62));
-    assert_eq!(held, ("hold", vec![Reason::FactsStale]));
+    let held = judge(&mut cluster, "csr-1", at(62));
+    let unknown = vec![Reason::FactsStale, Reason::MachineNotFound];
+    assert_eq!(held, ("hold", unknown));
     let starting: Vec<&Feed> = cluster.freshness().starting().collect();
     assert_eq!(starting, [&feed("elsewhere")]);
     let woken = cluster.apply(Change::Synced(feed("elsewhere")), at(63));
-    assert_eq!(woken, uids(&["csr-0"]));
+    assert_eq!(woken, uids(&["csr-0", "csr-1"]));
+    assert_eq!(
+        judge(&mut cluster, "csr-1", at(63)),
+        ("hold", vec![Reason::MachineNotFound])
+    );
     assert_eq!(judge(&mut cluster, "csr-0", at(63)).0, "approve");
 }
 

@@ -194,15 +194,28 @@ impl<'a> View<'a> {
     }
 }
 
-/// Whether a request proves what the record and the pool ask for.
-pub(crate) fn check_required(
+/// Whether a request proves what every record of the Machine and its pool ask for. It was held against this record.
+pub(crate) fn check_required<'a>(
     proven: &Proven,
-    machine: &Machine,
+    machine: &'a Machine,
+    facts: &Facts<'a>,
     policy: &Policy,
 ) -> Option<Finding> {
-    let required = policy.rules(machine).evidence;
-    let reference = &machine.reference;
-    let missing = if machine.join_key.is_some() && !proven.join_key {
+    let mut records = facts.records(machine);
+    records.find_map(|record| check_record(proven, machine, record, policy))
+}
+
+fn check_record(
+    proven: &Proven,
+    machine: &Machine,
+    record: &Machine,
+    policy: &Policy,
+) -> Option<Finding> {
+    let required = policy.rules(record).evidence;
+    let reference = &record.reference;
+    // A key that only another record pins was not looked at.
+    let unproven = !proven.join_key || record.join_key != machine.join_key;
+    let missing = if record.join_key.is_some() && unproven {
         format!("Machine {reference} pins a join key, and the request does not prove to hold it")
     } else if proven.strength() < required {
         format!(

@@ -2,7 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::{Claim, Dialled, KubeletCa, Machine, MachineReference, Request, ServerName, Stale};
+use crate::{
+    Claim, Dialled, Finding, KubeletCa, Machine, MachineReference, Request, ServerName, Stale,
+};
 
 /// A Node, reduced to what a decision needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,10 +20,12 @@ pub struct Node {
 pub struct Facts<'a> {
     /// The feed that can no longer be trusted, if there is one.
     pub stale: Option<Stale>,
-    /// The Machines that own the node name asked for.
+    /// The Machines that own the node name asked for, each by one of its records.
     pub owners: Vec<&'a Machine>,
-    /// The Machines that have become the Node of that name, by their node reference.
+    /// The Machines that have become the Node of that name, by their node reference, each by one of its records.
     pub bound: Vec<&'a Machine>,
+    /// What other sources know of these Machines.
+    pub mirrors: Vec<&'a Machine>,
     /// Those of the requested names and addresses that Machines have which have not become the Node, with the Machines.
     pub elsewhere: Vec<(ServerName, &'a MachineReference)>,
     /// The Node of that name.
@@ -36,4 +40,27 @@ pub struct Facts<'a> {
     pub served: Option<&'a Dialled>,
     /// What the certificates of kubelets are verified against, where that is looked for.
     pub kubelet_ca: Option<&'a KubeletCa>,
+}
+
+impl<'a> Facts<'a> {
+    /// Every record of a Machine. One that vouches is enough, and each may speak against it.
+    pub(crate) fn records(&self, machine: &'a Machine) -> impl Iterator<Item = &'a Machine> {
+        let same = |record: &&'a Machine| record.is_same_as(machine);
+        std::iter::once(machine).chain(self.mirrors.iter().copied().filter(same))
+    }
+
+    /// What speaks against any record of a Machine; of what several say, the first.
+    pub(crate) fn check_records<I: Iterator<Item = Finding>>(
+        &self,
+        machine: &'a Machine,
+        check: fn(&Machine) -> I,
+    ) -> Vec<Finding> {
+        let mut findings: Vec<Finding> = Vec::new();
+        for finding in self.records(machine).flat_map(check) {
+            if findings.iter().all(|known| known.reason != finding.reason) {
+                findings.push(finding);
+            }
+        }
+        findings
+    }
 }

@@ -56,10 +56,12 @@ fn weigh(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) 
         weighed.waits.push(Wait::Name(name));
     }
     if let Some(machine) = sole_owner(facts) {
-        weighed.against.extend(check_machine(machine));
         weighed
             .against
-            .extend(check_window(request, machine, policy));
+            .extend(facts.check_records(machine, check_machine));
+        weighed
+            .against
+            .extend(check_window(request, machine, facts, policy));
         let evidence = check_evidence(request, machine, facts, policy, now);
         weighed.against.extend(evidence);
     }
@@ -185,7 +187,7 @@ fn is_leftover(facts: &Facts<'_>, policy: &Policy) -> bool {
 }
 
 /// Whether the Machine is pending: it became no Node, is not going away and has not failed.
-fn check_machine(machine: &Machine) -> impl Iterator<Item = Finding> {
+fn check_machine(machine: &Machine) -> impl Iterator<Item = Finding> + use<> {
     let bound = machine.node_reference.as_ref().map(|node| {
         Finding::new(
             Reason::MachineBound,
@@ -199,9 +201,14 @@ fn check_machine(machine: &Machine) -> impl Iterator<Item = Finding> {
 }
 
 /// Whether the request was made while the Machine was expected; both ends of the window are outside of it.
-fn check_window(request: &Request, machine: &Machine, policy: &Policy) -> Option<Finding> {
+fn check_window<'a>(
+    request: &Request,
+    machine: &'a Machine,
+    facts: &Facts<'a>,
+    policy: &Policy,
+) -> Option<Finding> {
     let (made, created) = (request.created_at, machine.created_at);
-    if is_inside_window(request, machine, policy) {
+    if is_expected(request, machine, facts, policy) {
         return None;
     }
     let reference = &machine.reference;
@@ -219,6 +226,17 @@ fn check_window(request: &Request, machine: &Machine, policy: &Policy) -> Option
         ),
     };
     Some(Finding::new(Reason::OutsideJoinWindow, message))
+}
+
+/// Whether any record of the machine expected it when the request was made.
+fn is_expected<'a>(
+    request: &Request,
+    machine: &'a Machine,
+    facts: &Facts<'a>,
+    policy: &Policy,
+) -> bool {
+    let mut records = facts.records(machine);
+    records.any(|record| is_inside_window(request, record, policy))
 }
 
 fn is_inside_window(request: &Request, machine: &Machine, policy: &Policy) -> bool {
@@ -244,7 +262,7 @@ fn check_evidence(
     now: Timestamp,
 ) -> Vec<Finding> {
     let mut proven = Proven::of(request, machine, facts, policy, now);
-    let missing = check_required(&proven, machine, policy);
+    let missing = check_required(&proven, machine, facts, policy);
     let forged = std::mem::take(&mut proven.forged);
     forged.into_iter().chain(missing).collect()
 }

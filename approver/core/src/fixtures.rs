@@ -144,6 +144,7 @@ pub(crate) struct World {
     pub(crate) request: Request,
     pub(crate) owners: Vec<Machine>,
     pub(crate) bound: Vec<Machine>,
+    pub(crate) mirrors: Vec<Machine>,
     pub(crate) elsewhere: Vec<(ServerName, MachineReference)>,
     pub(crate) node: Option<Node>,
     pub(crate) claims: Vec<Claim>,
@@ -163,6 +164,7 @@ impl World {
             request: request("csr-0", "worker-0", 0),
             owners: vec![machine("m-0", "worker-0")],
             bound: Vec::new(),
+            mirrors: Vec::new(),
             elsewhere: Vec::new(),
             node: None,
             claims: Vec::new(),
@@ -240,6 +242,7 @@ impl World {
             stale: self.stale.clone(),
             owners: self.owners.iter().collect(),
             bound: self.bound.iter().collect(),
+            mirrors: self.mirrors.iter().collect(),
             elsewhere: self
                 .elsewhere
                 .iter()

@@ -6,7 +6,7 @@ use std::fmt;
 use jiff::{SignedDuration, Timestamp};
 use rollcall_csr::Signer;
 
-use crate::{Finding, Reason, Scope};
+use crate::{Finding, Machine, Reason, Scope};
 
 /// A stream of facts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -48,7 +48,21 @@ pub struct Stale {
 enum State {
     Live,
     Lost(Timestamp),
+    /// It broke before it was complete: what it is about may not be there at all yet.
+    Missing,
     Starting,
+}
+
+impl State {
+    /// Since when its facts may no longer be used; `Some(None)` when they never could.
+    fn stale(self, max_staleness: SignedDuration, now: Timestamp) -> Option<Option<Timestamp>> {
+        match self {
+            Self::Live => None,
+            Self::Lost(since) if now.duration_since(since) <= max_staleness => None,
+            Self::Lost(since) => Some(Some(since)),
+            Self::Missing | Self::Starting => Some(None),
+        }
+    }
 }
 
 /// The state of every feed that decisions rest on.
@@ -71,11 +85,18 @@ impl Freshness {
         self.0.insert(feed, State::Live) != Some(State::Live)
     }
 
-    /// The feed broke at this time; an earlier loss stands.
-    pub fn lost(&mut self, feed: &Feed, at: Timestamp) {
-        if let Some(state @ State::Live) = self.0.get_mut(feed) {
-            *state = State::Lost(at);
+    /// The feed broke at this time; an earlier loss stands. Returns whether it is a source that was hoped for until now:
+    /// what waited for it need not wait any longer to hear so.
+    pub fn lost(&mut self, feed: &Feed, at: Timestamp) -> bool {
+        match (feed, self.0.get_mut(feed)) {
+            (_, Some(state @ State::Live)) => *state = State::Lost(at),
+            (Feed::Machines(_), Some(state @ State::Starting)) => {
+                *state = State::Missing;
+                return true;
+            }
+            _ => {}
         }
+        false
     }
 
     /// Decisions rest on this feed too from now on.
@@ -96,50 +117,89 @@ impl Freshness {
         })
     }
 
-    /// The first feed whose facts may no longer be used, if there is one.
+    /// The first feed that every decision rests on and whose facts may no longer be used, if there is one.
     pub fn stale(&self, max_staleness: SignedDuration, now: Timestamp) -> Option<Stale> {
-        self.0.iter().find_map(|(feed, state)| match *state {
-            State::Live => None,
-            State::Lost(since) if now.duration_since(since) <= max_staleness => None,
-            State::Lost(since) => Some(Stale {
+        self.first(
+            |feed| !matches!(feed, Feed::Machines(_)),
+            max_staleness,
+            now,
+        )
+    }
+
+    /// The first source whose facts may no longer be used, if there is one: of those that a Machine is read from, or, without
+    /// a Machine, of all.
+    pub fn stale_source(
+        &self,
+        machine: Option<&Machine>,
+        max_staleness: SignedDuration,
+        now: Timestamp,
+    ) -> Option<Stale> {
+        let asked = |feed: &Feed| match (feed, machine) {
+            (Feed::Machines(scope), Some(machine)) => scope.covers(machine),
+            (Feed::Machines(_), None) => true,
+            _ => false,
+        };
+        self.first(asked, max_staleness, now)
+    }
+
+    fn first(
+        &self,
+        asked: impl Fn(&Feed) -> bool,
+        max_staleness: SignedDuration,
+        now: Timestamp,
+    ) -> Option<Stale> {
+        let mut asked = self.0.iter().filter(|(feed, _)| asked(feed));
+        asked.find_map(|(feed, state)| {
+            state.stale(max_staleness, now).map(|since| Stale {
                 feed: feed.clone(),
-                since: Some(since),
-            }),
-            State::Starting => Some(Stale {
-                feed: feed.clone(),
-                since: None,
-            }),
+                since,
+            })
         })
     }
 
-    /// Whether every feed has been complete at least once.
+    /// Whether decisions can be made: every feed has been complete at least once, or is a source that cannot be had.
     pub fn all_heard(&self) -> bool {
         self.starting().next().is_none()
     }
 
-    /// The feeds that have never been complete.
+    /// The feeds that have never been complete and may soon be.
     pub fn starting(&self) -> impl Iterator<Item = &Feed> {
+        self.in_state(State::Starting)
+    }
+
+    /// The sources that broke before they were complete.
+    pub fn missing(&self) -> impl Iterator<Item = &Feed> {
+        self.in_state(State::Missing)
+    }
+
+    /// Whether the Machines of every source have been complete at least once.
+    pub(crate) fn knows_every_source(&self) -> bool {
+        let mut unknown = self.starting().chain(self.missing());
+        !unknown.any(|feed| matches!(feed, Feed::Machines(_)))
+    }
+
+    fn in_state(&self, wanted: State) -> impl Iterator<Item = &Feed> {
         self.0
             .iter()
-            .filter(|(_, state)| **state == State::Starting)
+            .filter(move |(_, state)| **state == wanted)
             .map(|(feed, _)| feed)
     }
 }
 
 /// What speaks against every request while facts may not be used.
 pub(crate) fn check_stale(stale: &Stale, now: Timestamp) -> Finding {
+    let feed = &stale.feed;
+    let until = if matches!(feed, Feed::Machines(_)) {
+        "no Machine that only it knows is approved"
+    } else {
+        "nothing is approved"
+    };
     let message = match stale.since {
         Some(since) => {
             let seconds = now.duration_since(since).as_secs();
-            format!(
-                "the watch of {} was lost {seconds} s ago; nothing is approved until it is back",
-                stale.feed
-            )
+            format!("the watch of {feed} was lost {seconds} s ago; {until} until it is back")
         }
-        None => format!(
-            "the watch of {} has not been complete yet; nothing is approved before",
-            stale.feed
-        ),
+        None => format!("the watch of {feed} has not been complete yet; {until} before"),
     };
     Finding::new(Reason::FactsStale, message)
 }
@@ -147,6 +207,7 @@ pub(crate) fn check_stale(stale: &Stale, now: Timestamp) -> Finding {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Source;
 
     #[test]
     fn a_lost_feed_is_trusted_for_a_while_and_again_when_it_is_back() {
@@ -176,5 +237,30 @@ mod tests {
         );
         assert!(freshness.live(Feed::Nodes));
         assert_eq!(freshness.stale(limit, at(71)), None);
+    }
+
+    #[test]
+    fn a_source_that_cannot_be_had_keeps_nobody_from_deciding() {
+        let limit = SignedDuration::from_secs(60);
+        let [one, other] =
+            ["a", "b"].map(|name| Feed::Machines(Scope::new(Source::ClusterApi, name)));
+        let now = Timestamp::UNIX_EPOCH;
+        let mut freshness = Freshness::new([Feed::Nodes, one.clone(), other.clone()]);
+        assert!(freshness.lost(&one, now));
+        assert!(!freshness.lost(&one, now));
+        assert!(!freshness.lost(&Feed::Nodes, now));
+        assert!(!freshness.all_heard(), "Nodes are not known yet");
+        freshness.live(Feed::Nodes);
+        assert!(!freshness.all_heard(), "the other source may soon be known");
+        freshness.live(other.clone());
+        assert!(freshness.all_heard());
+        assert!(!freshness.knows_every_source());
+        assert_eq!(freshness.missing().collect::<Vec<_>>(), [&one]);
+        assert_eq!(freshness.stale(limit, now), None);
+        let stale = freshness.stale_source(None, limit, now);
+        assert_eq!(stale.map(|stale| stale.feed), Some(one.clone()));
+        assert!(freshness.live(one));
+        assert_eq!(freshness.stale_source(None, limit, now), None);
+        assert!(freshness.knows_every_source());
     }
 }

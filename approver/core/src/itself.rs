@@ -23,8 +23,11 @@ pub(crate) fn check(request: &Request, facts: &Facts<'_>, now: Timestamp) -> Vec
 pub(crate) fn check_machine(request: &Request, facts: &Facts<'_>) -> Vec<Finding> {
     let name = request.node_name();
     let bound = name.and_then(|name| check_bound(&name, facts));
-    let stays = sole(facts).into_iter().flat_map(check_stays);
-    bound.into_iter().chain(stays).collect()
+    let stays = sole(facts).map(|machine| facts.check_records(machine, check_stays));
+    bound
+        .into_iter()
+        .chain(stays.into_iter().flatten())
+        .collect()
 }
 
 /// The Machine that has become the Node, when just one has.
@@ -169,7 +172,7 @@ fn check_bound(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
 }
 
 /// Whether the Machine is to stay: it is not going away and has not failed.
-pub(crate) fn check_stays(machine: &Machine) -> impl Iterator<Item = Finding> {
+pub(crate) fn check_stays(machine: &Machine) -> impl Iterator<Item = Finding> + use<> {
     let reference = &machine.reference;
     let deleting = machine.deleting.then(|| {
         Finding::new(

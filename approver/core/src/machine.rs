@@ -180,6 +180,19 @@ impl Machine {
         }
     }
 
+    /// Whether this is the same machine as another record is of. Two sources may know one machine: OpenShift and Cluster
+    /// API mirror each other's Machines, and an ExpectedMachine may stand beside either. Records of one source are always
+    /// of different machines. The instance tells; where a record names none, the Node that both have become.
+    pub fn is_same_as(&self, other: &Self) -> bool {
+        let same = match (&self.provider_id, &other.provider_id) {
+            (Some(one), Some(another)) => one == another,
+            (None, _) | (_, None) => {
+                self.node_reference.is_some() && self.node_reference == other.node_reference
+            }
+        };
+        self.source != other.source && same
+    }
+
     /// The cloud's name or id of the instance: what its providerID ends in, after the provider and the place.
     pub fn instance(&self) -> Option<&str> {
         let (_, path) = self.provider_id.as_deref()?.split_once("://")?;

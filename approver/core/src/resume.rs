@@ -95,7 +95,7 @@ fn check_evidence(
             ),
         )
     });
-    let required = check_required(&proven, machine, policy);
+    let required = check_required(&proven, machine, facts, policy);
     if proven.forged.is_empty() {
         missing.into_iter().chain(required).collect()
     } else {

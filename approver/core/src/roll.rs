@@ -16,6 +16,7 @@ pub struct Roll {
     owners: HashMap<NodeName, BTreeSet<MachineUid>>,
     bound: HashMap<NodeName, BTreeSet<MachineUid>>,
     reached_by: HashMap<ServerName, BTreeSet<MachineUid>>,
+    instances: HashMap<String, BTreeSet<MachineUid>>,
 }
 
 impl Roll {
@@ -28,67 +29,88 @@ impl Roll {
             owners: HashMap::new(),
             bound: HashMap::new(),
             reached_by: HashMap::new(),
+            instances: HashMap::new(),
         }
     }
 
     /// Puts a Machine on the roll or replaces what was known of it. Returns the names whose owner, or whose owner's
-    /// facts, changed: none if nothing did.
+    /// facts, changed: none if nothing did. What one source says of a machine matters to the names that others give it.
     pub fn insert(&mut self, machine: Machine) -> BTreeSet<NodeName> {
         if self.machines.get(&machine.uid) == Some(&machine) {
             return BTreeSet::new();
         }
         let mut touched = self.remove(&machine.uid);
+        touched.extend(self.names_around(&machine));
+        let uid = &machine.uid;
         for name in self.names_of(&machine) {
-            self.owners
-                .entry(name.clone())
-                .or_default()
-                .insert(machine.uid.clone());
-            touched.insert(name);
+            remember(&mut self.owners, name, uid);
         }
         for name in ServerName::of_machine(&machine) {
-            self.reached_by
-                .entry(name)
-                .or_default()
-                .insert(machine.uid.clone());
+            remember(&mut self.reached_by, name, uid);
+        }
+        if let Some(id) = &machine.provider_id {
+            remember(&mut self.instances, id.clone(), uid);
         }
         if let Some(name) = &machine.node_reference {
-            self.bound
-                .entry(name.clone())
-                .or_default()
-                .insert(machine.uid.clone());
-            touched.insert(name.clone());
+            remember(&mut self.bound, name.clone(), uid);
         }
-        self.machines.insert(machine.uid.clone(), machine);
+        self.machines.insert(uid.clone(), machine);
         touched
     }
 
-    /// Takes a Machine off the roll. Returns the names it owned or was bound to.
+    /// Takes a Machine off the roll. Returns the names whose owner, or whose owner's facts, changed.
     pub fn remove(&mut self, uid: &MachineUid) -> BTreeSet<NodeName> {
         let Some(machine) = self.machines.remove(uid) else {
             return BTreeSet::new();
         };
-        let mut names = self.names_of(&machine);
-        for name in &names {
+        for name in &self.names_of(&machine) {
             forget(&mut self.owners, name, uid);
         }
         for name in ServerName::of_machine(&machine) {
             forget(&mut self.reached_by, &name, uid);
         }
-        if let Some(name) = machine.node_reference {
-            forget(&mut self.bound, &name, uid);
-            names.insert(name);
+        if let Some(id) = &machine.provider_id {
+            forget(&mut self.instances, id, uid);
         }
-        names
+        if let Some(name) = &machine.node_reference {
+            forget(&mut self.bound, name, uid);
+        }
+        self.names_around(&machine)
     }
 
-    /// The Machines that own a name: one, when all is well.
+    /// The names that a Machine owns or is bound to, by any record of it.
+    fn names_around(&self, machine: &Machine) -> BTreeSet<NodeName> {
+        let records = self.mirrors(machine).into_iter().chain([machine]);
+        records
+            .flat_map(|record| {
+                let bound = record.node_reference.clone();
+                self.names_of(record).into_iter().chain(bound)
+            })
+            .collect()
+    }
+
+    /// The Machines that own a name, each by one of its records: one, when all is well.
     pub fn owners(&self, name: &NodeName) -> Vec<&Machine> {
-        self.known(self.owners.get(name))
+        distinct(self.known(self.owners.get(name)))
     }
 
-    /// The Machines that have become this Node: one, when all is well.
+    /// The Machines that have become this Node, each by one of its records: one, when all is well.
     pub fn bound(&self, name: &NodeName) -> Vec<&Machine> {
-        self.known(self.bound.get(name))
+        distinct(self.known(self.bound.get(name)))
+    }
+
+    /// What other sources know of the machine that a record is of.
+    pub fn mirrors(&self, machine: &Machine) -> Vec<&Machine> {
+        let by_instance = machine.provider_id.as_ref();
+        let by_instance = by_instance.and_then(|id| self.instances.get(id));
+        let by_node = machine.node_reference.as_ref();
+        let by_node = by_node.and_then(|name| self.bound.get(name));
+        let uids: BTreeSet<&MachineUid> =
+            by_instance.into_iter().chain(by_node).flatten().collect();
+        uids.into_iter()
+            .filter_map(|uid| self.machines.get(uid))
+            .filter(|other| other.is_same_as(machine))
+            .collect()
     }
 
     /// Those of these names and addresses that Machines have which have not become this Node, with the Machines.
@@ -97,10 +119,12 @@ impl Roll {
         asked: Vec<ServerName>,
         node: &NodeName,
     ) -> Vec<(ServerName, &MachineReference)> {
+        let bound = self.known(self.bound.get(node));
         let others = |name: ServerName| {
             self.known(self.reached_by.get(&name))
                 .into_iter()
                 .filter(|machine| machine.node_reference.as_ref() != Some(node))
+                .filter(|machine| !bound.iter().any(|bound| bound.is_same_as(machine)))
                 .map(move |machine| (name.clone(), &machine.reference))
         };
         asked.into_iter().flat_map(others).collect()
@@ -159,6 +183,24 @@ impl Roll {
             None => Cow::Owned(Naming::of(machine.source)),
         }
     }
+}
+
+/// Of the records of one machine, one: one that asks for a proof before one that does not, and one that names its instance,
+/// since it can be told from others, before one that does not.
+fn distinct(mut records: Vec<&Machine>) -> Vec<&Machine> {
+    records.sort_by_key(|record| (record.join_key.is_none(), record.provider_id.is_none()));
+    let mut distinct: Vec<&Machine> = Vec::new();
+    for record in records {
+        if !distinct.iter().any(|known| known.is_same_as(record)) {
+            distinct.push(record);
+        }
+    }
+    distinct
+}
+
+/// Puts a Machine into an index.
+fn remember<K: Eq + Hash>(index: &mut HashMap<K, BTreeSet<MachineUid>>, key: K, uid: &MachineUid) {
+    index.entry(key).or_default().insert(uid.clone());
 }
 
 /// Takes a Machine out of an index.

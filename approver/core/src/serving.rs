@@ -164,9 +164,15 @@ fn is_reserved_ip(ip: IpAddr, policy: &ServingPolicy) -> bool {
         || policy.api_servers.contains(&ServerName::of_ip(ip))
 }
 
+/// What the machine is reached by, as any record of it says.
+fn own_names<'a>(facts: &Facts<'a>, machine: &'a Machine) -> BTreeSet<ServerName> {
+    let records = facts.records(machine);
+    records.flat_map(ServerName::of_machine).collect()
+}
+
 /// Whether another Machine has one of the names too: nobody can tell whose it is.
 fn check_shared(asked: &Asked, facts: &Facts<'_>, machine: &Machine) -> Option<Finding> {
-    let own: BTreeSet<ServerName> = ServerName::of_machine(machine).collect();
+    let own = own_names(facts, machine);
     let shared = facts
         .elsewhere
         .iter()
@@ -195,7 +201,7 @@ fn check_owned(
     machine: &Machine,
     policy: &ServingPolicy,
 ) -> Option<Finding> {
-    let own: BTreeSet<ServerName> = ServerName::of_machine(machine).collect();
+    let own = own_names(facts, machine);
     let elsewhere = |name: &ServerName| facts.elsewhere.iter().find(|(other, _)| other == name);
     let mut missing = asked.odd.clone();
     for name in asked.names.iter().filter(|name| !own.contains(name)) {

@@ -53,6 +53,7 @@ const ALWAYS_ALLOWED: &[&str] = &[
     "machine.phase: another",
     "machine.region: another",
     "machine.zone: another",
+    "mirrors: one that says the same",
     "claims: the same key",
     "rivals: an older one",
     "rivals: a newer one of a visitor",
@@ -290,6 +291,7 @@ fn decide(world: &World) -> Decision {
         .owners
         .iter()
         .chain(&world.bound)
+        .chain(&world.mirrors)
         .cloned()
         .chain(others)
     {
@@ -321,6 +323,7 @@ fn is_changed(old: &World, new: &World) -> bool {
     old.request != new.request
         || old.owners != new.owners
         || old.bound != new.bound
+        || old.mirrors != new.mirrors
         || old.elsewhere != new.elsewhere
         || old.node != new.node
         || old.claims != new.claims
@@ -374,6 +377,7 @@ const FIELDS: &[&str] = &[
     "machine.region",
     "machine.uid",
     "machine.zone",
+    "mirrors",
     "node",
     "node.created_at",
     "node.uid",
@@ -422,6 +426,7 @@ fn name_fields(world: World) {
         rivals: _,
         // The rivals themselves say whether there are very many.
         crowded: _,
+        mirrors: _,
         kubelet_ca: _,
         served: _,
         stale: _,
@@ -456,7 +461,7 @@ fn name_request(request: Request) {
 
 fn name_machine(machine: Machine) {
     let Machine {
-        // Where a record comes from changes nothing, and there is one source.
+        // Where a record comes from changes nothing.
         source: _,
         uid: _,
         reference,

@@ -29,10 +29,13 @@ impl Engine {
         self.look_at_watches();
         if !self.heard && self.cluster.freshness().all_heard() {
             self.heard = true;
+            let missing = self.cluster.freshness().missing();
+            let missing: Vec<String> = missing.map(ToString::to_string).collect();
             info!(
                 machines = self.cluster.roll().len(),
                 pending = self.targets.len(),
-                "every watch is complete; deciding"
+                missing = missing.join(", "),
+                "every watch is complete that can be had; deciding"
             );
             if self.mode == Mode::Audit {
                 self.outside.audit.begin(now);

@@ -7,8 +7,8 @@ use crate::{Claim, Feed, MachineUid, Policy, RequestUid, Scope};
 
 impl Cluster {
     /// Takes over another policy, and these places to read Machines in instead of the present ones. The Machines of a
-    /// place that is no longer named leave the roll; what was approved for them stays known, should it be named again. A
-    /// new one has to be complete before anything is approved. Returns every pending request.
+    /// place that is no longer named leave the roll; what was approved for them stays known, should it be named again. What
+    /// only a new one could know waits until it is complete. Returns every pending request.
     pub fn reconfigure(
         &mut self,
         policy: Policy,

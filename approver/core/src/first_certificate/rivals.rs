@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 
 use super::claims::{Claimed, check_claims};
-use super::{check_evidence, is_inside_window, sole_owner};
+use super::{check_evidence, is_expected, sole_owner};
 use crate::profile::check_client_profile;
 use crate::{Contested, Facts, Finding, Machine, Policy, Reason, Request, RequestUid};
 
@@ -64,7 +64,7 @@ fn contested(other: &Request) -> Finding {
 /// Whether a rival could itself be approved, so that it may stand in another's way. What takes longest comes last.
 fn is_eligible(rival: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> bool {
     let fits = |machine: &Machine| {
-        is_inside_window(rival, machine, policy)
+        is_expected(rival, machine, facts, policy)
             && check_evidence(rival, machine, facts, policy, now).is_empty()
     };
     let free = || {

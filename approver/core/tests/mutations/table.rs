@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 use rcgen::SanType;
 use rollcall_approver_core::{
-    Address, Contested, Dialled, Feed, JoinKey, KubeletCa, Machine, Naming, Request, RequestorRule,
-    Rules, Scope, Served, Source, Stale, Standing, Strength,
+    Address, Contested, Dialled, Feed, JoinKey, KubeletCa, Machine, MachineUid, Naming, Request,
+    RequestorRule, Rules, Scope, Served, Source, Stale, Standing, Strength,
 };
 use rollcall_csr::{ClusterId, ParseError, Signer};
 
@@ -34,6 +34,15 @@ fn dns_name(name: &str) -> SanType {
 fn record(world: &mut World, change: fn(&mut Machine)) {
     world.owners.iter_mut().for_each(change);
     world.bound.iter_mut().for_each(change);
+}
+
+/// What another source knows of the Machine.
+fn mirror(world: &World) -> Machine {
+    Machine {
+        source: Source::ClusterApi,
+        uid: MachineUid("c-0".to_owned()),
+        ..world.owners.first().unwrap().clone()
+    }
 }
 
 /// A request like the world's own, with another name, key and time of creation.
@@ -287,6 +296,25 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         other.node_reference = Some(node("worker-0"));
         world.owners.push(other.clone());
         world.bound.push(other);
+    }),
+    ("mirrors: one that says the same", |world| {
+        let mirror = mirror(world);
+        world.mirrors.push(mirror);
+    }),
+    ("mirrors: one that is being deleted", |world| {
+        let mirror = mirror(world);
+        world.mirrors.push(Machine {
+            deleting: true,
+            ..mirror
+        });
+    }),
+    ("mirrors: one of another instance", |world| {
+        let provider_id = Some("aws:///mars-1a/i-1".to_owned());
+        let mirror = mirror(world);
+        world.mirrors.push(Machine {
+            provider_id,
+            ..mirror
+        });
     }),
     ("elsewhere: the requested address", |world| {
         let name = rollcall_approver_core::ServerName::read("10.0.0.1").unwrap();
