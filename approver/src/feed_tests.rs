@@ -1,5 +1,6 @@
 //! Lists and watches over a real client: what the engine is told, and where a broken watch goes on.
 
+use rollcall_approver_core::{Scope, Source};
 use rollcall_csr::Signer;
 use serde_json::{Value, json};
 
@@ -24,13 +25,13 @@ fn requests() -> (Server, mpsc::Receiver<Input>) {
     start(Requests(Signer::KubeApiserverClientKubelet))
 }
 
-fn openshift() -> (Server, mpsc::Receiver<Input>) {
+/// The Machines of a source in all namespaces, or in one.
+fn machines(source: Source, namespace: &str) -> (Server, mpsc::Receiver<Input>) {
     let (client, server) = server();
     let (sink, told) = mpsc::channel(100);
-    for scope in sources::default() {
-        let source = sources::of(scope.source).unwrap();
-        tokio::spawn((source.follow)(client.clone(), scope, sink.clone()));
-    }
+    let known = sources::of(source).unwrap();
+    let scope = Scope::new(source, namespace);
+    tokio::spawn((known.follow)(client, scope, sink));
     (server, told)
 }
 
@@ -69,6 +70,9 @@ async fn next(told: &mut mpsc::Receiver<Input>) -> String {
         input @ (Input::Config(_)
         | Input::Change(
             Change::Claimed(_)
+            | Change::HealthCheck(_)
+            | Change::HealthCheckGone(_, _)
+            | Change::HealthCheckList(_, _)
             | Change::KubeletCa(_, _)
             | Change::Request(_)
             | Change::Served(_, _),
@@ -423,7 +427,7 @@ async fn of_nodes_only_the_metadata_is_asked_for() {
 
 #[tokio::test(start_paused = true)]
 async fn a_machine_that_cannot_be_believed_is_taken_off_the_roll() {
-    let (mut server, mut told) = openshift();
+    let (mut server, mut told) = machines(Source::OpenShift, "openshift-machine-api");
     let answer = list(
         &[machine("m-0", "worker-0"), machine("m-1", "worker-1")],
         "1",
@@ -449,4 +453,46 @@ async fn a_machine_that_cannot_be_believed_is_taken_off_the_roll() {
         "gone m-1",
     ];
     assert_told(&mut told, &expected).await;
+}
+
+/// Answers which resources a version of Cluster API has; none at all means that the version is not there.
+async fn discover(server: &mut Server, resources: &[&str]) {
+    let call = server.expect("GET", "/apis/cluster.x-k8s.io/v1beta2").await;
+    if resources.is_empty() {
+        return call.fail(404, "the server could not find the requested resource");
+    }
+    let each = |name: &&str| json!({"name": name, "namespaced": true, "kind": name, "singularName": "", "verbs": []});
+    let resources: Vec<Value> = resources.iter().map(each).collect();
+    let version = "cluster.x-k8s.io/v1beta2";
+    call.answer(
+        &json!({"kind": "APIResourceList", "groupVersion": version, "resources": resources}),
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_kind_that_comes_later_is_found_in_the_version_that_it_has_then() {
+    let (mut server, mut told) = machines(Source::ClusterApi, "");
+    let [old, new] =
+        ["v1beta1", "v1beta2"].map(|version| format!("/apis/cluster.x-k8s.io/{version}/machines"));
+    // Not installed at all.
+    discover(&mut server, &[]).await;
+    expect_list(&mut server, &old)
+        .await
+        .fail(404, "the server could not find the requested resource");
+    assert_told(&mut told, &["lost"]).await;
+    // Installed, but another kind of its group has the newer version only.
+    discover(&mut server, &["clusters"]).await;
+    expect_list(&mut server, &old).await.answer(&list(&[], "1"));
+    // The older version goes away while it is watched.
+    expect_watch(&mut server, &old, "1").await.events(&[], true);
+    assert_told(&mut told, &["all (clusterAPI) []", "synced"]).await;
+    let gone = "the server could not find the requested resource";
+    expect_watch(&mut server, &old, "1").await.fail(404, gone);
+    assert_told(&mut told, &["lost"]).await;
+    discover(&mut server, &["machines", "clusters"]).await;
+    expect_list(&mut server, &new).await.answer(&list(&[], "5"));
+    expect_watch(&mut server, &new, "5")
+        .await
+        .events(&[], false);
+    assert_told(&mut told, &["all (clusterAPI) []", "synced"]).await;
 }

@@ -92,14 +92,8 @@ pub const RIGHTS: &[Right] = &[
             READ,
         )
     },
-    Right {
-        optional: true,
-        ..Right::required(Scope::Machines, "events.k8s.io", "events", &["create"])
-    },
-    Right {
-        optional: true,
-        ..Right::required(Scope::Default, "events.k8s.io", "events", &["create"])
-    },
+    Right::optional(Scope::Machines, "events.k8s.io", "events", &["create"]),
+    Right::optional(Scope::Default, "events.k8s.io", "events", &["create"]),
     Right::required(Scope::Own, "", "configmaps", &["create"]),
     Right {
         names: &["rollcall-claims"],
@@ -127,6 +121,19 @@ impl Right {
             names: &[],
             verbs,
             optional: false,
+        }
+    }
+
+    /// A right without which something is not shown, and nothing else is missing.
+    pub(crate) const fn optional(
+        scope: Scope,
+        group: &'static str,
+        resource: &'static str,
+        verbs: &'static [&'static str],
+    ) -> Self {
+        Self {
+            optional: true,
+            ..Self::required(scope, group, resource, verbs)
         }
     }
 }

@@ -7,6 +7,7 @@ mod cluster_api;
 mod entry;
 mod fields;
 mod gardener;
+mod health_checks;
 mod karpenter;
 mod machines;
 mod object;
@@ -20,7 +21,9 @@ use serde_json::Value;
 use tokio::sync::mpsc;
 
 pub(crate) use self::entry::{Entry, default, everything};
-pub(crate) use self::machines::{MachineApi, Machines};
+pub(crate) use self::health_checks::KIND as HEALTH_CHECK;
+use self::health_checks::{HealthCheckApi, HealthChecks};
+use self::machines::{MachineApi, Machines};
 use crate::engine::Input;
 use crate::rights::Right;
 use crate::{feed, listing};
@@ -40,17 +43,32 @@ pub(crate) struct Description {
     /// Reads one record out of an object of the API.
     pub(crate) read: fn(Value) -> Result<Machine, String>,
     /// Watches the records for ever.
-    pub(crate) follow: fn(Client, Scope, mpsc::Sender<Input>) -> BoxFuture<'static, ()>,
+    pub(crate) follow: Follow,
     /// Lists the records once: everything that a feed would tell.
-    pub(crate) list: fn(Client, Scope) -> BoxFuture<'static, anyhow::Result<Vec<Change>>>,
+    pub(crate) list: List,
+    /// Its MachineHealthChecks, where it has such.
+    pub(crate) health_checks: Option<Checks>,
 }
+
+/// What the rest of the program knows of the MachineHealthChecks of a source.
+pub(crate) struct Checks {
+    /// Reads one out of an object of the API; one that does nothing now tells nothing.
+    pub(crate) read: fn(Value) -> Result<Option<Change>, String>,
+    /// Lists them once.
+    pub(crate) list: List,
+}
+
+/// Watches for ever what a scope covers.
+type Follow = fn(Client, Scope, mpsc::Sender<Input>) -> BoxFuture<'static, ()>;
+/// Lists once what a scope covers.
+type List = fn(Client, Scope) -> BoxFuture<'static, anyhow::Result<Vec<Change>>>;
 
 /// Every source of Machine records.
 pub(crate) const ALL: &[Description] = &[
-    describe::<cluster_api::ClusterApi>(),
+    with_checks::<cluster_api::ClusterApi>(),
     describe::<gardener::Gardener>(),
     describe::<karpenter::Karpenter>(),
-    describe::<openshift::OpenShift>(),
+    with_checks::<openshift::OpenShift>(),
 ];
 
 /// The description of a source.
@@ -88,5 +106,20 @@ const fn describe<A: MachineApi>() -> Description {
         list: |client, scope| {
             Box::pin(async move { listing::everything(&Machines::<A>::new(scope), &client).await })
         },
+        health_checks: None,
+    }
+}
+
+const fn with_checks<A: HealthCheckApi>() -> Description {
+    Description {
+        health_checks: Some(Checks {
+            read: health_checks::read_value::<A>,
+            list: |client, scope| {
+                Box::pin(async move {
+                    listing::everything(&HealthChecks::<A>::new(scope), &client).await
+                })
+            },
+        }),
+        ..describe::<A>()
     }
 }

@@ -8,9 +8,9 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rollcall_approver::rights::{RIGHTS, Scope, of_source};
+use rollcall_approver::rights::{RIGHTS, Right, Scope, of_source};
 use rollcall_approver_core::Source;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// One verb on one resource, somewhere.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -25,15 +25,16 @@ struct Single {
 /// The namespace that only OpenShift has.
 const OPENSHIFT: &str = "openshift-config-managed";
 
-fn deploy() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy")
-}
-
 fn read(path: &Path) -> Value {
     serde_saphyr::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
 }
 
-/// The documents that `kubectl apply -k` applies of a folder.
+/// The documents that `kubectl apply -k` applies of a folder of `deploy`.
+fn documents(folder: &str) -> Vec<Value> {
+    let deploy = Path::new(env!("CARGO_MANIFEST_DIR")).join("../deploy");
+    documents_of(&deploy.join(folder))
+}
+
 fn documents_of(folder: &Path) -> Vec<Value> {
     let resources = texts(&read(&folder.join("kustomization.yaml"))["resources"]);
     let paths = resources.iter().map(|resource| folder.join(resource));
@@ -45,11 +46,6 @@ fn documents_of(folder: &Path) -> Vec<Value> {
         }
     };
     paths.flat_map(documents).collect()
-}
-
-/// All documents: what is for OpenShift only stands upon the rest.
-fn documents() -> Vec<Value> {
-    documents_of(&deploy().join("openshift"))
 }
 
 fn texts(list: &Value) -> Vec<String> {
@@ -68,10 +64,10 @@ fn each(names: Vec<String>) -> Vec<Option<String>> {
     }
 }
 
-/// What the roles give.
-fn given() -> BTreeSet<Single> {
+/// What the roles of a folder give.
+fn given(folder: &str) -> BTreeSet<Single> {
     let mut given = BTreeSet::new();
-    for role in documents() {
+    for role in documents(folder) {
         let namespace = role["metadata"]["namespace"].as_str();
         for rule in role["rules"].as_array().into_iter().flatten() {
             given.extend(singles(namespace, rule));
@@ -104,15 +100,18 @@ fn singles(namespace: Option<&str>, rule: &Value) -> Vec<Single> {
     singles
 }
 
-/// What the code uses, with the default configuration.
-fn used() -> BTreeSet<Single> {
+/// What these rights are; those on Machines in this namespace, or in all.
+fn used<'a>(
+    rights: impl IntoIterator<Item = &'a Right>,
+    machines: Option<&str>,
+) -> BTreeSet<Single> {
     let mut used = BTreeSet::new();
-    for right in RIGHTS.iter().chain(of_source(Source::OpenShift)) {
+    for right in rights {
         let namespace = match right.scope {
             Scope::Cluster => None,
             Scope::Default => Some("default"),
             Scope::KubeletCa(namespace) => Some(namespace),
-            Scope::Machines => Some("openshift-machine-api"),
+            Scope::Machines => machines,
             Scope::Own => Some("rollcall"),
         };
         for name in each(right.names.iter().map(|&name| name.to_owned()).collect()) {
@@ -128,27 +127,61 @@ fn used() -> BTreeSet<Single> {
     used
 }
 
-#[test]
-fn the_roles_give_what_the_code_uses_and_no_more() {
-    let (given, used) = (given(), used());
+#[track_caller]
+fn assert_same(folder: &str, used: &BTreeSet<Single>) {
+    let given = given(folder);
     let missing: Vec<&Single> = used.difference(&given).collect();
-    let extra: Vec<&Single> = given.difference(&used).collect();
+    let extra: Vec<&Single> = given.difference(used).collect();
     assert!(
         missing.is_empty() && extra.is_empty(),
-        "missing in deploy/: {missing:#?}\nnot in rights.rs: {extra:#?}"
+        "missing in deploy/{folder}: {missing:#?}\nnot in the code: {extra:#?}"
     );
 }
 
 #[test]
+fn the_roles_give_what_the_code_uses_and_no_more() {
+    let rights = RIGHTS.iter().chain(of_source(Source::OpenShift));
+    assert_same("openshift", &used(rights, Some("openshift-machine-api")));
+}
+
+#[test]
+fn each_component_gives_what_its_source_needs_and_no_more() {
+    for (folder, source) in [
+        ("components/cluster-api", Source::ClusterApi),
+        ("components/gardener", Source::Gardener),
+        ("components/karpenter", Source::Karpenter),
+    ] {
+        assert_same(folder, &used(of_source(source), None));
+        assert_all_bound(folder);
+    }
+}
+
+#[test]
 fn every_role_is_bound_to_the_service_account_that_the_pod_runs_as() {
-    let documents = documents();
+    let documents = documents("openshift");
+    let of = |kind: &str| {
+        documents
+            .iter()
+            .find(|document| document["kind"] == kind)
+            .unwrap()
+    };
+    let account = &of("ServiceAccount")["metadata"];
+    let pod = &of("Deployment")["spec"]["template"]["spec"];
+    assert_eq!(pod["serviceAccountName"], account["name"]);
+    assert_eq!(
+        (&account["name"], &account["namespace"]),
+        (&json!("rollcall-approver"), &json!("rollcall"))
+    );
+    assert_all_bound("openshift");
+}
+
+#[track_caller]
+fn assert_all_bound(folder: &str) {
+    let documents = documents(folder);
     let of = |kinds: &[&str]| -> Vec<&Value> {
         let kinds = |document: &&Value| kinds.contains(&document["kind"].as_str().unwrap());
         documents.iter().filter(kinds).collect()
     };
-    let account = &of(&["ServiceAccount"])[0]["metadata"];
-    let pod = &of(&["Deployment"])[0]["spec"]["template"]["spec"];
-    assert_eq!(pod["serviceAccountName"], account["name"]);
     let roles = of(&["Role", "ClusterRole"]);
     let bindings = of(&["RoleBinding", "ClusterRoleBinding"]);
     assert_eq!(roles.len(), bindings.len());
@@ -158,11 +191,11 @@ fn every_role_is_bound_to_the_service_account_that_the_pod_runs_as() {
                 && binding["roleRef"]["name"] == role["metadata"]["name"]
                 && binding["metadata"]["namespace"] == role["metadata"]["namespace"]
         });
-        let binding = binding.unwrap_or_else(|| panic!("nobody has {}", role["metadata"]));
-        let subject = &binding["subjects"][0];
+        assert!(binding.is_some(), "nobody has {}", role["metadata"]);
+        let subject = &binding.unwrap()["subjects"][0];
         assert_eq!(subject["kind"], "ServiceAccount");
-        assert_eq!(subject["name"], account["name"]);
-        assert_eq!(subject["namespace"], account["namespace"]);
+        assert_eq!(subject["name"], "rollcall-approver");
+        assert_eq!(subject["namespace"], "rollcall");
     }
 }
 
@@ -170,7 +203,7 @@ fn every_role_is_bound_to_the_service_account_that_the_pod_runs_as() {
 #[test]
 fn the_base_needs_no_namespace_that_only_openshift_has() {
     let inside = |folder: &str| {
-        let documents = documents_of(&deploy().join(folder));
+        let documents = documents(folder);
         let inside = documents
             .iter()
             .filter(|document| document["metadata"]["namespace"] == OPENSHIFT);

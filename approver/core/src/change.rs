@@ -5,7 +5,8 @@ use std::collections::HashSet;
 use rollcall_csr::{NodeName, Signer};
 
 use crate::{
-    Authority, Claim, Feed, Machine, MachineUid, Node, Request, RequestUid, Scope, Served,
+    Authority, Claim, Feed, HealthCheck, Machine, MachineReference, MachineUid, Node, Request,
+    RequestUid, Scope, Served, Source,
 };
 
 /// One piece of news from a watch.
@@ -13,6 +14,12 @@ use crate::{
 pub enum Change {
     /// A claim that was recorded earlier.
     Claimed(Claim),
+    /// A MachineHealthCheck appeared or changed.
+    HealthCheck(Box<HealthCheck>),
+    /// A MachineHealthCheck is gone.
+    HealthCheckGone(Source, MachineReference),
+    /// A full list of the MachineHealthChecks of one scope ended: these are all.
+    HealthCheckList(Scope, HashSet<MachineReference>),
     /// One of the sources of the kubelet CA, named as in [`Feed::KubeletCa`], holds these certificates and no other.
     KubeletCa(String, Vec<Authority>),
     /// A feed broke.

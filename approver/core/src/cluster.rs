@@ -22,9 +22,9 @@ use crate::asking::Asking;
 use crate::blockers::Blockers;
 use crate::timers::Timers;
 use crate::{
-    Change, Claim, Claims, Decision, Dialled, Facts, Feed, Freshness, KubeletCa, Machine,
-    MachineUid, Node, Policy, Request, RequestUid, Roll, Settlement, Stale, Standing, Verdict, Wait,
-    decide, serving,
+    Change, Claim, Claims, Decision, Dialled, Facts, Feed, Freshness, HealthCheck, KubeletCa,
+    Machine, MachineReference, MachineUid, Node, Policy, Request, RequestUid, Roll, Settlement,
+    Source, Stale, Standing, Verdict, Wait, decide, serving,
 };
 
 /// All that is known of the cluster.
@@ -33,6 +33,7 @@ pub struct Cluster {
     policy: Policy,
     freshness: Freshness,
     roll: Roll,
+    health_checks: BTreeMap<(Source, MachineReference), HealthCheck>,
     nodes: HashMap<NodeName, Node>,
     /// What nodes served when they were last dialled.
     served: HashMap<NodeName, Dialled>,
@@ -58,6 +59,7 @@ impl Cluster {
             roll: Roll::new(policy.naming.clone()),
             policy,
             freshness: Freshness::new(feeds),
+            health_checks: BTreeMap::new(),
             nodes: HashMap::new(),
             served: HashMap::new(),
             kubelet_ca: None,
@@ -88,6 +90,12 @@ impl Cluster {
                 self.claims.insert(claim);
                 BTreeSet::new()
             }
+            Change::HealthCheck(check) => self.put_health_check(*check),
+            Change::HealthCheckGone(source, reference) => {
+                self.health_checks.remove(&(source, reference));
+                BTreeSet::new()
+            }
+            Change::HealthCheckList(scope, present) => self.retain_health_checks(&scope, &present),
             Change::KubeletCa(source, authorities) => self.put_kubelet_ca(source, authorities),
             Change::Lost(Feed::KubeletCa(source)) => self.lose_kubelet_ca(&source, now),
             Change::Lost(feed) => {

@@ -56,6 +56,12 @@ pub(super) const MACHINE: &[Case] = &[
         &[MachineFailed],
     ),
     (
+        "given up by a health check",
+        |world| world.owner().remediation = Some("an annotation".to_owned()),
+        "hold",
+        &[MachineRemediating],
+    ),
+    (
         "a Node of that name",
         |world| world.node = Some(registered()),
         "hold",

@@ -13,6 +13,8 @@ use crate::{Finding, Machine, Reason, Scope};
 pub enum Feed {
     /// The record of claims whose requests are gone.
     Claims,
+    /// The MachineHealthChecks of one source; no decision rests on them.
+    HealthChecks(Scope),
     /// One of the sources of the kubelet CA. Only what nodes serve is judged by it: it makes nothing else stale.
     KubeletCa(String),
     /// The Machines of one source, in one namespace or in all.
@@ -27,6 +29,7 @@ impl fmt::Display for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Claims => f.write_str("claims"),
+            Self::HealthChecks(scope) => write!(f, "machine health checks ({scope})"),
             Self::KubeletCa(source) => write!(f, "kubelet CA ({source})"),
             Self::Machines(scope) => write!(f, "machines ({scope})"),
             Self::Nodes => f.write_str("nodes"),
@@ -80,9 +83,10 @@ impl Freshness {
         )
     }
 
-    /// The feed is complete and up to date. Returns whether it was not before.
+    /// The feed is complete and up to date. Returns whether that is news: decisions rest on it, and it was not before.
     pub fn live(&mut self, feed: Feed) -> bool {
-        self.0.insert(feed, State::Live) != Some(State::Live)
+        !matches!(feed, Feed::HealthChecks(_))
+            && self.0.insert(feed, State::Live) != Some(State::Live)
     }
 
     /// The feed broke at this time; an earlier loss stands. Returns whether it is a source that was hoped for until now:
@@ -113,7 +117,11 @@ impl Freshness {
     pub(crate) fn machines(&self) -> impl Iterator<Item = &Scope> {
         self.0.keys().filter_map(|feed| match feed {
             Feed::Machines(scope) => Some(scope),
-            Feed::Claims | Feed::KubeletCa(_) | Feed::Nodes | Feed::Requests(_) => None,
+            Feed::Claims
+            | Feed::HealthChecks(_)
+            | Feed::KubeletCa(_)
+            | Feed::Nodes
+            | Feed::Requests(_) => None,
         })
     }
 
@@ -190,7 +198,7 @@ impl Freshness {
 pub(crate) fn check_stale(stale: &Stale, now: Timestamp) -> Finding {
     let feed = &stale.feed;
     let until = if matches!(feed, Feed::Machines(_)) {
-        "no Machine that only it knows is approved"
+        "of the Machines that only it knows, nothing is approved"
     } else {
         "nothing is approved"
     };
@@ -252,7 +260,7 @@ mod tests {
         assert!(!freshness.all_heard(), "Nodes are not known yet");
         freshness.live(Feed::Nodes);
         assert!(!freshness.all_heard(), "the other source may soon be known");
-        freshness.live(other.clone());
+        freshness.live(other);
         assert!(freshness.all_heard());
         assert!(!freshness.knows_every_source());
         assert_eq!(freshness.missing().collect::<Vec<_>>(), [&one]);

@@ -171,7 +171,7 @@ fn check_bound(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
     }
 }
 
-/// Whether the Machine is to stay: it is not going away and has not failed.
+/// Whether the Machine is to stay as it is: it is not going away, has not failed and is not given up.
 pub(crate) fn check_stays(machine: &Machine) -> impl Iterator<Item = Finding> + use<> {
     let reference = &machine.reference;
     let deleting = machine.deleting.then(|| {
@@ -187,5 +187,11 @@ pub(crate) fn check_stays(machine: &Machine) -> impl Iterator<Item = Finding> + 
             format!("Machine {reference} has failed for good (phase {phase})"),
         )
     });
-    [deleting, failed].into_iter().flatten()
+    let remediated = machine.remediation.as_ref().map(|by| {
+        Finding::new(
+            Reason::MachineRemediating,
+            format!("Machine {reference} is being replaced or repaired ({by})"),
+        )
+    });
+    [deleting, failed, remediated].into_iter().flatten()
 }

@@ -31,6 +31,7 @@ mod first_certificate;
 #[cfg(test)]
 mod fixtures;
 mod freshness;
+mod health_check;
 mod ip_range;
 #[cfg(test)]
 mod issuing_fixtures;
@@ -58,6 +59,7 @@ pub use decide::decide;
 pub use decision::{Decision, Finding, Verdict, Wait};
 pub use facts::{Facts, Node};
 pub use freshness::{Feed, Freshness, Stale};
+pub use health_check::{HealthCheck, Limit, NotALimit, Remediation, Requirement, Selector};
 pub use ip_range::{IpRange, IpRangeError};
 pub use kubelet_ca::KubeletCa;
 pub use machine::{Address, JoinKey, Machine, MachineReference, MachineUid, Scope, Source};

@@ -1,5 +1,6 @@
 //! A Machine: one record of a machine that somebody asked for, whatever API keeps it.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::net::IpAddr;
 
@@ -141,6 +142,8 @@ pub struct Machine {
     pub deleting: bool,
     /// Whether it has failed for good: its controller will never touch it again.
     pub failed: bool,
+    /// Its labels, by which MachineHealthChecks select it.
+    pub labels: BTreeMap<String, String>,
     /// Its phase, in the words of its API, to be shown.
     pub phase: Option<String>,
     /// The Node it became.
@@ -149,6 +152,10 @@ pub struct Machine {
     pub pool: Option<String>,
     /// The region of its cloud.
     pub region: Option<String>,
+    /// What asks for its replacement or repair, where something does: nothing more is approved for it.
+    pub remediation: Option<String>,
+    /// Since when a MachineHealthCheck counts how long it takes to join.
+    pub startup_from: Option<Timestamp>,
     /// The failure domain in its region.
     pub zone: Option<String>,
 }
@@ -172,10 +179,13 @@ impl Machine {
             join_key: None,
             deleting: false,
             failed: false,
+            labels: BTreeMap::new(),
             phase: None,
             node_reference: None,
             pool: None,
             region: None,
+            remediation: None,
+            startup_from: None,
             zone: None,
         }
     }

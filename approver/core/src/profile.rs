@@ -89,6 +89,7 @@ fn deny_class(reason: Reason) -> Option<DenyClass> {
         | Reason::MachineFailed
         | Reason::MachineNotBound
         | Reason::MachineNotFound
+        | Reason::MachineRemediating
         | Reason::ManualApproval
         | Reason::ManualDenial
         | Reason::NameNotOwned

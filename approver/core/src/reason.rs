@@ -36,6 +36,8 @@ pub enum Reason {
     MachineNotBound,
     /// No Machine owns the node name.
     MachineNotFound,
+    /// The Machine is being replaced or repaired.
+    MachineRemediating,
     /// A person approved it.
     ManualApproval,
     /// A person denied it.
@@ -86,7 +88,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their words.
-    pub const ALL: [Self; 38] = [
+    pub const ALL: [Self; 39] = [
         Self::AlreadyDecided,
         Self::AlreadyIssued,
         Self::CommonNameNotANode,
@@ -102,6 +104,7 @@ impl Reason {
         Self::MachineFailed,
         Self::MachineNotBound,
         Self::MachineNotFound,
+        Self::MachineRemediating,
         Self::ManualApproval,
         Self::ManualDenial,
         Self::NameNotOwned,
@@ -145,6 +148,7 @@ impl Reason {
             Self::MachineFailed => "MachineFailed",
             Self::MachineNotBound => "MachineNotBound",
             Self::MachineNotFound => "MachineNotFound",
+            Self::MachineRemediating => "MachineRemediating",
             Self::ManualApproval => "ManualApproval",
             Self::ManualDenial => "ManualDenial",
             Self::NameNotOwned => "NameNotOwned",

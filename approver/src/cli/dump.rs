@@ -181,7 +181,8 @@ fn assemble(latest: Latest, config: Config, at: Timestamp) -> Scene {
     for told in latest.told.into_iter().flatten() {
         match told.news {
             News::Request(entry) => entries.push(*entry),
-            News::Fact(change) => match stranger(&change, &config.machines) {
+            News::Fact(None) => {}
+            News::Fact(Some(change)) => match stranger(&change, &config.machines) {
                 Some(place) => {
                     let count = elsewhere.entry(place).or_default();
                     *count = count.saturating_add(1);

@@ -21,6 +21,7 @@ pub(super) struct Kind {
 /// How an object is read.
 #[derive(Clone, Copy, Debug)]
 enum Read {
+    HealthCheck(fn(Value) -> Result<Option<Change>, String>),
     Machine(fn(Value) -> Result<Machine, String>),
     Other(fn(Value) -> Result<News, String>),
 }
@@ -28,10 +29,16 @@ enum Read {
 /// What an object says.
 #[derive(Debug)]
 pub(super) enum News {
-    /// A fact that decisions rest on.
-    Fact(Box<Change>),
+    /// A fact that decisions rest on, or that is shown with them; a check that is paused tells none.
+    Fact(Option<Box<Change>>),
     /// A request to judge.
     Request(Box<Entry>),
+}
+
+impl News {
+    fn fact(change: Change) -> Self {
+        Self::Fact(Some(Box::new(change)))
+    }
 }
 
 /// Every kind that is understood, besides those of the sources of Machines: with its version.
@@ -69,17 +76,24 @@ impl Kind {
         let known = KINDS
             .into_iter()
             .find(|(known, one)| one.group == group && *known == version && one.kind == kind);
-        let machine = || {
-            let known = sources::ALL.iter().find(|source| {
-                source.group == group && source.versions.contains(&version) && source.kind == kind
-            })?;
+        let of_source = || {
+            let mut all = sources::ALL.iter();
+            let source =
+                all.find(|source| source.group == group && source.versions.contains(&version))?;
+            let (kind, read) = if kind == source.kind {
+                (source.kind, Read::Machine(source.read))
+            } else {
+                let checks = source.health_checks.as_ref();
+                let checks = checks.filter(|_| kind == sources::HEALTH_CHECK)?;
+                (sources::HEALTH_CHECK, Read::HealthCheck(checks.read))
+            };
             Some(Self {
-                group: known.group,
-                kind: known.kind,
-                read: Read::Machine(known.read),
+                group: source.group,
+                kind,
+                read,
             })
         };
-        known.map(|(_, kind)| kind).or_else(machine)
+        known.map(|(_, kind)| kind).or_else(of_source)
     }
 
     /// Reads an object. What a dump often lacks is filled in where nothing depends on what it was.
@@ -89,7 +103,8 @@ impl Kind {
         };
         let identity = self.identify(metadata)?;
         let news = match self.read {
-            Read::Machine(read) => News::Fact(Box::new(Change::Machine(Box::new(read(value)?)))),
+            Read::HealthCheck(read) => News::Fact(read(value)?.map(Box::new)),
+            Read::Machine(read) => News::fact(Change::Machine(Box::new(read(value)?))),
             Read::Other(read) => read(value)?,
         };
         Ok((identity, news))
@@ -137,7 +152,7 @@ fn node(mut value: Value) -> Result<News, String> {
         ..PartialObjectMeta::default()
     };
     let (name, node) = convert::to_node(node).map_err(|error| error.to_string())?;
-    Ok(News::Fact(Box::new(Change::Node(name, node))))
+    Ok(News::fact(Change::Node(name, node)))
 }
 
 fn typed<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, String> {

@@ -27,6 +27,9 @@ struct Row {
     message: String,
     machine: Option<MachineName>,
     policy: Policy,
+    /// What the table says below the row; the message says it too.
+    #[serde(skip)]
+    note: Option<String>,
 }
 
 /// What policy says of a request; of one that was decided, what it would have said then.
@@ -60,6 +63,7 @@ fn row(scene: &Scene, entry: &Entry, now: Timestamp) -> Option<Row> {
         reason: judged.reason().as_str(),
         message: judged.explanation(),
     };
+    let note = scene.remediation(entry, now);
     let (decision, reason, message) = match &entry.past {
         Some(past) => (past.word, past.reason.clone(), past.message.clone()),
         None => (
@@ -80,6 +84,7 @@ fn row(scene: &Scene, entry: &Entry, now: Timestamp) -> Option<Row> {
         message,
         machine: scene.machine(entry).map(MachineName::from),
         policy,
+        note,
     })
 }
 
@@ -98,7 +103,7 @@ fn table(rows: &[Row], all: bool) -> Table {
             Cell::name(&row.reason),
         ];
         cells.extend(all.then(|| Cell::verdict(row.policy.verdict)));
-        table.row(cells, None);
+        table.row(cells, row.note.as_deref());
     }
     table
 }

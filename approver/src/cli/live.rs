@@ -53,7 +53,14 @@ pub(super) async fn open(args: &LookArgs, mut config: Config) -> anyhow::Result<
     for scope in machines {
         if let Some(source) = sources::of(scope.source) {
             let listed = (source.list)(management.clone(), scope.clone()).await;
-            facts(&mut scene, &Feed::Machines(scope), listed, now);
+            facts(&mut scene, &Feed::Machines(scope.clone()), listed, now);
+            if let Some(checks) = &source.health_checks {
+                // Where there are none, or a person may not read them, nothing is said of them.
+                let listed = (checks.list)(management.clone(), scope).await;
+                for change in listed.unwrap_or_default() {
+                    scene.cluster.apply(change, now);
+                }
+            }
         }
     }
     let namespace = args.cluster.namespace.as_deref().unwrap_or(NAMESPACE);

@@ -1,5 +1,7 @@
 //! A scene: the requests to speak about, and everything known of the cluster at that moment, from the API or from files.
 
+use std::cell::OnceCell;
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -7,7 +9,8 @@ use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest, CertificateSigningRequestCondition,
 };
 use rollcall_approver_core::{
-    Change, Cluster, Decision, MachineReference, Request, RequestUid, Standing,
+    Change, Cluster, Decision, Machine, MachineReference, MachineUid, Remediation, Request,
+    RequestUid, Standing,
 };
 use rollcall_csr::{CertificationRequest, NodeName};
 
@@ -117,6 +120,8 @@ pub(super) struct Scene {
     pub(super) cluster: Cluster,
     /// In the order in which they came.
     pub(super) entries: Vec<Entry>,
+    /// What MachineHealthChecks will do, worked out once when somebody asks.
+    remediations: OnceCell<HashMap<MachineUid, Remediation>>,
 }
 
 impl Scene {
@@ -125,6 +130,7 @@ impl Scene {
         Self {
             cluster,
             entries: Vec::new(),
+            remediations: OnceCell::new(),
         }
     }
 
@@ -160,7 +166,8 @@ impl Scene {
         self.cluster.preview(entry.uid()?, at)
     }
 
-    /// What there is to say about a request. Of one that others decided, that includes what policy says of it.
+    /// What there is to say about a request. Of one that others decided, that includes what policy says of it; of a Machine
+    /// that waits, when it will be given up.
     pub(super) fn opinion(&self, entry: &Entry, at: Timestamp) -> Opinion {
         let Some(decision) = self.decision(entry, at) else {
             return Opinion::of_foreign(entry);
@@ -174,6 +181,9 @@ impl Scene {
                 " (it was {word}: {reason}); as it was then, policy says {verdict}: {ours}: {explanation}"
             ));
         }
+        if let Some(remediation) = self.remediation(entry, at) {
+            opinion.message.push_str(&format!("; {remediation}"));
+        }
         opinion
     }
 
@@ -183,10 +193,25 @@ impl Scene {
         Some(self.cluster.retrace(request, now))
     }
 
+    /// What a MachineHealthCheck will do with the Machine that a pending request asks for, in a sentence.
+    pub(super) fn remediation(&self, entry: &Entry, at: Timestamp) -> Option<String> {
+        let owner = self.owner(entry).filter(|_| entry.past.is_none())?;
+        let all = self
+            .remediations
+            .get_or_init(|| self.cluster.remediations(at));
+        let remediation = all.get(&owner.uid)?;
+        let said = remediation.describe(at);
+        Some(format!("Machine {}: {said}", owner.reference))
+    }
+
     /// The one Machine that owns the node name that a request asks for.
     pub(super) fn machine(&self, entry: &Entry) -> Option<&MachineReference> {
+        self.owner(entry).map(|machine| &machine.reference)
+    }
+
+    fn owner(&self, entry: &Entry) -> Option<&Machine> {
         match self.cluster.roll().owners(entry.node.as_ref()?).as_slice() {
-            [machine] => Some(&machine.reference),
+            [machine] => Some(machine),
             _ => None,
         }
     }

@@ -36,6 +36,9 @@ impl Engine {
                 known.filter(|uid| !present.contains(uid)).for_each(left);
             }
             Change::Claimed(_)
+            | Change::HealthCheck(_)
+            | Change::HealthCheckGone(_, _)
+            | Change::HealthCheckList(_, _)
             | Change::KubeletCa(_, _)
             | Change::Lost(_)
             | Change::Machine(_)

@@ -1,10 +1,13 @@
 //! Cluster API: `cluster.x-k8s.io` Machines, in `v1beta2` or `v1beta1`. They are in the management cluster.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use rollcall_approver_core::{Machine, Source};
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use rollcall_approver_core::{Machine, Requirement, Source};
 use serde::Deserialize;
 
 use super::fields::{Address, NodeReference, NotARecord, addresses};
+use super::health_checks::{HealthCheckApi, Terms, limit, selector, startup_timeout};
 use super::machines::MachineApi;
 use crate::rights::{READ, Right, Scope};
 
@@ -15,6 +18,9 @@ const POOLS: [&str; 3] = [
     "cluster.x-k8s.io/set-name",
     "cluster.x-k8s.io/control-plane-name",
 ];
+const CLUSTER: &str = "cluster.x-k8s.io/cluster-name";
+/// The annotation by which somebody has a Machine replaced (cluster-api, `api/core`).
+const REMEDIATE: &str = "cluster.x-k8s.io/remediate-machine";
 /// Labels that providers give Machines, as on Nodes (Kubernetes: well-known labels).
 const REGION: &str = "topology.kubernetes.io/region";
 
@@ -35,6 +41,7 @@ pub(super) struct Spec {
 #[serde(rename_all = "camelCase")]
 pub(super) struct Status {
     addresses: Option<Vec<Address>>,
+    conditions: Option<Vec<Condition>>,
     deprecated: Option<Deprecated>,
     failure_reason: Option<String>,
     node_ref: Option<NodeReference>,
@@ -53,7 +60,24 @@ struct DeprecatedStatus {
     failure_reason: Option<String>,
 }
 
+/// A condition; both versions have these fields.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Condition {
+    #[serde(rename = "type")]
+    type_: String,
+    status: String,
+    last_transition_time: Option<Time>,
+}
+
 impl Status {
+    /// When the infrastructure of the machine was ready.
+    fn ready_at(&self) -> Option<Timestamp> {
+        let mut conditions = self.conditions.iter().flatten();
+        let ready = |one: &&Condition| one.type_ == "InfrastructureReady" && one.status == "True";
+        Some(conditions.find(ready)?.last_transition_time.as_ref()?.0)
+    }
+
     fn has_failed(&self) -> bool {
         let deprecated = self.deprecated.as_ref();
         let deprecated = deprecated.and_then(|deprecated| deprecated.v1beta1.as_ref());
@@ -86,6 +110,9 @@ impl MachineApi for ClusterApi {
         // A text that is not set is left out in one version and may be empty in the other.
         let set = |text: Option<String>| text.filter(|text| !text.is_empty());
         machine.failed = status.has_failed();
+        // The latest of several times that a check looks at; those of the whole cluster are long past when it scales.
+        let created = Some(machine.created_at);
+        machine.startup_from = status.ready_at().max(created);
         machine.deleting |= status.is_in("Deleting") || status.is_in("Deleted");
         machine.provider_id = set(spec.provider_id);
         machine.zone = set(spec.failure_domain);
@@ -96,8 +123,73 @@ impl MachineApi for ClusterApi {
             .node_ref
             .map(|reference| reference.read("status.nodeRef"))
             .transpose()?;
+        let annotations = metadata.annotations.as_ref();
+        let remediated = annotations.is_some_and(|all| all.contains_key(REMEDIATE));
+        machine.remediation = remediated.then(|| format!("the annotation {REMEDIATE}"));
+        machine.labels = metadata.labels.clone().unwrap_or_default();
         machine.phase = status.phase;
         Ok(())
+    }
+}
+
+/// The fields of a MachineHealthCheck's spec that are used, where either version has them.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CheckSpec {
+    #[serde(default)]
+    checks: Checks,
+    cluster_name: String,
+    max_unhealthy: Option<IntOrString>,
+    node_startup_timeout: Option<String>,
+    #[serde(default)]
+    remediation: Remediation,
+    selector: LabelSelector,
+    unhealthy_range: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Checks {
+    node_startup_timeout_seconds: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Remediation {
+    #[serde(default)]
+    trigger_if: Trigger,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Trigger {
+    unhealthy_in_range: Option<String>,
+    unhealthy_less_than_or_equal_to: Option<IntOrString>,
+}
+
+impl HealthCheckApi for ClusterApi {
+    type CheckSpec = CheckSpec;
+
+    fn terms(spec: CheckSpec) -> Result<Terms, NotARecord> {
+        let Trigger {
+            unhealthy_in_range,
+            unhealthy_less_than_or_equal_to,
+        } = spec.remediation.trigger_if;
+        // A range goes before a limit, as there (cluster-api, `reconcilers/machinehealthcheck`).
+        let range = spec.unhealthy_range.or(unhealthy_in_range);
+        let range = range.filter(|range| !range.is_empty());
+        let most = spec.max_unhealthy.or(unhealthy_less_than_or_equal_to);
+        let seconds = spec.checks.node_startup_timeout_seconds;
+        let timeout = spec.node_startup_timeout;
+        let timeout = timeout.or_else(|| seconds.map(|seconds| format!("{seconds}s")));
+        let mut selector = selector(spec.selector)?;
+        let own = Requirement::In(CLUSTER.to_owned(), vec![spec.cluster_name]);
+        selector.0.push(own);
+        Ok(Terms {
+            selector,
+            startup_timeout: startup_timeout(timeout.as_deref())?,
+            limit: limit(range.map(IntOrString::String).or(most))?,
+        })
     }
 }
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use rollcall_approver_core::{self as core, JoinKey};
+use rollcall_approver_core::{self as core, JoinKey, NotALimit};
 use rollcall_csr::NodeName;
 use serde::Deserialize;
 
@@ -16,10 +16,18 @@ const JOIN_KEY: &str = "rollcall.dev/join-key";
 /// Why an object cannot be put on the roll.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotARecord {
+    #[error("{0:?} is no duration")]
+    Duration(String),
+    #[error(transparent)]
+    Limit(#[from] NotALimit),
     #[error("metadata.{0} is missing")]
     Missing(&'static str),
+    #[error("spec is missing")]
+    NoSpec,
     #[error("{0} names no node: {1}")]
     NodeReference(&'static str, String),
+    #[error("the operator {0:?} of a selector means nothing")]
+    Selector(String),
     #[error("status.addresses has {0} entries; more than {MAX_ADDRESSES} are not believed")]
     TooManyAddresses(usize),
 }

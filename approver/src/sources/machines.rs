@@ -6,8 +6,8 @@ use std::marker::PhantomData;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::{ListParams, WatchParams};
-use kube::core::{ApiResource, GroupVersionKind, ObjectList};
-use kube::{Api, Client, ResourceExt as _};
+use kube::core::{ApiResource, DynamicResourceScope, GroupVersionKind, ObjectList};
+use kube::{Api, Client, Resource, ResourceExt as _};
 use rollcall_approver_core::{Change, Feed, Machine, MachineReference, MachineUid, Scope, Source};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -107,17 +107,43 @@ pub(super) fn read_value<A: MachineApi>(value: Value) -> Result<Machine, String>
     read::<A>(object).map_err(|error| error.to_string())
 }
 
-/// Which of the versions that are understood the API server has, the best one; the last one when it has none, so that
-/// its answer to a list says what is missing.
-async fn version<A: MachineApi>(client: &Client) -> kube::Result<&'static str> {
-    let (last, better) = match A::VERSIONS {
+/// A kind: its group, the versions that are understood, the best first, its name and that of its resource.
+pub(super) type Kind = (
+    &'static str,
+    &'static [&'static str],
+    &'static str,
+    &'static str,
+);
+
+/// Where the objects of a kind are, in the best of the versions that the API server has.
+pub(super) async fn locate<K>(client: &Client, kind: Kind, scope: &Scope) -> kube::Result<Api<K>>
+where
+    K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
+{
+    let (group, _, name, plural) = kind;
+    let version = version(client, kind).await?;
+    let kind = GroupVersionKind::gvk(group, version, name);
+    let resource = ApiResource::from_gvk_with_plural(&kind, plural);
+    Ok(match scope.namespace.as_str() {
+        "" => Api::all_with(client.clone(), &resource),
+        namespace => Api::namespaced_with(client.clone(), namespace, &resource),
+    })
+}
+
+/// The best version that the API server has; the last one when it has none, so that its answer to a list says what is
+/// missing.
+async fn version(
+    client: &Client,
+    (group, versions, _, plural): Kind,
+) -> kube::Result<&'static str> {
+    let (last, better) = match versions {
         [better @ .., last] => (*last, better),
         [] => ("", &[][..]),
     };
     for version in better {
-        let group_version = format!("{}/{version}", A::GROUP);
+        let group_version = format!("{group}/{version}");
         match client.list_api_group_resources(&group_version).await {
-            Ok(list) if list.resources.iter().any(|one| one.name == A::PLURAL) => {
+            Ok(list) if list.resources.iter().any(|one| one.name == plural) => {
                 return Ok(version);
             }
             Ok(_) => {}
@@ -139,12 +165,8 @@ impl<A: MachineApi> Watched for Machines<A> {
     }
 
     async fn locate(&self, client: &Client) -> kube::Result<Api<Self::Resource>> {
-        let kind = GroupVersionKind::gvk(A::GROUP, version::<A>(client).await?, A::KIND);
-        let resource = ApiResource::from_gvk_with_plural(&kind, A::PLURAL);
-        Ok(match self.scope.namespace.as_str() {
-            "" => Api::all_with(client.clone(), &resource),
-            namespace => Api::namespaced_with(client.clone(), namespace, &resource),
-        })
+        let kind = (A::GROUP, A::VERSIONS, A::KIND, A::PLURAL);
+        locate(client, kind, &self.scope).await
     }
 
     async fn list(

@@ -1,10 +1,12 @@
 //! OpenShift's Machine API: `machine.openshift.io/v1beta1` Machines.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use rollcall_approver_core::{Machine, Source};
 use serde::Deserialize;
 
 use super::fields::{Address, NodeReference, NotARecord, addresses};
+use super::health_checks::{HealthCheckApi, Terms, limit, selector, startup_timeout};
 use super::machines::MachineApi;
 use crate::rights::{READ, Right, Scope};
 
@@ -13,6 +15,8 @@ const GROUP: &str = "machine.openshift.io";
 const MACHINE_SET: &str = "machine.openshift.io/cluster-api-machineset";
 const REGION: &str = "machine.openshift.io/region";
 const ZONE: &str = "machine.openshift.io/zone";
+/// The annotation by which a MachineHealthCheck has bare metal repaired (machine-api-operator).
+const REMEDIATION: &str = "host.metal3.io/external-remediation";
 
 /// The source.
 pub(super) struct OpenShift;
@@ -31,6 +35,7 @@ pub(super) struct Spec {
 pub(super) struct Status {
     addresses: Option<Vec<Address>>,
     error_reason: Option<String>,
+    last_updated: Option<Time>,
     node_ref: Option<NodeReference>,
     phase: Option<String>,
 }
@@ -60,11 +65,37 @@ impl MachineApi for OpenShift {
             .transpose()?;
         machine.deleting |= status.phase.as_deref() == Some("Deleting");
         machine.failed = status.error_reason.is_some() || status.phase.as_deref() == Some("Failed");
+        let annotations = metadata.annotations.as_ref();
+        let remediated = annotations.is_some_and(|all| all.contains_key(REMEDIATION));
+        machine.remediation = remediated.then(|| format!("the annotation {REMEDIATION}"));
+        machine.startup_from = status.last_updated.map(|time| time.0);
+        machine.labels = metadata.labels.clone().unwrap_or_default();
         machine.phase = status.phase;
         machine.pool = label(MACHINE_SET);
         machine.region = label(REGION);
         machine.zone = label(ZONE);
         Ok(())
+    }
+}
+
+/// The fields of a MachineHealthCheck's spec that are used.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct CheckSpec {
+    max_unhealthy: Option<IntOrString>,
+    node_startup_timeout: Option<String>,
+    selector: LabelSelector,
+}
+
+impl HealthCheckApi for OpenShift {
+    type CheckSpec = CheckSpec;
+
+    fn terms(spec: CheckSpec) -> Result<Terms, NotARecord> {
+        Ok(Terms {
+            selector: selector(spec.selector)?,
+            startup_timeout: startup_timeout(spec.node_startup_timeout.as_deref())?,
+            limit: limit(spec.max_unhealthy)?,
+        })
     }
 }
 

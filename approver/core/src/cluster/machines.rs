@@ -1,9 +1,13 @@
 //! Machines that come, change and go, and whom that wakes.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
+
+use jiff::Timestamp;
 
 use super::Cluster;
-use crate::{Machine, MachineUid, RequestUid, Scope, ServerName};
+use crate::{
+    HealthCheck, Machine, MachineReference, MachineUid, Remediation, RequestUid, Scope, ServerName,
+};
 
 impl Cluster {
     /// Puts a Machine on the roll. Wakes whoever waits for its names, or for an address that it gets or loses.
@@ -41,5 +45,45 @@ impl Cluster {
         gone.iter()
             .flat_map(|uid| self.remove_machine(uid))
             .collect()
+    }
+
+    /// Takes in a MachineHealthCheck. No decision rests on one, so nobody is woken.
+    pub(super) fn put_health_check(&mut self, check: HealthCheck) -> BTreeSet<RequestUid> {
+        let key = (check.source, check.reference.clone());
+        self.health_checks.insert(key, check);
+        BTreeSet::new()
+    }
+
+    pub(super) fn retain_health_checks(
+        &mut self,
+        scope: &Scope,
+        present: &HashSet<MachineReference>,
+    ) -> BTreeSet<RequestUid> {
+        let inside = |namespace: &str| scope.namespace.is_empty() || scope.namespace == namespace;
+        self.health_checks.retain(|(source, reference), _| {
+            *source != scope.source || !inside(&reference.namespace) || present.contains(reference)
+        });
+        BTreeSet::new()
+    }
+
+    /// Which Machines a MachineHealthCheck will delete or repair, and when, as far as their records tell; of several checks,
+    /// the one that acts first.
+    pub fn remediations(&self, now: Timestamp) -> HashMap<MachineUid, Remediation> {
+        let mut all: HashMap<MachineUid, Remediation> = HashMap::new();
+        let has_node = |machine: &Machine| {
+            let name = machine.node_reference.as_ref();
+            name.is_some_and(|name| self.nodes.contains_key(name))
+        };
+        for check in self.health_checks.values() {
+            for (machine, remediation) in check.look(self.roll.iter(), has_node, now) {
+                let sooner = |known: &Remediation| {
+                    (known.held_back, known.at) <= (remediation.held_back, remediation.at)
+                };
+                if !all.get(&machine.uid).is_some_and(sooner) {
+                    all.insert(machine.uid.clone(), remediation);
+                }
+            }
+        }
+        all
     }
 }

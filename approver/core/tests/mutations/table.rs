@@ -38,10 +38,15 @@ fn record(world: &mut World, change: fn(&mut Machine)) {
 
 /// What another source knows of the Machine.
 fn mirror(world: &World) -> Machine {
+    let record = world
+        .bound
+        .first()
+        .or_else(|| world.owners.first())
+        .unwrap();
     Machine {
         source: Source::ClusterApi,
         uid: MachineUid("c-0".to_owned()),
-        ..world.owners.first().unwrap().clone()
+        ..record.clone()
     }
 }
 
@@ -262,6 +267,21 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     }),
     ("machine.failed: yes", |world| {
         record(world, |machine| machine.failed = true);
+    }),
+    ("machine.remediation: yes", |world| {
+        record(world, |machine| {
+            machine.remediation = Some("an annotation".to_owned())
+        });
+    }),
+    ("machine.labels: another", |world| {
+        record(world, |machine| {
+            machine
+                .labels
+                .insert("role".to_owned(), "worker".to_owned());
+        });
+    }),
+    ("machine.startup_from: long ago", |world| {
+        record(world, |machine| machine.startup_from = Some(at(-100_000)));
     }),
     ("machine.phase: another", |world| {
         record(world, |machine| machine.phase = None);

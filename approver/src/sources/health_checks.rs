@@ -1,0 +1,220 @@
+//! The MachineHealthChecks of any source, for the commands that say when a Machine will be given up. No decision rests on
+//! them: the controller does not watch them, and where their kind is not there, nothing is missing.
+
+use std::collections::HashSet;
+use std::fmt::Debug;
+use std::marker::PhantomData;
+
+use jiff::SignedDuration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
+use kube::api::{ListParams, WatchParams};
+use kube::core::ObjectList;
+use kube::{Api, Client, ResourceExt as _};
+use rollcall_approver_core::{
+    Change, Feed, HealthCheck, Limit, MachineReference, Requirement, Scope, Selector,
+};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use tracing::warn;
+
+use super::fields::NotARecord;
+use super::machines::{MachineApi, locate};
+use super::object::Object;
+use crate::engine::Input;
+use crate::feed::{Events, Watched, list_whole, watch_whole};
+use crate::guard::Guarded;
+
+/// What MachineHealthChecks are called in every API that has them.
+pub(crate) const KIND: &str = "MachineHealthCheck";
+const PLURAL: &str = "machinehealthchecks";
+/// How long a Machine may take until it has a Node, unless a check says otherwise (openshift/api `machine/v1beta1`,
+/// cluster-api `api/core`: 10 minutes in both).
+const STARTUP_TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
+/// The annotation of a check that does nothing now (machine-api-operator, cluster-api).
+const PAUSED: &str = "cluster.x-k8s.io/paused";
+
+/// A Machine API that has MachineHealthChecks.
+pub(crate) trait HealthCheckApi: MachineApi {
+    /// The fields of their spec that are read.
+    type CheckSpec: Clone + Debug + DeserializeOwned + Send + Sync + 'static;
+
+    /// What a check selects, how long it waits and how many may be unhealthy.
+    ///
+    /// # Errors
+    /// If that cannot be understood.
+    fn terms(spec: Self::CheckSpec) -> Result<Terms, NotARecord>;
+}
+
+/// What a MachineHealthCheck says.
+pub(super) struct Terms {
+    pub(super) selector: Selector,
+    pub(super) startup_timeout: Option<SignedDuration>,
+    pub(super) limit: Limit,
+}
+
+/// The MachineHealthChecks of one source in one scope.
+pub(crate) struct HealthChecks<A> {
+    scope: Scope,
+    api: PhantomData<A>,
+}
+
+impl<A: HealthCheckApi> HealthChecks<A> {
+    /// The checks that a scope covers.
+    pub(crate) fn new(scope: Scope) -> Self {
+        Self {
+            scope,
+            api: PhantomData,
+        }
+    }
+}
+
+type Record<A> = Object<<A as HealthCheckApi>::CheckSpec, Value>;
+
+/// What an object says; nothing while it is paused.
+fn read<A: HealthCheckApi>(object: Record<A>) -> Result<Option<HealthCheck>, NotARecord> {
+    let reference = reference(&object.metadata).ok_or(NotARecord::Missing("name"))?;
+    let annotations = object.metadata.annotations.unwrap_or_default();
+    if annotations.contains_key(PAUSED) {
+        return Ok(None);
+    }
+    let Terms {
+        selector,
+        startup_timeout,
+        limit,
+    } = A::terms(object.spec.ok_or(NotARecord::NoSpec)?)?;
+    Ok(Some(HealthCheck {
+        source: A::SOURCE,
+        reference,
+        selector,
+        startup_timeout,
+        limit,
+    }))
+}
+
+fn reference(metadata: &ObjectMeta) -> Option<MachineReference> {
+    Some(MachineReference {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: metadata.name.clone()?,
+    })
+}
+
+/// The check that an object in JSON is.
+pub(super) fn read_value<A: HealthCheckApi>(value: Value) -> Result<Option<Change>, String> {
+    let object: Record<A> = serde_json::from_value(value)
+        .map_err(|error| format!("a field is not what its kind says: {error}"))?;
+    let check = read::<A>(object).map_err(|error| error.to_string())?;
+    Ok(check.map(|check| Change::HealthCheck(Box::new(check))))
+}
+
+/// Reads a selector of labels.
+pub(super) fn selector(selector: LabelSelector) -> Result<Selector, NotARecord> {
+    let labels = selector.match_labels.unwrap_or_default().into_iter();
+    let labels = labels.map(|(key, value)| Ok(Requirement::In(key, vec![value])));
+    let expressions = selector.match_expressions.unwrap_or_default().into_iter();
+    let expressions = expressions.map(|expression| {
+        let (key, values) = (expression.key, expression.values.unwrap_or_default());
+        match expression.operator.as_str() {
+            "DoesNotExist" => Ok(Requirement::Absent(key)),
+            "Exists" => Ok(Requirement::Present(key)),
+            "In" => Ok(Requirement::In(key, values)),
+            "NotIn" => Ok(Requirement::NotIn(key, values)),
+            other => Err(NotARecord::Selector(other.to_owned())),
+        }
+    });
+    labels
+        .chain(expressions)
+        .collect::<Result<_, _>>()
+        .map(Selector)
+}
+
+/// Reads how many may be unhealthy; all, where nothing is said.
+pub(super) fn limit(limit: Option<IntOrString>) -> Result<Limit, NotARecord> {
+    let text = match limit {
+        None => return Ok(Limit::Percent(100)),
+        Some(IntOrString::Int(count)) => count.to_string(),
+        Some(IntOrString::String(text)) => text,
+    };
+    Ok(text.parse()?)
+}
+
+/// Reads how long a Machine may take, as Go writes a duration (`10m0s`); nothing said means ten minutes, and zero for ever.
+pub(super) fn startup_timeout(text: Option<&str>) -> Result<Option<SignedDuration>, NotARecord> {
+    let timeout = match text {
+        None => STARTUP_TIMEOUT,
+        Some("0") => SignedDuration::ZERO,
+        Some(text) => text
+            .parse()
+            .map_err(|_| NotARecord::Duration(text.to_owned()))?,
+    };
+    Ok((timeout > SignedDuration::ZERO).then_some(timeout))
+}
+
+impl<A: HealthCheckApi> Watched for HealthChecks<A> {
+    type Resource = Guarded<Record<A>>;
+    type Object = Self::Resource;
+    type Key = MachineReference;
+    type Memory = ();
+
+    fn feed(&self) -> Feed {
+        Feed::HealthChecks(self.scope.clone())
+    }
+
+    async fn locate(&self, client: &Client) -> kube::Result<Api<Self::Resource>> {
+        let kind = (A::GROUP, A::VERSIONS, KIND, PLURAL);
+        locate(client, kind, &self.scope).await
+    }
+
+    async fn list(
+        api: &Api<Self::Resource>,
+        params: &ListParams,
+    ) -> kube::Result<ObjectList<Self::Object>> {
+        list_whole(api, params).await
+    }
+
+    async fn watch(
+        api: &Api<Self::Resource>,
+        params: &WatchParams,
+        version: &str,
+    ) -> kube::Result<Events<Self::Object>> {
+        watch_whole(api, params, version).await
+    }
+
+    fn put(&self, (): &mut (), object: Self::Object) -> Option<(MachineReference, Input)> {
+        let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
+        let known = MachineReference { namespace, name };
+        let guarded = object.0.map_err(|error| error.to_string());
+        let read = guarded.and_then(|object| read::<A>(object).map_err(|error| error.to_string()));
+        let change = match read {
+            Ok(Some(check)) => Change::HealthCheck(Box::new(check)),
+            Ok(None) => Change::HealthCheckGone(A::SOURCE, known.clone()),
+            Err(error) => {
+                warn!(
+                    source = A::SOURCE.as_str(),
+                    check = %known,
+                    error,
+                    "this MachineHealthCheck cannot be read and is left out"
+                );
+                Change::HealthCheckGone(A::SOURCE, known.clone())
+            }
+        };
+        Some((known, Input::Change(change)))
+    }
+
+    fn gone(&self, (): &mut (), object: &Self::Object) -> Option<Change> {
+        let name = object.name_any();
+        let namespace = object.namespace().unwrap_or_default();
+        Some(Change::HealthCheckGone(
+            A::SOURCE,
+            MachineReference { namespace, name },
+        ))
+    }
+
+    fn all(&self, (): &mut (), present: HashSet<MachineReference>) -> Change {
+        Change::HealthCheckList(self.scope.clone(), present)
+    }
+}
+
+#[cfg(test)]
+#[path = "health_checks_tests.rs"]
+mod tests;
