@@ -92,8 +92,7 @@ impl Cluster {
             }
             Change::HealthCheck(check) => self.put_health_check(*check),
             Change::HealthCheckGone(source, reference) => {
-                self.health_checks.remove(&(source, reference));
-                BTreeSet::new()
+                self.remove_health_check(source, reference)
             }
             Change::HealthCheckList(scope, present) => self.retain_health_checks(&scope, &present),
             Change::KubeletCa(source, authorities) => self.put_kubelet_ca(source, authorities),
@@ -310,7 +309,7 @@ impl Cluster {
         gone
     }
 
-    fn facts(&self, request: &Request, now: Timestamp) -> Facts<'_> {
+    fn facts<'a>(&'a self, request: &'a Request, now: Timestamp) -> Facts<'a> {
         let Some(name) = request.node_name() else {
             return Facts {
                 stale: self.stale(&[], now),
@@ -327,6 +326,8 @@ impl Cluster {
         let mut rivals = self.rivals(&name, request);
         let crowded = rivals.len() > CROWD;
         rivals.truncate(CROWD);
+        let asking = rivals.iter().copied().chain([request]);
+        let tokens = self.tokens(asking);
         let elsewhere = match request.signer {
             Signer::KubeApiserverClientKubelet => Vec::new(),
             Signer::KubeletServing => self.roll.elsewhere(serving::asked_for(request), &name),
@@ -334,6 +335,7 @@ impl Cluster {
         Facts {
             stale: self.stale(&known, now),
             mirrors: mirrors.collect(),
+            tokens,
             owners,
             bound,
             elsewhere,
@@ -344,6 +346,18 @@ impl Cluster {
             served: self.served.get(&name),
             kubelet_ca: self.kubelet_ca.as_ref(),
         }
+    }
+
+    /// The bootstrap tokens that requests came with, and the Machines that they were made for.
+    fn tokens<'a>(
+        &'a self,
+        requests: impl Iterator<Item = &'a Request>,
+    ) -> BTreeMap<&'a str, Vec<&'a Machine>> {
+        let ids = requests.filter_map(|request| request.requestor.bootstrap_token());
+        let made_for = ids.map(|id| (id, self.roll.of_token(id)));
+        made_for
+            .filter(|(_, machines)| !machines.is_empty())
+            .collect()
     }
 
     /// What keeps a decision from being made now, where it may rest on these Machines: a feed that every decision rests

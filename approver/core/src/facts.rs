@@ -1,5 +1,7 @@
 //! The facts: what the cluster says that matters to one request.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 
 use crate::{
@@ -28,6 +30,9 @@ pub struct Facts<'a> {
     pub mirrors: Vec<&'a Machine>,
     /// Those of the requested names and addresses that Machines have which have not become the Node, with the Machines.
     pub elsewhere: Vec<(ServerName, &'a MachineReference)>,
+    /// The bootstrap tokens that this request and its rivals came with, by their ids, each with the Machines that it was made
+    /// for. A token that was made for no Machine in particular is not among them.
+    pub tokens: BTreeMap<&'a str, Vec<&'a Machine>>,
     /// The Node of that name.
     pub node: Option<&'a Node>,
     /// The certificates already approved for the Machine, when one Machine owns the name.

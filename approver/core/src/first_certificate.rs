@@ -13,6 +13,7 @@ use crate::evidence::{Proven, check_required};
 use crate::freshness::check_stale;
 use crate::itself::check_stays;
 use crate::profile::check_client_profile;
+use crate::token::check_token;
 use crate::{Claim, Decision, Facts, Finding, Machine, Policy, Reason, Request, Verdict, Wait};
 
 /// Decides a pending request of a bootstrapper. Every check runs; every finding is kept.
@@ -62,6 +63,7 @@ fn weigh(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) 
         weighed
             .against
             .extend(check_window(request, machine, facts, policy));
+        weighed.against.extend(check_token(request, machine, facts));
         let evidence = check_evidence(request, machine, facts, policy, now);
         weighed.against.extend(evidence);
     }

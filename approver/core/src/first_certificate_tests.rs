@@ -8,7 +8,20 @@ use super::*;
 use crate::fixtures::{
     Asked, Case, World, at, check, claim, machine, node, registered, request, request_uid,
 };
-use crate::{Contested as WhenContested, DenyClass, Feed, Node, Stale, Standing, Verdict, Wait};
+use crate::{
+    Contested as WhenContested, DenyClass, Feed, Node, Requestor, Stale, Standing, Verdict, Wait,
+};
+
+/// The request comes with a bootstrap token that was made for these Machines.
+fn use_token(world: &mut World, machines: &[&str]) {
+    world.request.requestor = Requestor {
+        username: "system:bootstrap:abcdef".to_owned(),
+        groups: vec!["system:bootstrappers".to_owned()],
+    };
+    let machines = machines.iter().map(|name| machine(name, "worker-0"));
+    world.tokens.insert("abcdef", machines.collect());
+    world.tokens.retain(|_, machines| !machines.is_empty());
+}
 
 /// A Node that registered a day before its name's Machine was made.
 fn leftover() -> Node {
@@ -54,6 +67,39 @@ pub(super) const MACHINE: &[Case] = &[
         |world| world.owner().failed = true,
         "hold",
         &[MachineFailed],
+    ),
+    (
+        "a token of another Machine",
+        |world| use_token(world, &["m-1"]),
+        "hold",
+        &[TokenOfAnotherMachine],
+    ),
+    (
+        "a token of this Machine and of another",
+        |world| use_token(world, &["m-1", "m-0"]),
+        "approve",
+        &[FirstCertificate],
+    ),
+    (
+        "a token of no Machine in particular",
+        |world| use_token(world, &[]),
+        "approve",
+        &[FirstCertificate],
+    ),
+    (
+        "a rival with a token of another Machine",
+        |world| {
+            let mut rival = world.clone();
+            use_token(&mut rival, &["m-1"]);
+            world.tokens = rival.tokens;
+            world.rivals = vec![Request {
+                created_at: at(61),
+                requestor: rival.request.requestor,
+                ..request("csr-1", "worker-0", 1)
+            }];
+        },
+        "approve",
+        &[FirstCertificate],
     ),
     (
         "given up by a health check",

@@ -1,5 +1,6 @@
 //! Worlds for tests: requests that rcgen made, and Machines and facts that vouch for them, each easily changed.
 
+use std::collections::BTreeMap;
 use std::sync::LazyLock;
 
 use jiff::Timestamp;
@@ -145,6 +146,7 @@ pub(crate) struct World {
     pub(crate) owners: Vec<Machine>,
     pub(crate) bound: Vec<Machine>,
     pub(crate) mirrors: Vec<Machine>,
+    pub(crate) tokens: BTreeMap<&'static str, Vec<Machine>>,
     pub(crate) elsewhere: Vec<(ServerName, MachineReference)>,
     pub(crate) node: Option<Node>,
     pub(crate) claims: Vec<Claim>,
@@ -165,6 +167,7 @@ impl World {
             owners: vec![machine("m-0", "worker-0")],
             bound: Vec::new(),
             mirrors: Vec::new(),
+            tokens: BTreeMap::new(),
             elsewhere: Vec::new(),
             node: None,
             claims: Vec::new(),
@@ -243,6 +246,11 @@ impl World {
             owners: self.owners.iter().collect(),
             bound: self.bound.iter().collect(),
             mirrors: self.mirrors.iter().collect(),
+            tokens: self
+                .tokens
+                .iter()
+                .map(|(id, machines)| (*id, machines.iter().collect()))
+                .collect(),
             elsewhere: self
                 .elsewhere
                 .iter()

@@ -50,6 +50,7 @@ mod served;
 mod server_name;
 mod serving;
 mod timers;
+mod token;
 
 pub use certificate::{Authority, CertificateError, IssuedCertificate, Usage};
 pub use change::{Change, Settlement};

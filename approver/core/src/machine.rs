@@ -1,6 +1,6 @@
 //! A Machine: one record of a machine that somebody asked for, whatever API keeps it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::IpAddr;
 
@@ -131,6 +131,8 @@ pub struct Machine {
     pub provider_id: Option<String>,
     /// What it is reached by, as its infrastructure reports it.
     pub addresses: Vec<Address>,
+    /// The ids of the bootstrap tokens that were made for this Machine alone.
+    pub bootstrap_tokens: BTreeSet<String>,
     /// When the record was made.
     pub created_at: Timestamp,
     /// Until when it may ask for its first certificate, where the record says so itself; otherwise the policy's join
@@ -174,6 +176,7 @@ impl Machine {
             reference,
             provider_id: None,
             addresses: Vec::new(),
+            bootstrap_tokens: BTreeSet::new(),
             created_at,
             join_by: None,
             join_key: None,

@@ -64,6 +64,7 @@ pub(crate) fn denies(policy: &Policy, findings: &[Finding]) -> bool {
 }
 
 /// The class of a reason that no later fact can take away.
+#[expect(clippy::too_many_lines, reason = "one line for each word")]
 fn deny_class(reason: Reason) -> Option<DenyClass> {
     match reason {
         Reason::RequestMalformed => Some(DenyClass::Malformed),
@@ -104,7 +105,8 @@ fn deny_class(reason: Reason) -> Option<DenyClass> {
         | Reason::ServingMismatch
         | Reason::ServingRenewal
         | Reason::ServingUnreachable
-        | Reason::SignerNotServed => None,
+        | Reason::SignerNotServed
+        | Reason::TokenOfAnotherMachine => None,
     }
 }
 

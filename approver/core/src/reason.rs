@@ -82,13 +82,15 @@ pub enum Reason {
     SignerNotServed,
     /// A newer request asks for the same Machine.
     Superseded,
+    /// The bootstrap token was made for another Machine.
+    TokenOfAnotherMachine,
     /// The usages are not those of the signer.
     UsagesNotAllowed,
 }
 
 impl Reason {
     /// Every reason, in the order of their words.
-    pub const ALL: [Self; 39] = [
+    pub const ALL: [Self; 40] = [
         Self::AlreadyDecided,
         Self::AlreadyIssued,
         Self::CommonNameNotANode,
@@ -127,10 +129,12 @@ impl Reason {
         Self::ServingUnreachable,
         Self::SignerNotServed,
         Self::Superseded,
+        Self::TokenOfAnotherMachine,
         Self::UsagesNotAllowed,
     ];
 
     /// The word.
+    #[expect(clippy::too_many_lines, reason = "one line for each word")]
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AlreadyDecided => "AlreadyDecided",
@@ -171,6 +175,7 @@ impl Reason {
             Self::ServingUnreachable => "ServingUnreachable",
             Self::SignerNotServed => "SignerNotServed",
             Self::Superseded => "Superseded",
+            Self::TokenOfAnotherMachine => "TokenOfAnotherMachine",
             Self::UsagesNotAllowed => "UsagesNotAllowed",
         }
     }

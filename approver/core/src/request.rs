@@ -17,6 +17,11 @@ pub struct Requestor {
 }
 
 impl Requestor {
+    /// The id of the bootstrap token that was used, if one was.
+    pub fn bootstrap_token(&self) -> Option<&str> {
+        self.username.strip_prefix(BOOTSTRAP_USER)
+    }
+
     /// The node that this is, if it is one: by user name and group, as the API server tells a node (Kubernetes:
     /// `pkg/auth/nodeidentifier/default.go`).
     pub fn node(&self) -> Option<NodeName> {
@@ -27,6 +32,10 @@ impl Requestor {
             .filter(|_| member)
     }
 }
+
+/// The user name of whoever uses a bootstrap token is this and the token's id (Kubernetes:
+/// `staging/src/k8s.io/cluster-bootstrap/token/api`).
+const BOOTSTRAP_USER: &str = "system:bootstrap:";
 
 /// How far a request has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,6 +7,7 @@ use rollcall_csr::Statement;
 use crate::evidence::{Proven, check_required};
 use crate::freshness::check_stale;
 use crate::profile::check_client_profile;
+use crate::token::check_token;
 use crate::{Decision, Facts, Finding, KubeletCa, Machine, Policy, Reason, Request, itself};
 
 /// Whether a bootstrapper's request is one of a node that is known: a Machine has become it, or a Node of its name is
@@ -37,6 +38,7 @@ pub(crate) fn decide(
     against.extend(facts.stale.as_ref().map(|stale| check_stale(stale, now)));
     against.extend(itself::check_machine(request, facts));
     if let Some(machine) = itself::sole(facts) {
+        against.extend(check_token(request, machine, facts));
         against.extend(match check_authority(facts, policy, now) {
             None => check_evidence(request, machine, facts, policy, now),
             Some(missing) => vec![missing],
@@ -106,8 +108,10 @@ fn check_evidence(
 fn is_good(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> bool {
     policy.is_bootstrapper(&request.requestor)
         && check_client_profile(request).is_empty()
-        && itself::sole(facts)
-            .is_some_and(|machine| check_evidence(request, machine, facts, policy, now).is_empty())
+        && itself::sole(facts).is_some_and(|machine| {
+            check_token(request, machine, facts).is_none()
+                && check_evidence(request, machine, facts, policy, now).is_empty()
+        })
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ pub struct Roll {
     bound: HashMap<NodeName, BTreeSet<MachineUid>>,
     reached_by: HashMap<ServerName, BTreeSet<MachineUid>>,
     instances: HashMap<String, BTreeSet<MachineUid>>,
+    tokens: HashMap<String, BTreeSet<MachineUid>>,
 }
 
 impl Roll {
@@ -30,6 +31,7 @@ impl Roll {
             bound: HashMap::new(),
             reached_by: HashMap::new(),
             instances: HashMap::new(),
+            tokens: HashMap::new(),
         }
     }
 
@@ -51,6 +53,9 @@ impl Roll {
         if let Some(id) = &machine.provider_id {
             remember(&mut self.instances, id.clone(), uid);
         }
+        for token in &machine.bootstrap_tokens {
+            remember(&mut self.tokens, token.clone(), uid);
+        }
         if let Some(name) = &machine.node_reference {
             remember(&mut self.bound, name.clone(), uid);
         }
@@ -71,6 +76,9 @@ impl Roll {
         }
         if let Some(id) = &machine.provider_id {
             forget(&mut self.instances, id, uid);
+        }
+        for token in &machine.bootstrap_tokens {
+            forget(&mut self.tokens, token, uid);
         }
         if let Some(name) = &machine.node_reference {
             forget(&mut self.bound, name, uid);
@@ -97,6 +105,11 @@ impl Roll {
     /// The Machines that have become this Node, each by one of its records: one, when all is well.
     pub fn bound(&self, name: &NodeName) -> Vec<&Machine> {
         distinct(self.known(self.bound.get(name)))
+    }
+
+    /// The Machines that a bootstrap token was made for.
+    pub fn of_token(&self, id: &str) -> Vec<&Machine> {
+        self.known(self.tokens.get(id))
     }
 
     /// What other sources know of the machine that a record is of.

@@ -50,6 +50,7 @@ const ALWAYS_ALLOWED: &[&str] = &[
     "machine.reference: another name",
     "machine.reference: another namespace",
     "machine.provider_id: none",
+    "machine.bootstrap_tokens: one",
     "machine.labels: another",
     "machine.phase: another",
     "machine.startup_from: long ago",
@@ -296,6 +297,7 @@ fn decide(world: &World) -> Decision {
         .iter()
         .chain(&world.bound)
         .chain(&world.mirrors)
+        .chain(world.tokens.values().flatten())
         .cloned()
         .chain(others)
     {
@@ -328,6 +330,7 @@ fn is_changed(old: &World, new: &World) -> bool {
         || old.owners != new.owners
         || old.bound != new.bound
         || old.mirrors != new.mirrors
+        || old.tokens != new.tokens
         || old.elsewhere != new.elsewhere
         || old.node != new.node
         || old.claims != new.claims
@@ -368,6 +371,7 @@ const FIELDS: &[&str] = &[
     "elsewhere",
     "kubelet_ca",
     "machine.addresses",
+    "machine.bootstrap_tokens",
     "machine.created_at",
     "machine.deleting",
     "machine.failed",
@@ -419,6 +423,7 @@ const FIELDS: &[&str] = &[
     "rivals",
     "served",
     "stale",
+    "tokens",
 ];
 
 /// Names every field of a world and of what is in it.
@@ -434,6 +439,7 @@ fn name_fields(world: World) {
         // The rivals themselves say whether there are very many.
         crowded: _,
         mirrors: _,
+        tokens: _,
         kubelet_ca: _,
         served: _,
         stale: _,
@@ -474,6 +480,7 @@ fn name_machine(machine: Machine) {
         reference,
         provider_id: _,
         addresses: _,
+        bootstrap_tokens: _,
         created_at: _,
         join_by: _,
         join_key: _,

@@ -67,9 +67,20 @@ impl MachineApi for Gardener {
         machine.deleting |= phase.as_deref() == Some("Terminating");
         machine.failed = phase.as_deref() == Some("Failed");
         machine.pool = label(DEPLOYMENT);
+        machine
+            .bootstrap_tokens
+            .extend(token_id(&machine.reference.name));
         machine.phase = phase;
         Ok(())
     }
+}
+
+/// The id of the bootstrap token that is made for a Machine: the first six hexadecimal digits of the last five bytes of its
+/// name (machine-controller-manager, `machine_bootstrap_token.go`).
+fn token_id(name: &str) -> Option<String> {
+    let last = name.as_bytes().last_chunk::<5>()?;
+    let bytes = last.first_chunk::<3>()?;
+    Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// Whether a Machine in this phase has had a Node. A phase that is not known counts as one that has: nothing is approved
@@ -119,6 +130,14 @@ mod tests {
         }
         assert!(read("Terminating", &labels).unwrap().deleting);
         assert!(read("Failed", &labels).unwrap().failed);
+    }
+
+    #[test]
+    fn a_machine_has_the_bootstrap_token_that_is_made_for_it() {
+        let machine = read("Pending", &json!({})).unwrap();
+        // The hexadecimal digits of `x7k`.
+        assert_eq!(machine.bootstrap_tokens, ["78376b".to_owned()].into());
+        assert_eq!(token_id("abcd"), None);
     }
 
     #[test]

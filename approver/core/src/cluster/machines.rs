@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use super::Cluster;
 use crate::{
     HealthCheck, Machine, MachineReference, MachineUid, Remediation, RequestUid, Scope, ServerName,
+    Source,
 };
 
 impl Cluster {
@@ -51,6 +52,15 @@ impl Cluster {
     pub(super) fn put_health_check(&mut self, check: HealthCheck) -> BTreeSet<RequestUid> {
         let key = (check.source, check.reference.clone());
         self.health_checks.insert(key, check);
+        BTreeSet::new()
+    }
+
+    pub(super) fn remove_health_check(
+        &mut self,
+        source: Source,
+        reference: MachineReference,
+    ) -> BTreeSet<RequestUid> {
+        self.health_checks.remove(&(source, reference));
         BTreeSet::new()
     }
 

@@ -121,7 +121,11 @@ fn assert_approved_with_reason(world: &World, request: &Request, decision: &Deci
         assert_asks_itself(world, request, node);
         only(world, |machine| is_bound(machine, node))
     };
-    assert!(!machine.deleting && !machine.failed);
+    assert!(!machine.deleting && !machine.failed && machine.remediation.is_none());
+    if request.requestor.bootstrap_token() == Some(world::TOKEN) {
+        let made_for = |machine: &Machine| machine.bootstrap_tokens.contains(world::TOKEN);
+        assert!(made_for(machine) || !world.machines.iter().any(made_for));
+    }
     assert_eq!(decision.machine(), Some(&machine.reference));
     assert_eq!(machine.reference.namespace, world::namespace());
     let names = content.names();

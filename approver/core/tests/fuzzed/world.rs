@@ -267,8 +267,7 @@ fn machine(bytes: &mut Unstructured<'_>, index: usize, joined: bool) -> Result<M
     if odd(bytes)? {
         machine.join_by = Some(time(bytes)?);
     }
-    machine.deleting = odd(bytes)?;
-    machine.failed = odd(bytes)?;
+    give_up(bytes, &mut machine)?;
     if odd(bytes)? != joined {
         machine.node_reference = Some(pick(bytes, &NODES)?.parse().unwrap());
     }
@@ -277,6 +276,20 @@ fn machine(bytes: &mut Unstructured<'_>, index: usize, joined: bool) -> Result<M
     }
     Ok(machine)
 }
+
+/// What may be against a Machine, and what may be made for it.
+fn give_up(bytes: &mut Unstructured<'_>, machine: &mut Machine) -> Result<()> {
+    machine.deleting = odd(bytes)?;
+    machine.failed = odd(bytes)?;
+    machine.remediation = odd(bytes)?.then(|| "an annotation".to_owned());
+    if odd(bytes)? {
+        machine.bootstrap_tokens.insert(TOKEN.to_owned());
+    }
+    Ok(())
+}
+
+/// The id of the bootstrap token that requests come with.
+pub(crate) const TOKEN: &str = "abcdef";
 
 fn request(bytes: &mut Unstructured<'_>, index: usize, joined: bool) -> Result<Request> {
     let mut request = usual(&format!("csr-{index}"));

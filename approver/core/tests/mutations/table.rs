@@ -273,6 +273,19 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
             machine.remediation = Some("an annotation".to_owned())
         });
     }),
+    ("machine.bootstrap_tokens: one", |world| {
+        record(world, |machine| {
+            machine.bootstrap_tokens.insert("abcdef".to_owned());
+        });
+    }),
+    ("tokens: that of another Machine", |world| {
+        let mut other = machine("m-1", "worker-1");
+        other.bootstrap_tokens.insert("abcdef".to_owned());
+        other.provider_id = None;
+        world.tokens.insert("abcdef", vec![other]);
+        world.request.requestor.username = "system:bootstrap:abcdef".to_owned();
+        world.request.requestor.groups = vec!["system:bootstrappers".to_owned()];
+    }),
     ("machine.labels: another", |world| {
         record(world, |machine| {
             machine
