@@ -167,7 +167,7 @@ fn link_flags() -> Result<String> {
     ))
 }
 
-fn go_client() -> Result<PathBuf> {
+pub(crate) fn go_client() -> Result<PathBuf> {
     find_program("go").or_else(|| Some(PathBuf::from("/usr/local/go/bin/go")).filter(|path| path.is_file())).ok_or_else(
         || {
             anyhow!(
