@@ -72,6 +72,10 @@ pub(crate) trait Watched: Send + Sync + 'static {
     fn fields(&self) -> Option<String> {
         None
     }
+    /// Which objects, as a label selector.
+    fn labels(&self) -> Option<String> {
+        None
+    }
     /// One page of a list.
     fn list(
         api: &Api<Self::Resource>,
@@ -234,6 +238,7 @@ impl<W: Watched> Runner<W> {
         };
         let mut params = WatchParams::default().timeout(WATCH_SECONDS);
         params.field_selector = self.watched.fields();
+        params.label_selector = self.watched.labels();
         // A version is kept through a broken connection, so that what happened meanwhile is not missed.
         let (api, version) = place.insert((api, from.clone()));
         let start = timeout(CALL_LIMIT, W::watch(api, &params, &from));
@@ -291,6 +296,7 @@ impl<W: Watched> Runner<W> {
         let api = api.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
         let mut params = ListParams::default().limit(PAGE);
         params.field_selector = self.watched.fields();
+        params.label_selector = self.watched.labels();
         let mut present = HashSet::new();
         loop {
             let page = timeout(CALL_LIMIT, W::list(&api, &params));

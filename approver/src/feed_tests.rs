@@ -455,6 +455,31 @@ async fn a_machine_that_cannot_be_believed_is_taken_off_the_roll() {
     assert_told(&mut told, &expected).await;
 }
 
+#[tokio::test(start_paused = true)]
+async fn the_machines_of_other_clusters_are_not_asked_for() {
+    let (client, mut server) = server();
+    let (sink, _told) = mpsc::channel(100);
+    let scope = Scope {
+        label: Some(("k".to_owned(), "prod".to_owned())),
+        ..Scope::new(Source::OpenShift, "openshift-machine-api")
+    };
+    let source = sources::of(Source::OpenShift).unwrap();
+    tokio::spawn((source.follow)(client, scope, sink));
+    let call = expect_list(&mut server, MACHINES).await;
+    assert!(
+        call.query.contains("labelSelector=k%3Dprod"),
+        "{}",
+        call.query
+    );
+    call.answer(&list(&[], "1"));
+    let call = expect_watch(&mut server, MACHINES, "1").await;
+    assert!(
+        call.query.contains("labelSelector=k%3Dprod"),
+        "{}",
+        call.query
+    );
+}
+
 /// Answers which resources a version of Cluster API has; none at all means that the version is not there.
 async fn discover(server: &mut Server, resources: &[&str]) {
     let call = server.expect("GET", "/apis/cluster.x-k8s.io/v1beta2").await;

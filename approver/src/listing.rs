@@ -35,10 +35,11 @@ pub(crate) async fn everything<W: Watched>(
         .await
         .map_err(|_| late())?
         .map_err(|error| anyhow!(describe(&error)))?;
-    let fields = watched.fields();
+    let (fields, labels) = (watched.fields(), watched.labels());
     let objects = pages(|mut params| {
         let api = api.clone();
         params.field_selector.clone_from(&fields);
+        params.label_selector.clone_from(&labels);
         async move { W::list(&api, &params).await }
     })
     .await?;

@@ -42,6 +42,8 @@ pub struct Scope {
     pub source: Source,
     /// The namespace; empty for all of them, and for records that are in none.
     pub namespace: String,
+    /// A label and the value that the records have; without it, all are read.
+    pub label: Option<(String, String)>,
 }
 
 impl Scope {
@@ -50,23 +52,29 @@ impl Scope {
         Self {
             source,
             namespace: namespace.to_owned(),
+            label: None,
         }
     }
 
     /// Whether a Machine is read here.
     pub fn covers(&self, machine: &Machine) -> bool {
+        let labelled = |(key, value): &(String, String)| machine.labels.get(key) == Some(value);
         machine.source == self.source
             && (self.namespace.is_empty() || machine.reference.namespace == self.namespace)
+            && self.label.as_ref().is_none_or(labelled)
     }
 }
 
-/// `openshift in openshift-machine-api`, or `karpenter`.
+/// `openshift in openshift-machine-api`, `karpenter`, or `clusterAPI of prod`, where the label has that value.
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.source.as_str())?;
-        match self.namespace.as_str() {
-            "" => Ok(()),
-            namespace => write!(f, " in {namespace}"),
+        if !self.namespace.is_empty() {
+            write!(f, " in {}", self.namespace)?;
+        }
+        match &self.label {
+            Some((_, value)) => write!(f, " of {value}"),
+            None => Ok(()),
         }
     }
 }

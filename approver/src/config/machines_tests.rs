@@ -61,6 +61,13 @@ fn every_source_can_be_named() {
     assert_eq!(scopes, expected);
     let config = parse("machines: [{clusterAPI: {namespace: fleet}}]").unwrap();
     assert_eq!(config.machines, [Scope::new(Source::ClusterApi, "fleet")]);
+    let config = parse("machines: [{clusterAPI: {clusterName: prod}}]").unwrap();
+    let label = Some((
+        "cluster.x-k8s.io/cluster-name".to_owned(),
+        "prod".to_owned(),
+    ));
+    let scope = Scope::new(Source::ClusterApi, "");
+    assert_eq!(config.machines, [Scope { label, ..scope }]);
 }
 
 #[test]

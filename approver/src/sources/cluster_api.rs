@@ -18,7 +18,8 @@ const POOLS: [&str; 3] = [
     "cluster.x-k8s.io/set-name",
     "cluster.x-k8s.io/control-plane-name",
 ];
-const CLUSTER: &str = "cluster.x-k8s.io/cluster-name";
+/// The label that names the cluster that a Machine is for.
+pub(super) const CLUSTER: &str = "cluster.x-k8s.io/cluster-name";
 /// The annotation by which somebody has a Machine replaced (cluster-api, `api/core`).
 const REMEDIATE: &str = "cluster.x-k8s.io/remediate-machine";
 /// Labels that providers give Machines, as on Nodes (Kubernetes: well-known labels).

@@ -3,6 +3,8 @@
 use rollcall_approver_core::{NameStrategy, NameTemplate, Naming, Scope, Source};
 use serde::Deserialize;
 
+use super::cluster_api::CLUSTER;
+
 /// Where OpenShift keeps its Machines.
 const OPENSHIFT_NAMESPACE: &str = "openshift-machine-api";
 
@@ -28,18 +30,20 @@ pub(crate) fn everything() -> Vec<Scope> {
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Entry {
     #[serde(rename = "clusterAPI")]
-    ClusterApi(Anywhere),
+    ClusterApi(ClusterApi),
     Gardener(Somewhere),
     Karpenter(ClusterScoped),
     #[serde(rename = "openshift")]
     OpenShift(OpenShift),
 }
 
-/// A source whose records may be in any namespace.
+/// A source whose records may be in any namespace, and of several clusters.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct Anywhere {
+pub(crate) struct ClusterApi {
     namespace: Option<Namespace>,
+    /// A name is a namespace's too (cluster-api: clusters are called as label values allow).
+    cluster_name: Option<Namespace>,
     name_strategies: Option<Vec<Strategy>>,
     node_name_template: Option<Template>,
 }
@@ -81,17 +85,22 @@ impl Entry {
     /// # Errors
     /// If the strategies contradict each other.
     pub(crate) fn read(self) -> Result<(Scope, Naming), String> {
+        let mut label = None;
         let (source, namespace, strategies, template) = match self {
-            Self::ClusterApi(Anywhere {
+            Self::ClusterApi(ClusterApi {
                 namespace,
+                cluster_name,
                 name_strategies,
                 node_name_template,
-            }) => (
-                Source::ClusterApi,
-                namespace,
-                name_strategies,
-                node_name_template,
-            ),
+            }) => {
+                label = cluster_name.map(|Namespace(name)| (CLUSTER.to_owned(), name));
+                (
+                    Source::ClusterApi,
+                    namespace,
+                    name_strategies,
+                    node_name_template,
+                )
+            }
             Self::Gardener(Somewhere {
                 namespace,
                 name_strategies,
@@ -120,7 +129,11 @@ impl Entry {
         let namespace = namespace.map_or_else(String::new, |Namespace(namespace)| namespace);
         let naming = naming(source, strategies, template)
             .map_err(|message| format!("machines: {}: {message}", source.as_str()))?;
-        Ok((Scope { source, namespace }, naming))
+        let scope = Scope {
+            label,
+            ..Scope::new(source, &namespace)
+        };
+        Ok((scope, naming))
     }
 }
 

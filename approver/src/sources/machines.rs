@@ -169,6 +169,11 @@ impl<A: MachineApi> Watched for Machines<A> {
         locate(client, kind, &self.scope).await
     }
 
+    fn labels(&self) -> Option<String> {
+        let label = self.scope.label.as_ref();
+        label.map(|(key, value)| format!("{key}={value}"))
+    }
+
     async fn list(
         api: &Api<Self::Resource>,
         params: &ListParams,
