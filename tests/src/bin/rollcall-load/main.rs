@@ -8,6 +8,7 @@ mod case;
 mod load;
 mod observer;
 mod report;
+mod roll;
 mod usage;
 
 use std::io::Write as _;
@@ -21,6 +22,7 @@ use rollcall_e2e::assets::Assets;
 use crate::case::{Approver, Arrival, Measurement};
 use crate::load::Load;
 use crate::report::Report;
+use crate::roll::Source;
 
 /// The exit code for bad usage (`EX_USAGE` of sysexits.h).
 const BAD_USAGE: u8 = 64;
@@ -35,6 +37,9 @@ struct Args {
     /// How often each case is measured
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     repetitions: u32,
+    /// Measure instead, for each source, how soon this many Machines and as many Nodes are known, and in how much memory
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60_000))]
+    roll: Option<u32>,
     /// Also write every single measurement to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
@@ -69,6 +74,9 @@ async fn main() -> ExitCode {
 
 async fn run(args: Args) -> Result<()> {
     let assets = tokio::task::spawn_blocking(|| Assets::locate(progress)).await??;
+    if let Some(count) = args.roll {
+        return measure_roll(&assets, count).await;
+    }
     progress(&format!("making {} keys and requests", args.machines));
     let load = tokio::task::spawn_blocking(move || Load::generate(args.machines)).await??;
     let mut measurements: Vec<Measurement> = Vec::new();
@@ -95,6 +103,22 @@ async fn run(args: Args) -> Result<()> {
         std::fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
     }
     write!(std::io::stdout().lock(), "{report}").context("cannot write to standard output")
+}
+
+/// Measures every source in turn.
+async fn measure_roll(assets: &Assets, count: u32) -> Result<()> {
+    let mut rows = format!("{count} Machines and {count} Nodes\n");
+    rows.push_str(
+        "| source | seconds until all is known | peak memory (MiB) |\n| --- | --- | --- |\n",
+    );
+    for source in Source::ALL {
+        progress(&format!("{source}: making {count} Machines and Nodes"));
+        let figures = roll::measure(assets, source, count).await;
+        let figures = figures.with_context(|| source.to_string())?;
+        progress(&format!("    {figures}"));
+        rows.push_str(&format!("{figures}\n"));
+    }
+    write!(std::io::stdout().lock(), "{rows}").context("cannot write to standard output")
 }
 
 /// What happens just now, on standard error: a run takes minutes.
