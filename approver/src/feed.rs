@@ -12,6 +12,7 @@ use std::time::Duration;
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::stream::BoxStream;
 use futures::{StreamExt as _, TryStreamExt as _};
+use jiff::Timestamp;
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::{ObjectList, Status};
 use kube::{Api, Client, ResourceExt};
@@ -139,6 +140,7 @@ pub(crate) async fn run<W: Watched>(watched: W, client: Client, sink: mpsc::Send
         sink,
         feed: feed.clone(),
         memory: W::Memory::default(),
+        heard: Timestamp::now(),
     };
     let mut place = None;
     let mut pauses = pauses();
@@ -168,7 +170,7 @@ pub(crate) async fn run<W: Watched>(watched: W, client: Client, sink: mpsc::Send
         };
         if matches!(broken, Broken::Stopped)
             || runner
-                .tell(Change::Lost(runner.feed.clone()))
+                .tell(Change::Lost(runner.feed.clone(), runner.heard))
                 .await
                 .is_err()
         {
@@ -212,6 +214,8 @@ struct Runner<W: Watched> {
     sink: mpsc::Sender<Input>,
     feed: Feed,
     memory: W::Memory,
+    /// When the API server was last heard: until then, what is known is all there was.
+    heard: Timestamp,
 }
 
 /// Where a feed goes on: the resource, and the version that it was read at.
@@ -243,14 +247,16 @@ impl<W: Watched> Runner<W> {
         let (api, version) = place.insert((api, from.clone()));
         let start = timeout(CALL_LIMIT, W::watch(api, &params, &from));
         let mut events = start.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
+        self.heard = Timestamp::now();
         self.tell(Change::Synced(self.feed.clone())).await?;
         healthy();
         let mut watch = Watch::Silent;
         loop {
             let next = timeout(SILENCE, events.try_next())
                 .await
-                .map_err(|_| Broken::Silent(SILENCE))?;
-            match next? {
+                .map_err(|_| Broken::Silent(SILENCE))??;
+            self.heard = Timestamp::now();
+            match next {
                 None => return Ok(watch),
                 Some(event) => {
                     if !matches!(event, WatchEvent::Bookmark(_)) {

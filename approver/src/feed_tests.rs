@@ -44,7 +44,7 @@ async fn next(told: &mut mpsc::Receiver<Input>) -> String {
     };
     match input.expect("news have to come").expect("the feed lives") {
         Input::Request(news) => format!("request {}", news.0.name),
-        Input::Change(Change::Lost(_)) => "lost".to_owned(),
+        Input::Change(Change::Lost(_, _)) => "lost".to_owned(),
         Input::Change(Change::Synced(_)) => "synced".to_owned(),
         Input::Change(Change::RequestGone(uid)) => format!("gone {}", uid.0),
         Input::Change(Change::RequestList(_, uids)) => {

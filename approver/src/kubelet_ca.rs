@@ -4,6 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 use std::time::Duration;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use kube::api::{ListParams, WatchParams};
 use kube::core::ObjectList;
@@ -194,7 +195,7 @@ async fn follow_file(path: impl AsRef<Path>, source: String, news: mpsc::Sender<
                     error!(source, error = text, "the kubelet CA cannot be read");
                     told = Some(text);
                 }
-                changes.push(Change::Lost(feed()));
+                changes.push(Change::Lost(feed(), Timestamp::now()));
             }
         }
         for change in changes {

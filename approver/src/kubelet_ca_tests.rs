@@ -33,7 +33,7 @@ async fn next(told: &mut mpsc::Receiver<Input>) -> Option<usize> {
             assert!(!source.is_empty());
             Some(authorities.len())
         }
-        Input::Change(Change::Synced(_) | Change::Lost(_)) => None,
+        Input::Change(Change::Synced(_) | Change::Lost(_, _)) => None,
         input @ (Input::Change(_) | Input::Config(_) | Input::Request(_)) => panic!("{input:?}"),
     }
 }
@@ -121,7 +121,10 @@ async fn a_file_is_read_again_and_again() {
     let source = CaSource::File(path.clone()).to_string();
     tokio::spawn(follow_file(path.clone(), source.clone(), sink));
     let lost = told.recv().await.unwrap();
-    assert!(matches!(lost, Input::Change(Change::Lost(_))), "{lost:?}");
+    assert!(
+        matches!(lost, Input::Change(Change::Lost(_, _))),
+        "{lost:?}"
+    );
     std::fs::write(&path, KubeletAuthority::new("ca").pem()).unwrap();
     while next(&mut told).await != Some(1) {}
     std::fs::write(&path, "nothing").unwrap();

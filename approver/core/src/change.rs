@@ -2,6 +2,7 @@
 
 use std::collections::HashSet;
 
+use jiff::Timestamp;
 use rollcall_csr::{NodeName, Signer};
 
 use crate::{
@@ -22,8 +23,8 @@ pub enum Change {
     HealthCheckList(Scope, HashSet<MachineReference>),
     /// One of the sources of the kubelet CA, named as in [`Feed::KubeletCa`], holds these certificates and no other.
     KubeletCa(String, Vec<Authority>),
-    /// A feed broke.
-    Lost(Feed),
+    /// A feed broke; it was last known to be up to date at this time.
+    Lost(Feed, Timestamp),
     /// A Machine appeared or changed.
     Machine(Box<Machine>),
     /// A Machine is gone.

@@ -96,11 +96,8 @@ impl Cluster {
             }
             Change::HealthCheckList(scope, present) => self.retain_health_checks(&scope, &present),
             Change::KubeletCa(source, authorities) => self.put_kubelet_ca(source, authorities),
-            Change::Lost(Feed::KubeletCa(source)) => self.lose_kubelet_ca(&source, now),
-            Change::Lost(feed) => {
-                let news = self.freshness.lost(&feed, now);
-                self.pending().filter(|_| news).collect()
-            }
+            // Whatever the clock did in between, it was not heard later than now.
+            Change::Lost(feed, since) => self.lose(feed, since.min(now)),
             Change::Served(node, served) => self.wake(|known| known.put_served(node, served)),
             Change::Synced(Feed::KubeletCa(source)) => self.regain_kubelet_ca(&source),
             Change::Synced(feed) => {
@@ -125,6 +122,14 @@ impl Cluster {
             Change::RequestGone(uid) => self.remove_request(&uid),
             Change::RequestList(signer, present) => self.retain_requests(signer, &present),
         }
+    }
+
+    fn lose(&mut self, feed: Feed, since: Timestamp) -> BTreeSet<RequestUid> {
+        if let Feed::KubeletCa(source) = feed {
+            return self.lose_kubelet_ca(&source, since);
+        }
+        let news = self.freshness.lost(&feed, since);
+        self.pending().filter(|_| news).collect()
     }
 
     /// Judges a request that is pending and not being written just now. An approval or denial marks it as being

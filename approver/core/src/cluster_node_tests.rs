@@ -214,8 +214,8 @@ fn a_ca_that_cannot_be_watched_is_trusted_for_a_while_and_makes_nothing_else_sta
     let mut cluster = asking_for_more();
     cluster.apply(authority(), at(0));
     let feed = || Feed::KubeletCa("one".to_owned());
-    cluster.apply(Change::Lost(feed()), at(10));
-    cluster.apply(Change::Lost(feed()), at(50));
+    cluster.apply(Change::Lost(feed(), at(10)), at(10));
+    cluster.apply(Change::Lost(feed(), at(50)), at(50));
     assert_eq!(judge(&mut cluster, "csr-0", at(70)), held(&[]));
     let missing = held(&[Reason::KubeletCaMissing]);
     assert_eq!(judge(&mut cluster, "csr-0", at(71)), missing);

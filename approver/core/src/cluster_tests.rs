@@ -186,7 +186,10 @@ fn facts_of_a_lost_feed_are_used_for_a_while_only() {
     cluster.apply(Change::Synced(Feed::Nodes), at(0));
     put_machine(&mut cluster, machine("m-0", "worker-0"));
     put(&mut cluster, request("csr-0", "worker-0", 0));
-    assert_eq!(cluster.apply(Change::Lost(Feed::Nodes), at(100)), uids(&[]));
+    assert_eq!(
+        cluster.apply(Change::Lost(Feed::Nodes, at(100)), at(100)),
+        uids(&[])
+    );
     let verdict = |cluster: &Cluster, now| {
         let decision = cluster.preview(&request_uid("csr-0"), now).unwrap();
         decision.reason()

@@ -1,6 +1,10 @@
 //! Facts that come late, by a clock that nobody has to wait for: the request waits, whatever is missing, and is approved the
 //! moment the fact is there. What is not there denies nothing.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a helper of a test may panic")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a helper of a test may panic"
+)]
 
 #[expect(dead_code, reason = "other tests use what this one does not")]
 #[path = "../src/evidence_fixtures.rs"]

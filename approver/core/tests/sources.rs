@@ -82,7 +82,7 @@ fn a_source_that_was_never_there_holds_only_what_it_alone_could_vouch_for() {
     ask(&mut cluster, request("csr-0", "worker-0", 0));
     ask(&mut cluster, request("csr-1", "worker-1", 1));
     // Requests that wait are told at once that the source cannot be had, and once only.
-    let lost = || Change::Lost(feed(Source::ClusterApi));
+    let lost = || Change::Lost(feed(Source::ClusterApi), at(60));
     assert_eq!(tell(&mut cluster, lost(), 60), ["csr-0", "csr-1"]);
     assert!(tell(&mut cluster, lost(), 61).is_empty());
     put(&mut cluster, machine("m-0", "worker-0"));
@@ -113,7 +113,11 @@ fn a_source_that_was_lost_vouches_no_longer_and_is_still_remembered() {
         ..machine("m-2", "worker-2")
     };
     put(&mut cluster, another);
-    tell(&mut cluster, Change::Lost(feed(Source::ClusterApi)), 60);
+    tell(
+        &mut cluster,
+        Change::Lost(feed(Source::ClusterApi), at(60)),
+        60,
+    );
     for index in 0..4 {
         let name = format!("worker-{index}");
         ask(&mut cluster, request(&format!("csr-{index}"), &name, index));
@@ -146,7 +150,11 @@ fn claims_outlive_a_source_that_is_down_after_a_restart() {
         ..claim("csr-9", 1, at(60))
     };
     tell(&mut cluster, Change::Claimed(spent), 60);
-    tell(&mut cluster, Change::Lost(feed(Source::ClusterApi)), 60);
+    tell(
+        &mut cluster,
+        Change::Lost(feed(Source::ClusterApi), at(60)),
+        60,
+    );
     cluster.forget_claims_of_gone_machines();
     put(&mut cluster, of_cluster_api("c-0", "worker-0"));
     tell(&mut cluster, Change::Synced(feed(Source::ClusterApi)), 61);

@@ -47,7 +47,7 @@ fn check(folder: &Path, case: &Case, lost: &Lost) {
     let mut scene = read(&from, config, at).unwrap().scene;
     let cluster = &mut scene.cluster;
     cluster.apply(Change::Synced(feed(&lost.feed)), lost.at);
-    cluster.apply(Change::Lost(feed(&lost.feed)), lost.at);
+    cluster.apply(Change::Lost(feed(&lost.feed), lost.at), lost.at);
     let expected = case.output.as_ref().unwrap();
     assert_eq!(scene.entries.len(), expected.len(), "{}", folder.display());
     for (entry, expected) in scene.entries.iter().zip(expected) {

@@ -40,7 +40,7 @@ impl Engine {
             | Change::HealthCheckGone(_, _)
             | Change::HealthCheckList(_, _)
             | Change::KubeletCa(_, _)
-            | Change::Lost(_)
+            | Change::Lost(_, _)
             | Change::Machine(_)
             | Change::MachineGone(_)
             | Change::MachineList(_, _)

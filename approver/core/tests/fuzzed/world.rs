@@ -123,7 +123,7 @@ impl World {
         news.extend(requests.map(|request| Change::Request(Box::new(request))));
         if let Some(lost) = self.lost {
             self.cluster.apply(Change::Synced(Feed::Nodes), lost);
-            self.cluster.apply(Change::Lost(Feed::Nodes), lost);
+            self.cluster.apply(Change::Lost(Feed::Nodes, lost), lost);
         }
         while !news.is_empty() {
             let next = bytes.int_in_range(0..=news.len().saturating_sub(1))?;
