@@ -151,7 +151,9 @@ fn each_component_gives_what_its_source_needs_and_no_more() {
         ("components/gardener", Source::Gardener),
         ("components/karpenter", Source::Karpenter),
     ] {
-        assert_same(folder, &used(of_source(source), None));
+        let on_all = RIGHTS.iter().filter(|right| right.scope == Scope::Machines);
+        let rights = of_source(source).iter().chain(on_all);
+        assert_same(folder, &used(rights, None));
         assert_all_bound(folder);
     }
 }
