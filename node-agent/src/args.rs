@@ -2,8 +2,8 @@
 
 use std::path::PathBuf;
 
-use clap::Parser;
 use clap::builder::NonEmptyStringValueParser;
+use clap::{Parser, Subcommand};
 
 use crate::console::LogFormat;
 use crate::exit;
@@ -31,12 +31,46 @@ Every flag can be given as an environment variable: ROLLCALL_ and its name in ca
 
 /// Command line of `rollcall-node-agent`.
 #[derive(Clone, Debug, Parser)]
-#[command(name = "rollcall-node-agent", version, about = ABOUT, after_help = format!("{EXAMPLE}\n\n{}", exit::table()))]
-pub struct Args {
-    /// What to do; there is only one thing so far, and it may be left out.
-    #[arg(value_enum, default_value_t = Command::Run, hide_possible_values = true)]
-    pub command: Command,
+#[command(
+    name = "rollcall-node-agent",
+    version,
+    about = ABOUT,
+    after_help = format!("{EXAMPLE}\n\n{}", exit::table()),
+    args_conflicts_with_subcommands = true,
+    disable_help_subcommand = true
+)]
+pub struct CommandLine {
+    /// What to do; without it, [`Command::Run`].
+    #[command(subcommand)]
+    pub command: Option<Command>,
+    /// The flags of [`Command::Run`], which may be left out.
+    #[command(flatten)]
+    pub args: Args,
+}
 
+/// What the agent can do.
+#[derive(Clone, Debug, Subcommand)]
+pub enum Command {
+    /// Get and install the first certificate; this is what is done without a command, too.
+    // Boxed because it is many times the size of the others.
+    Run(Box<Args>),
+    /// Put this program, its systemd unit and its default configuration into an image.
+    Install(ImageArgs),
+    /// List what must not be in an image of which many machines are made, with the remedy for each.
+    ImageCheck(ImageArgs),
+}
+
+/// Flags of [`Command::Install`] and [`Command::ImageCheck`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct ImageArgs {
+    /// Folder that is the root of the image's file system; / is this machine itself.
+    #[arg(long, value_name = "DIR")]
+    pub root: PathBuf,
+}
+
+/// Flags of [`Command::Run`].
+#[derive(Clone, Debug, clap::Args)]
+pub struct Args {
     /// Kubeconfig with the API server, its CA and the credential to ask with.
     #[arg(
         long,
@@ -107,11 +141,4 @@ pub struct Args {
         hide_possible_values = true
     )]
     pub log_format: LogFormat,
-}
-
-/// What the agent can do.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
-pub enum Command {
-    /// Get and install the first certificate.
-    Run,
 }

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use crate::clock::Clock;
+use crate::notify::Notify;
 use crate::words;
 
 /// How lines are written.
@@ -98,6 +99,7 @@ pub struct Console {
     colours: bool,
     sink: Mutex<Box<dyn Write + Send>>,
     waiting_for: Mutex<String>,
+    notify: Option<Notify>,
 }
 
 impl Console {
@@ -115,7 +117,15 @@ impl Console {
             colours,
             sink: Mutex::new(sink),
             waiting_for: Mutex::new("the start".to_owned()),
+            notify: None,
         }
+    }
+
+    /// The same, with every line told to the service manager as well, if there is one.
+    #[must_use]
+    pub fn with_service_manager(mut self) -> Self {
+        self.notify = Notify::from_environment();
+        self
     }
 
     /// The time since the start.
@@ -167,6 +177,12 @@ impl Console {
             }
             LogFormat::Text => format!("[{:5.1}s] {word:<9} {message}\n", elapsed.as_secs_f64()),
         };
+        if let Some(notify) = &self.notify {
+            notify.status(&format!("{word}: {message}"));
+            if word == Topic::Done.as_str() {
+                notify.ready();
+            }
+        }
         // A closed standard error must not stop a machine from joining.
         if let Ok(mut sink) = self.sink.lock() {
             sink.write_all(line.as_bytes())

@@ -25,8 +25,10 @@ pub mod fault;
 pub mod files;
 pub mod follow;
 pub mod identity;
+pub mod image;
 mod join_key;
 pub mod kubeconfig;
+mod notify;
 pub mod pending_key;
 mod report;
 pub mod requests;
@@ -38,18 +40,29 @@ pub mod store;
 pub mod surroundings;
 pub mod words;
 
-pub use args::Args;
+pub use args::{Args, CommandLine};
 pub use error::AgentError;
 pub use exit::Exit;
 pub use settings::Settings;
 pub use step::step;
 
+use args::Command;
 use clock::Clock;
 use console::{Console, Topic};
 use surroundings::Surroundings;
 
-/// Does what the command line says, writing to standard error, and returns how it ended.
-pub fn run(args: Args) -> Exit {
+/// Does what the command line says and returns how it ended.
+pub fn run(line: CommandLine) -> Exit {
+    match line.command {
+        None => run_join(line.args),
+        Some(Command::Run(args)) => run_join(*args),
+        Some(Command::Install(args)) => image::install(&args.root),
+        Some(Command::ImageCheck(args)) => image::check(&args.root),
+    }
+}
+
+/// [`agent::join`], writing to standard error.
+fn run_join(args: Args) -> Exit {
     let format = args.log_format;
     let clock = Clock::system();
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -57,7 +70,8 @@ pub fn run(args: Args) -> Exit {
         .build();
     let stderr = std::io::stderr();
     let colours = stderr.is_terminal();
-    let console = Console::new(Box::new(stderr), format, colours, clock.clone());
+    let console =
+        Console::new(Box::new(stderr), format, colours, clock.clone()).with_service_manager();
     let around = Surroundings::real(console, clock);
     if ["HTTPS_PROXY", "https_proxy"]
         .iter()

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use rollcall_node_agent::{Args, Exit, run};
+use rollcall_node_agent::{CommandLine, Exit, run};
 
 fn main() -> ExitCode {
-    match Args::try_parse() {
-        Ok(args) => run(args).into(),
+    match CommandLine::try_parse() {
+        Ok(line) => run(line).into(),
         Err(error) => {
             // A closed standard output must not turn --help into a failure.
             error.print().ok();

@@ -6,7 +6,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use rollcall_csr::{NodeName, NodeNameError};
 
-use crate::args::{Args, Command};
+use crate::args::Args;
 use crate::console::LogFormat;
 
 /// Shortest lifetime that the API takes, in seconds (Kubernetes `pkg/apis/certificates/validation`: 10 minutes).
@@ -44,7 +44,6 @@ impl Settings {
     /// The first flag that does not hold, with what to write instead.
     pub fn new(args: Args, host_name: &str) -> Result<Self, SettingsError> {
         let Args {
-            command: Command::Run,
             bootstrap_kubeconfig,
             kubeconfig,
             cert_dir,
@@ -190,12 +189,11 @@ mod tests {
     use clap::Parser as _;
 
     use super::*;
+    use crate::args::CommandLine;
 
     fn settings(flags: &[&str], host: &str) -> Result<Settings, SettingsError> {
-        Settings::new(
-            Args::parse_from(["rollcall-node-agent"].iter().chain(flags)),
-            host,
-        )
+        let line = CommandLine::parse_from(["rollcall-node-agent"].iter().chain(flags));
+        Settings::new(line.args, host)
     }
 
     #[test]
