@@ -98,9 +98,28 @@ pub struct Args {
     )]
     pub cert_dir: PathBuf,
 
-    /// Name of the node; without it the host name of this machine.
+    /// Name of the node.
     #[arg(long, env = "ROLLCALL_NODE_NAME", value_name = "NAME")]
     pub node_name: Option<String>,
+
+    /// Where the name comes from, in order: cloud-init, ec2-private-dns, ec2-instance-id, gce, azure, openstack,
+    /// host-name. Without it: cloud-init where it has run, else the cloud that the firmware names, then the host name.
+    #[arg(
+        long,
+        env = "ROLLCALL_NODE_NAME_FROM",
+        value_name = "SOURCE,...",
+        value_delimiter = ','
+    )]
+    pub node_name_from: Vec<String>,
+
+    /// URL of the metadata service; without it http://169.254.169.254.
+    #[arg(long, env = "ROLLCALL_METADATA_URL", value_name = "URL")]
+    pub metadata_url: Option<String>,
+
+    /// Folder for the record of what was installed on which instance; with it, the name is asked for
+    /// once for an instance.
+    #[arg(long, env = "ROLLCALL_STATE_DIR", value_name = "DIR")]
+    pub state_dir: Option<PathBuf>,
 
     /// CA that must have signed the certificate; without it the CA of the bootstrap kubeconfig, and when another CA
     /// signed it, the API server is asked whether it knows the new identity.

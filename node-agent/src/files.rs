@@ -69,8 +69,25 @@ pub fn write_private(
     contents: &[u8],
     before_rename: impl FnOnce(),
 ) -> Result<(), DiskError> {
+    write(path, contents, PRIVATE, before_rename)
+}
+
+/// Writes a file that others may read as far as `mode` says, as [`write_private`] does.
+///
+/// # Errors
+/// As [`write_private`].
+pub fn write_with_mode(path: &Path, contents: &[u8], mode: u32) -> Result<(), DiskError> {
+    write(path, contents, mode, || ())
+}
+
+fn write(
+    path: &Path,
+    contents: &[u8],
+    mode: u32,
+    before_rename: impl FnOnce(),
+) -> Result<(), DiskError> {
     let temporary = temporary(path);
-    let written = write_new(&temporary, contents).and_then(|()| {
+    let written = write_new(&temporary, contents, mode).and_then(|()| {
         before_rename();
         fs::rename(&temporary, path)
     });
@@ -82,7 +99,7 @@ pub fn write_private(
     sync_folder_of(path)
 }
 
-fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
+fn write_new(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     remove_if_there(path)?;
     // O_EXCL: a link planted here is not followed, and the mode below is the mode of the new file.
     let mut file = OpenOptions::new()
@@ -90,6 +107,10 @@ fn write_new(path: &Path, contents: &[u8]) -> io::Result<()> {
         .create_new(true)
         .mode(PRIVATE)
         .open(path)?;
+    // Wider only when it is asked for, and then whatever the umask.
+    if mode != PRIVATE {
+        file.set_permissions(Permissions::from_mode(mode))?;
+    }
     file.write_all(contents)?;
     file.sync_all()
 }
@@ -126,6 +147,15 @@ pub fn set_aside(path: &Path, aside: &Path) -> Result<(), DiskError> {
     fs::set_permissions(path, Permissions::from_mode(PRIVATE))
         .and_then(|()| fs::rename(path, aside))
         .map_err(|source| DiskError::new("set aside", path, source))?;
+    sync_folder_of(path)
+}
+
+/// Gives a file or a folder a new name in the same folder, for good.
+///
+/// # Errors
+/// When the disk refuses.
+pub fn rename(path: &Path, new: &Path) -> Result<(), DiskError> {
+    fs::rename(path, new).map_err(|source| DiskError::new("set aside", path, source))?;
     sync_folder_of(path)
 }
 

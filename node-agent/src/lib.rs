@@ -6,6 +6,8 @@
 //! process can be killed at any moment and started again.
 
 use std::io::IsTerminal as _;
+use std::path::Path;
+use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
@@ -30,6 +32,7 @@ mod join_key;
 pub mod kubeconfig;
 mod notify;
 pub mod pending_key;
+pub mod record;
 mod report;
 pub mod requests;
 pub mod review;
@@ -38,6 +41,7 @@ mod signing_key;
 pub mod step;
 pub mod store;
 pub mod surroundings;
+pub mod whoami;
 pub mod words;
 
 pub use args::{Args, CommandLine};
@@ -48,8 +52,10 @@ pub use step::step;
 
 use args::Command;
 use clock::Clock;
-use console::{Console, Topic};
+use console::{Console, LogFormat, Topic};
+use record::Record;
 use surroundings::Surroundings;
+use whoami::{Question, Source};
 
 /// Does what the command line says and returns how it ended.
 pub fn run(line: CommandLine) -> Exit {
@@ -63,16 +69,7 @@ pub fn run(line: CommandLine) -> Exit {
 
 /// [`agent::join`], writing to standard error.
 fn run_join(args: Args) -> Exit {
-    let format = args.log_format;
-    let clock = Clock::system();
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build();
-    let stderr = std::io::stderr();
-    let colours = stderr.is_terminal();
-    let console =
-        Console::new(Box::new(stderr), format, colours, clock.clone()).with_service_manager();
-    let around = Surroundings::real(console, clock);
+    let around = surroundings(args.log_format);
     if ["HTTPS_PROXY", "https_proxy"]
         .iter()
         .any(|name| std::env::var_os(name).is_some_and(|value| !value.is_empty()))
@@ -82,11 +79,20 @@ fn run_join(args: Args) -> Exit {
             "HTTPS_PROXY is set, but the agent connects directly",
         );
     }
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
     let ended = match runtime {
         Ok(runtime) => {
-            let ended = Settings::new(args, &settings::host_name())
+            let ended = settings::timeout(&args)
                 .map_err(AgentError::from)
-                .and_then(|settings| runtime.block_on(limited(&settings, &around)));
+                .and_then(|timeout| {
+                    let joined = async {
+                        let settings = settings(args, &around).await?;
+                        agent::join(&settings, &around).await
+                    };
+                    runtime.block_on(limited(timeout, &around, joined))
+                });
             // A name that is still being looked up must not hold up the end.
             runtime.shutdown_background();
             ended
@@ -95,6 +101,19 @@ fn run_join(args: Args) -> Exit {
             "could not start the runtime: {error}"
         ))),
     };
+    exit(ended, &around)
+}
+
+fn surroundings(format: LogFormat) -> Surroundings {
+    let clock = Clock::system();
+    let stderr = std::io::stderr();
+    let colours = stderr.is_terminal();
+    let console =
+        Console::new(Box::new(stderr), format, colours, clock.clone()).with_service_manager();
+    Surroundings::real(console, clock)
+}
+
+fn exit(ended: Result<(), AgentError>, around: &Surroundings) -> Exit {
     match ended {
         Ok(()) => Exit::Done,
         Err(error) => {
@@ -104,9 +123,30 @@ fn run_join(args: Args) -> Exit {
     }
 }
 
-/// [`agent::join`] within the time limit and until a signal. Both take effect only while it waits: installing is not
+/// What the arguments mean on this machine.
+async fn settings(args: Args, around: &Surroundings) -> Result<Settings, AgentError> {
+    let host = Path::new("/");
+    let record = args.state_dir.as_deref().and_then(Record::read);
+    let name = async |sources: &[Source], metadata_url: Option<&str>| {
+        let question = Question {
+            host,
+            host_name: &settings::host_name(),
+            sources,
+            metadata_url,
+            record: record.as_ref(),
+        };
+        whoami::name(question, around).await
+    };
+    Ok(Settings::new(args, whoami::instance(host), name).await?)
+}
+
+/// `joined` within the time limit and until a signal. Both take effect only while it waits: installing is not
 /// interrupted.
-async fn limited(settings: &Settings, around: &Surroundings) -> Result<(), AgentError> {
+async fn limited(
+    timeout: Option<Duration>,
+    around: &Surroundings,
+    joined: impl Future<Output = Result<(), AgentError>>,
+) -> Result<(), AgentError> {
     let stopped = async |kind| match signal(kind) {
         Ok(mut signals) => signals.recv().await,
         // Without a handler the signal ends the process by itself.
@@ -114,7 +154,7 @@ async fn limited(settings: &Settings, around: &Surroundings) -> Result<(), Agent
     };
     let waiting_for = || around.console.waiting_for();
     let expired = async {
-        match settings.timeout {
+        match timeout {
             Some(after) => {
                 tokio::time::sleep(after).await;
                 after
@@ -131,6 +171,6 @@ async fn limited(settings: &Settings, around: &Surroundings) -> Result<(), Agent
             Err(AgentError::Stopped { signal: "SIGTERM", waiting_for: waiting_for(), exit: Exit::Terminated })
         }
         after = expired => Err(AgentError::TimedOut { after, waiting_for: waiting_for() }),
-        ended = agent::join(settings, around) => ended,
+        ended = joined => ended,
     }
 }

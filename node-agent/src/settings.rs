@@ -8,6 +8,7 @@ use rollcall_csr::{NodeName, NodeNameError};
 
 use crate::args::Args;
 use crate::console::LogFormat;
+use crate::whoami::{Instance, NoName, Source};
 
 /// Shortest lifetime that the API takes, in seconds (Kubernetes `pkg/apis/certificates/validation`: 10 minutes).
 const MIN_EXPIRATION_SECONDS: i32 = 600;
@@ -23,6 +24,8 @@ pub struct Settings {
     pub client_ca: Option<PathBuf>,
     /// The lifetime to ask for, in seconds.
     pub expiration_seconds: Option<i32>,
+    /// The instance that runs now.
+    pub instance: Instance,
     /// The private key that is pinned in the Machine.
     pub join_key: Option<PathBuf>,
     /// Kubelet's kubeconfig; absolute.
@@ -33,56 +36,78 @@ pub struct Settings {
     pub node: NodeName,
     /// How long a request may be pending before a new one is filed.
     pub resubmit_after: Duration,
+    /// The folder of the record; without one nothing is recorded.
+    pub state_dir: Option<PathBuf>,
     /// When to give up; `None` is never.
     pub timeout: Option<Duration>,
 }
 
 impl Settings {
-    /// Checks the arguments; `host_name` stands in for a missing `--node-name`.
+    /// Checks the arguments; `name` finds the name where there is no `--node-name`, once everything else is known to hold.
     ///
     /// # Errors
-    /// The first flag that does not hold, with what to write instead.
-    pub fn new(args: Args, host_name: &str) -> Result<Self, SettingsError> {
+    /// The first flag that does not hold, with what to write instead, or that there is no name.
+    pub async fn new(
+        args: Args,
+        instance: Instance,
+        name: impl AsyncFnOnce(&[Source], Option<&str>) -> Result<NodeName, NoName>,
+    ) -> Result<Self, SettingsError> {
         let Args {
             bootstrap_kubeconfig,
             kubeconfig,
             cert_dir,
             node_name,
+            node_name_from,
+            metadata_url,
+            state_dir,
             client_ca,
             join_key,
-            timeout,
+            timeout: _,
             resubmit_after,
             expiration_seconds,
             log_format,
-        } = args;
+        } = args.clone();
         if let Some(seconds) =
             expiration_seconds.filter(|seconds| *seconds < MIN_EXPIRATION_SECONDS)
         {
             return Err(SettingsError::Expiration(seconds));
         }
+        let sources = sources(&node_name_from)?;
+        check_metadata_url(metadata_url.as_deref())?;
+        let optional =
+            |flag, file: Option<PathBuf>| file.map(|file| absolute(flag, &file)).transpose();
         let settings = Self {
-            node: node_name.map_or_else(|| from_host_name(host_name), |name| from_flag(&name))?,
             bootstrap_kubeconfig: absolute("--bootstrap-kubeconfig", &bootstrap_kubeconfig)?,
             kubeconfig: absolute("--kubeconfig", &kubeconfig)?,
             cert_dir: absolute("--cert-dir", &cert_dir)?,
-            client_ca: client_ca
-                .map(|file| absolute("--client-ca", &file))
-                .transpose()?,
-            join_key: join_key
-                .map(|file| absolute("--join-key", &file))
-                .transpose()?,
-            timeout: timeout
-                .map(|text| duration("--timeout", &text))
-                .transpose()?,
+            client_ca: optional("--client-ca", client_ca)?,
+            join_key: optional("--join-key", join_key)?,
+            state_dir: optional("--state-dir", state_dir)?,
+            timeout: timeout(&args)?,
             resubmit_after: duration("--resubmit-after", &resubmit_after)?,
             expiration_seconds,
+            instance,
             log_format,
+            // Last, because it may take long.
+            node: match node_name {
+                Some(name) => from_flag(&name)?,
+                None => name(&sources, metadata_url.as_deref()).await?,
+            },
         };
         if settings.kubeconfig == settings.bootstrap_kubeconfig {
             return Err(SettingsError::SameKubeconfig(settings.kubeconfig));
         }
         Ok(settings)
     }
+}
+
+/// When to give up.
+///
+/// # Errors
+/// When `--timeout` is no duration.
+pub fn timeout(args: &Args) -> Result<Option<Duration>, SettingsError> {
+    let text = args.timeout.as_deref();
+    text.map(|text| duration("--timeout", text)).transpose()
 }
 
 /// The name that the kernel has for this machine, `uname -n`.
@@ -101,21 +126,29 @@ fn from_flag(name: &str) -> Result<NodeName, SettingsError> {
     })
 }
 
-fn from_host_name(name: &str) -> Result<NodeName, SettingsError> {
-    let folded = name.trim().to_ascii_lowercase();
-    // The first label decides: `localhost.localdomain` is what a machine without a name calls itself.
-    if folded == "(none)"
-        || folded
-            .split('.')
-            .next()
-            .is_some_and(|label| label == "localhost")
-    {
-        return Err(SettingsError::NamelessHost(name.to_owned()));
+/// An empty word is left by an empty environment variable.
+fn sources(words: &[String]) -> Result<Vec<Source>, SettingsError> {
+    let words = words.iter().filter(|word| !word.is_empty());
+    words
+        .map(|word| {
+            word.parse().map_err(|why| SettingsError::Source {
+                word: word.clone(),
+                why,
+            })
+        })
+        .collect()
+}
+
+fn check_metadata_url(url: Option<&str>) -> Result<(), SettingsError> {
+    let Some(url) = url else { return Ok(()) };
+    let parsed = url.parse::<http::Uri>().ok();
+    let plain = parsed.filter(|url| {
+        url.scheme_str() == Some("http") && url.host().is_some_and(|host| !host.is_empty())
+    });
+    match plain {
+        Some(_) => Ok(()),
+        None => Err(SettingsError::MetadataUrl(url.to_owned())),
     }
-    NodeName::from_dns_name(&folded).map_err(|reason| SettingsError::HostName {
-        name: name.to_owned(),
-        reason,
-    })
 }
 
 fn absolute(flag: &'static str, path: &Path) -> Result<PathBuf, SettingsError> {
@@ -154,21 +187,12 @@ pub enum SettingsError {
         "--expiration-seconds is {0}, but the API server takes nothing below {MIN_EXPIRATION_SECONDS}"
     )]
     Expiration(i32),
-    /// The host name is no node name.
-    #[error(
-        "the host name {name:?} cannot be the name of a node: {reason}; set another one or use --node-name"
-    )]
-    HostName {
-        /// The host name.
-        name: String,
-        /// Why not.
-        reason: NodeNameError,
-    },
-    /// The machine has no name yet.
-    #[error(
-        "this machine is called {0:?}, which every machine without a name is; set its host name or use --node-name"
-    )]
-    NamelessHost(String),
+    /// A metadata service that cannot be asked.
+    #[error("--metadata-url is {0:?}, which is not a URL like http://169.254.169.254")]
+    MetadataUrl(String),
+    /// No source has a name.
+    #[error(transparent)]
+    NoName(#[from] NoName),
     /// `--node-name` is no node name.
     #[error("--node-name {name:?} cannot be the name of a node: {reason}")]
     NodeName {
@@ -176,6 +200,14 @@ pub enum SettingsError {
         name: String,
         /// Why not.
         reason: NodeNameError,
+    },
+    /// A source that there is not.
+    #[error("--node-name-from {word:?} {why}")]
+    Source {
+        /// What was written.
+        word: String,
+        /// What can be written.
+        why: String,
     },
     /// The credential to begin with would be overwritten.
     #[error(
@@ -187,59 +219,50 @@ pub enum SettingsError {
 #[cfg(test)]
 mod tests {
     use clap::Parser as _;
+    use futures::FutureExt as _;
 
     use super::*;
     use crate::args::CommandLine;
+    use crate::whoami::accept;
 
     fn settings(flags: &[&str], host: &str) -> Result<Settings, SettingsError> {
         let line = CommandLine::parse_from(["rollcall-node-agent"].iter().chain(flags));
-        Settings::new(line.args, host)
+        let name = async |_: &[Source], _: Option<&str>| {
+            accept(host).map_err(|refusal| NoName(vec![refusal.to_string()]))
+        };
+        let settings = Settings::new(line.args, Instance::default(), name);
+        settings.now_or_never().unwrap()
     }
 
     #[test]
-    fn the_host_name_is_the_node_name_unless_a_flag_says_otherwise() {
-        assert_eq!(
-            settings(&[], "Worker-0.Example.COM").unwrap().node.as_str(),
-            "worker-0.example.com"
-        );
-        assert_eq!(
-            settings(&["--node-name", "a"], "localhost")
-                .unwrap()
-                .node
-                .as_str(),
-            "a"
-        );
-    }
-
-    #[test]
-    fn machines_without_a_name_are_refused() {
-        for host in ["localhost", "LOCALHOST.localdomain", "localhost.", "(none)"] {
-            assert_eq!(
-                settings(&[], host),
-                Err(SettingsError::NamelessHost(host.to_owned()))
-            );
-        }
-        assert!(settings(&[], "localhost-7").is_ok());
-    }
-
-    #[test]
-    fn names_that_no_node_can_have_are_refused_with_the_reason() {
-        let message = settings(&[], "my_host").unwrap_err().to_string();
-        assert!(
-            message.contains("\"my_host\"") && message.contains("RFC 1123"),
-            "{message}"
-        );
+    fn the_flag_counts_more_than_what_the_machine_is_called() {
+        assert_eq!(settings(&[], "Worker-0").unwrap().node.as_str(), "worker-0");
+        let flagged = settings(&["--node-name", "a"], "localhost").unwrap();
+        assert_eq!(flagged.node.as_str(), "a");
         assert!(matches!(
-            settings(&[], ""),
-            Err(SettingsError::HostName {
-                reason: NodeNameError::Empty,
-                ..
-            })
+            settings(&[], "localhost"),
+            Err(SettingsError::NoName(_))
         ));
         assert!(matches!(
             settings(&["--node-name", "Worker"], "a"),
             Err(SettingsError::NodeName { .. })
         ));
+    }
+
+    #[test]
+    fn sources_and_metadata_urls_are_checked() {
+        assert!(settings(&["--node-name-from", "gce,host-name"], "a").is_ok());
+        let message = settings(&["--node-name-from", "ec2"], "a")
+            .unwrap_err()
+            .to_string();
+        assert!(message.contains("ec2-private-dns"), "{message}");
+        for url in ["https://169.254.169.254", "169.254.169.254", "http://"] {
+            assert_eq!(
+                settings(&["--metadata-url", url], "a"),
+                Err(SettingsError::MetadataUrl(url.to_owned()))
+            );
+        }
+        assert!(settings(&["--metadata-url", "http://[fd00:ec2::254]"], "a").is_ok());
     }
 
     #[test]

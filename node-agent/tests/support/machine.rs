@@ -13,6 +13,7 @@ use rollcall_node_agent::clock::Clock;
 use rollcall_node_agent::console::{Console, LogFormat};
 use rollcall_node_agent::store::Checkpoint;
 use rollcall_node_agent::surroundings::{Identity, Surroundings};
+use rollcall_node_agent::whoami::Instance;
 
 use crate::authority::Authority;
 
@@ -24,6 +25,13 @@ pub(crate) const TOKEN: &str = "abcdef.0123456789abcdef";
 
 #[derive(Clone, Default)]
 pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl Lines {
+    /// Everything that was written so far.
+    pub(crate) fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
 
 impl Write for Lines {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
@@ -55,11 +63,13 @@ impl Machine {
             cert_dir: path("kubelet/pki"),
             client_ca: None,
             expiration_seconds: None,
+            instance: Instance::default(),
             join_key: None,
             kubeconfig: path("etc/kubelet.conf"),
             log_format: LogFormat::Text,
             node: "worker-0".parse().unwrap(),
             resubmit_after: Duration::from_mins(10),
+            state_dir: None,
             timeout: None,
         };
         Self {
@@ -99,7 +109,7 @@ impl Machine {
 
     /// Everything the agent wrote so far.
     pub(crate) fn text(&self) -> String {
-        String::from_utf8(self.lines.0.lock().unwrap().clone()).unwrap()
+        self.lines.text()
     }
 
     /// The names in a folder of this machine, sorted; none if it is not there.
