@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::afterwards;
 use crate::bootstrap::Bootstrap;
 use crate::certificate::{CertificateError, Chain};
 use crate::cluster::{Cluster, prepare};
@@ -38,6 +39,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// Whatever ends the work in vain; the sentence says what to do about it.
 pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), AgentError> {
+    afterwards::set_copied_identity_aside(settings, around)?;
     wait_for_clock(settings, around).await;
     let now = around.clock.now();
     // Before the lock, so that a machine that has its identity never waits for anybody.
@@ -46,8 +48,7 @@ pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), Agen
         not_after,
     } = examine(settings, now)
     {
-        found(settings, around, &certificate, not_after);
-        return Ok(());
+        return found(settings, around, &certificate, not_after);
     }
     let held = if settings.cert_dir.is_dir() {
         Some(lock(settings).await?)
@@ -59,8 +60,7 @@ pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), Agen
             certificate,
             not_after,
         } => {
-            found(settings, around, &certificate, not_after);
-            return Ok(());
+            return found(settings, around, &certificate, not_after);
         }
         Installed::KubeconfigMissing {
             certificate,
@@ -76,8 +76,7 @@ pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), Agen
             let bootstrap = Bootstrap::read(&settings.bootstrap_kubeconfig)?;
             install_kubeconfig(settings, around, &bootstrap, now)?;
             remove_rest(settings, around);
-            done(settings, around, not_after);
-            return Ok(());
+            return done(settings, around, not_after);
         }
         Installed::NotYetValid { why } | Installed::Nothing { why } => {
             around.console.say(
@@ -95,8 +94,7 @@ pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), Agen
     let key = key(settings, around, now)?;
     let (chain, not_after) = certify(settings, around, &cluster, &key).await?;
     install(settings, around, &cluster.bootstrap, &key, &chain)?;
-    done(settings, around, not_after);
-    Ok(())
+    done(settings, around, not_after)
 }
 
 /// An identity that is not valid yet is an identity on a machine whose clock is behind, as machines without a clock of
@@ -124,7 +122,12 @@ fn examine(settings: &Settings, now: Timestamp) -> Installed {
     )
 }
 
-fn found(settings: &Settings, around: &Surroundings, certificate: &Path, not_after: Timestamp) {
+fn found(
+    settings: &Settings,
+    around: &Surroundings,
+    certificate: &Path,
+    not_after: Timestamp,
+) -> Result<(), AgentError> {
     remove_rest(settings, around);
     let message = format!(
         "{} is the identity of {} already",
@@ -132,11 +135,16 @@ fn found(settings: &Settings, around: &Surroundings, certificate: &Path, not_aft
         settings.node
     );
     around.console.say(Topic::Identity, &message);
-    done(settings, around, not_after);
+    done(settings, around, not_after)
 }
 
-/// The last line.
-fn done(settings: &Settings, around: &Surroundings, not_after: Timestamp) {
+/// What is left to do, and the last line.
+fn done(
+    settings: &Settings,
+    around: &Surroundings,
+    not_after: Timestamp,
+) -> Result<(), AgentError> {
+    afterwards::leave(settings, around, around.clock.now())?;
     let Settings {
         node, kubeconfig, ..
     } = settings;
@@ -147,6 +155,7 @@ fn done(settings: &Settings, around: &Surroundings, not_after: Timestamp) {
         kubeconfig.display()
     );
     around.console.say(Topic::Done, &message);
+    Ok(())
 }
 
 /// Locks the certificate folder, giving an agent that is just ending the time to do so.

@@ -54,6 +54,8 @@ pub enum Command {
     /// Get and install the first certificate; this is what is done without a command, too.
     // Boxed because it is many times the size of the others.
     Run(Box<Args>),
+    /// Remove what cloud-init keeps of the user-data, once an identity is installed.
+    Wipe(Box<Args>),
     /// Put this program, its systemd unit and its default configuration into an image.
     Install(ImageArgs),
     /// List what must not be in an image of which many machines are made, with the remedy for each.
@@ -68,7 +70,7 @@ pub struct ImageArgs {
     pub root: PathBuf,
 }
 
-/// Flags of [`Command::Run`].
+/// Flags of [`Command::Run`] and [`Command::Wipe`].
 #[derive(Clone, Debug, clap::Args)]
 pub struct Args {
     /// Kubeconfig with the API server, its CA and the credential to ask with.
@@ -116,10 +118,19 @@ pub struct Args {
     #[arg(long, env = "ROLLCALL_METADATA_URL", value_name = "URL")]
     pub metadata_url: Option<String>,
 
-    /// Folder for the record of what was installed on which instance; with it, the name is asked for
-    /// once for an instance.
+    /// File to write the name to, as ROLLCALL_NODE_NAME=..., for kubelet's unit.
+    #[arg(long, env = "ROLLCALL_NAME_FILE", value_name = "FILE")]
+    pub name_file: Option<PathBuf>,
+
+    /// Folder for the record of what was installed on which instance; with it, an identity that came with a copied disk
+    /// is set aside.
     #[arg(long, env = "ROLLCALL_STATE_DIR", value_name = "DIR")]
     pub state_dir: Option<PathBuf>,
+
+    /// Leave the bootstrap kubeconfig, for a machine that may be off until its certificate has expired; without it,
+    /// the kubeconfig is removed when the identity is installed.
+    #[arg(long, env = "ROLLCALL_KEEP_BOOTSTRAP")]
+    pub keep_bootstrap: bool,
 
     /// CA that must have signed the certificate; without it the CA of the bootstrap kubeconfig, and when another CA
     /// signed it, the API server is asked whether it knows the new identity.

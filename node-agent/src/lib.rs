@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use tokio::signal::unix::{SignalKind, signal};
 
+mod afterwards;
 pub mod agent;
 pub mod args;
 pub mod backoff;
@@ -42,6 +43,7 @@ pub mod step;
 pub mod store;
 pub mod surroundings;
 pub mod whoami;
+pub mod wipe;
 pub mod words;
 
 pub use args::{Args, CommandLine};
@@ -62,6 +64,7 @@ pub fn run(line: CommandLine) -> Exit {
     match line.command {
         None => run_join(line.args),
         Some(Command::Run(args)) => run_join(*args),
+        Some(Command::Wipe(args)) => run_wipe(&args),
         Some(Command::Install(args)) => image::install(&args.root),
         Some(Command::ImageCheck(args)) => image::check(&args.root),
     }
@@ -102,6 +105,25 @@ fn run_join(args: Args) -> Exit {
         ))),
     };
     exit(ended, &around)
+}
+
+/// [`wipe::cloud_init`], if an identity is installed. Where the bootstrap kubeconfig is to be kept, its copies go all the
+/// same.
+fn run_wipe(args: &Args) -> Exit {
+    let around = surroundings(args.log_format);
+    let say = |message: &str| around.console.say(Topic::Done, message);
+    let recorded = args.state_dir.as_deref().and_then(Record::read);
+    if recorded.is_none() || !args.kubeconfig.exists() {
+        say("no identity is installed yet, so nothing is removed");
+        return Exit::Done;
+    }
+    let ended = wipe::cloud_init(Path::new("/")).map(|removed| {
+        let count = removed.len();
+        say(&format!(
+            "removed {count} files in which cloud-init kept user-data"
+        ));
+    });
+    exit(ended.map_err(AgentError::from), &around)
 }
 
 fn surroundings(format: LogFormat) -> Surroundings {

@@ -28,10 +28,14 @@ pub struct Settings {
     pub instance: Instance,
     /// The private key that is pinned in the Machine.
     pub join_key: Option<PathBuf>,
+    /// Whether the bootstrap kubeconfig stays when it is not needed any more.
+    pub keep_bootstrap: bool,
     /// Kubelet's kubeconfig; absolute.
     pub kubeconfig: PathBuf,
     /// How lines are written.
     pub log_format: LogFormat,
+    /// Where the name is written for kubelet's unit.
+    pub name_file: Option<PathBuf>,
     /// Who this machine is.
     pub node: NodeName,
     /// How long a request may be pending before a new one is filed.
@@ -59,7 +63,9 @@ impl Settings {
             node_name,
             node_name_from,
             metadata_url,
+            name_file,
             state_dir,
+            keep_bootstrap,
             client_ca,
             join_key,
             timeout: _,
@@ -82,11 +88,13 @@ impl Settings {
             cert_dir: absolute("--cert-dir", &cert_dir)?,
             client_ca: optional("--client-ca", client_ca)?,
             join_key: optional("--join-key", join_key)?,
+            name_file: optional("--name-file", name_file)?,
             state_dir: optional("--state-dir", state_dir)?,
             timeout: timeout(&args)?,
             resubmit_after: duration("--resubmit-after", &resubmit_after)?,
             expiration_seconds,
             instance,
+            keep_bootstrap,
             log_format,
             // Last, because it may take long.
             node: match node_name {

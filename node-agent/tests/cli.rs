@@ -78,7 +78,12 @@ fn agent_on(machine: &Machine) -> Command {
 
 fn patient_agent_on(machine: &Machine, patience: &str) -> Command {
     let mut command = agent();
-    command.args(["--timeout", patience, "--bootstrap-kubeconfig"]);
+    command.args([
+        "--keep-bootstrap",
+        "--timeout",
+        patience,
+        "--bootstrap-kubeconfig",
+    ]);
     command.arg(machine.path("bootstrap.conf"));
     command
         .arg("--kubeconfig")
@@ -140,6 +145,28 @@ fn help_and_version_are_for_people() {
     let version = agent().arg("--version").output().unwrap();
     let expected = format!("rollcall-node-agent {}\n", env!("CARGO_PKG_VERSION"));
     assert_eq!(String::from_utf8(version.stdout).unwrap(), expected);
+}
+
+#[test]
+fn what_to_do_may_be_said_and_left_out() {
+    let machine = Machine::new(&Authority::new());
+    let missing = machine.path("none.conf");
+    let flags = ["--node-name", "worker-0", "--bootstrap-kubeconfig"];
+    for word in [&["run"][..], &[]] {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_rollcall-node-agent"));
+        command.env_clear().args(word).args(flags).arg(&missing);
+        command
+            .arg("--kubeconfig")
+            .arg(machine.path("etc/kubelet.conf"));
+        command.arg("--cert-dir").arg(machine.path("pki"));
+        Ran::of(command.output().unwrap()).assert(64, &["none.conf"]);
+    }
+    // A machine without an identity keeps what cloud-init may still need.
+    let mut wipe = Command::new(env!("CARGO_BIN_EXE_rollcall-node-agent"));
+    wipe.env_clear()
+        .args(["wipe", "--state-dir"])
+        .arg(machine.path("state"));
+    Ran::of(wipe.output().unwrap()).assert(0, &["no identity is installed yet"]);
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result};
 use kube::api::ListParams;
+use rollcall_csr::Signer;
 use x509_parser::prelude::FromDer as _;
 
 use crate::kubeconfig::Credentials;
@@ -113,7 +114,9 @@ impl Host {
         let flags = flags
             .into_iter()
             .flat_map(|(flag, value)| [flag.to_owned(), value]);
+        // Hosts share a bootstrap kubeconfig, as machines of a pool share its contents.
         flags
+            .chain(["--keep-bootstrap".to_owned()])
             .chain(more.iter().map(|&flag| flag.to_owned()))
             .collect()
     }
@@ -193,7 +196,7 @@ impl Host {
     }
 }
 
-/// The public keys of all certificates that were issued for a node, in no order.
+/// The public keys of all client certificates that were issued for a node, in no order.
 ///
 /// # Errors
 /// If the API server refuses, or issued something that is no certificate.
@@ -203,7 +206,11 @@ pub async fn issued_keys(client: &kube::Client, node: &str) -> Result<Vec<Vec<u8
         .await
         .context("cannot list the requests")?;
     let mut keys = Vec::new();
-    for request in list {
+    let client = Signer::KubeApiserverClientKubelet.name();
+    for request in list
+        .into_iter()
+        .filter(|request| request.spec.signer_name == client)
+    {
         let certificate = request.status.and_then(|status| status.certificate);
         let Some(certificate) = certificate.filter(|certificate| !certificate.0.is_empty()) else {
             continue;

@@ -21,8 +21,9 @@ macro_rules! dist {
 }
 
 /// Files that belong to the agent and are replaced.
-const OWN: [(&str, &str); 4] = [
+const OWN: [(&str, &str); 5] = [
     dist!("usr/lib/systemd/system/kubelet.service.d/50-rollcall.conf"),
+    dist!("usr/lib/systemd/system/rollcall-node-agent-wipe.service"),
     dist!("usr/lib/systemd/system/rollcall-node-agent.service"),
     dist!("usr/lib/sysusers.d/rollcall.conf"),
     dist!("usr/lib/tmpfiles.d/rollcall.conf"),
