@@ -1,14 +1,20 @@
-//! `cargo xtask bench`: the load test and the speed of `explain`, in the release profile.
+//! `cargo xtask bench`: the load test, the speed of `explain` and what node-agent costs, in the release profile.
 
 use anyhow::Result;
 
-use crate::packages;
 use crate::process::{cargo, run as run_command, say};
+use crate::{agent, packages};
 
-/// Runs the load test, or with `explain` first, the measurement of that command.
+/// Runs the load test, or with `explain` or `agent` first, the measurement of that.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((word, rest)) if word == "explain" => measure("rollcall-explain-bench", rest),
+        Some((word, rest)) if word == "agent" => {
+            packages::require_compilers()?;
+            let agent = agent::build()?.display().to_string();
+            let arguments: Vec<String> = std::iter::once(agent).chain(rest.to_vec()).collect();
+            measure("rollcall-agent-bench", &arguments)
+        }
         _ => {
             packages::require_compilers()?;
             measure("rollcall-load", arguments)

@@ -1,6 +1,7 @@
 //! The project's own commands. This crate stays small, so that its first answer comes in seconds: what takes long, it
 //! starts as a process whose progress is seen.
 
+mod agent;
 mod bench;
 mod demo;
 mod fuzz;
@@ -32,6 +33,8 @@ enum Command {
         #[arg(long)]
         no_install: bool,
     },
+    /// The node-agent for images: static and small. Prints where it is and its size.
+    Agent,
     /// Every test: unit, API calls, end to end on a real control plane, and the comparison with Go.
     Test {
         /// Install no Debian packages; tests that need them say what is missing and are skipped.
@@ -43,7 +46,7 @@ enum Command {
     /// Formatting, lints, dependency rules and the purity of the core.
     Lint,
     /// The load test: 1,000 machines at once, beside a bare loop that approves whatever it sees. `bench explain`: how long
-    /// `explain` takes for a large dump.
+    /// `explain` takes for a large dump; `bench agent`: what node-agent costs a machine.
     Bench {
         /// Further arguments of the measurement.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -60,6 +63,7 @@ enum Command {
 fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Demo { keep, no_install } => demo::run(keep, no_install),
+        Command::Agent => agent::build().map(drop),
         Command::Test { no_install, filter } => test::run_all(no_install, filter.as_deref()),
         Command::Lint => lint::run_all(),
         Command::Bench { arguments } => bench::run(&arguments),

@@ -1,0 +1,73 @@
+//! `cargo xtask agent`: the node-agent of images, static, so that it runs on any distribution.
+
+use std::path::PathBuf;
+use std::process::Command;
+
+use anyhow::{Context as _, Result};
+
+use crate::process::{cargo, exists, run, say, target};
+
+/// The profile in `Cargo.toml`.
+const PROFILE: &str = "agent";
+
+/// The name of the binary and, with this prefix, of its package.
+const NODE_AGENT: &str = "rollcall-node-agent";
+
+/// Builds it with musl, or, where that target cannot be had, with a static glibc, and returns where it is.
+pub(crate) fn build() -> Result<PathBuf> {
+    let musl = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
+    let glibc = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
+    let (triple, flags) = if has_target(&musl) {
+        (musl, "")
+    } else {
+        say(&format!(
+            "the target {musl} cannot be had here; building with a static glibc instead"
+        ));
+        (glibc, "-C target-feature=+crt-static")
+    };
+    let mut build = cargo(&[
+        "build",
+        "--profile",
+        PROFILE,
+        "-p",
+        NODE_AGENT,
+        "--target",
+        &triple,
+    ]);
+    // For this target only: build scripts and macros run here, and are linked as usual.
+    let variable = |name: &str| format!("{name}_{}", triple.replace('-', "_"));
+    build.env(
+        variable("CARGO_TARGET").to_uppercase() + "_RUSTFLAGS",
+        flags,
+    );
+    if !exists("musl-gcc") {
+        // ring's C needs no library, so any compiler for this processor will do.
+        build.env(variable("CC"), "cc");
+    }
+    run(&mut build)?;
+    let binary = target().join(&triple).join(PROFILE).join(NODE_AGENT);
+    let bytes = std::fs::metadata(&binary)
+        .with_context(|| format!("there is no {}", binary.display()))?
+        .len();
+    say(&format!("{}: {bytes} bytes", binary.display()));
+    Ok(binary)
+}
+
+/// Whether the toolchain can build for a target, having tried to get it.
+fn has_target(triple: &str) -> bool {
+    if exists("rustup") {
+        // Without a network this fails, and what is installed counts.
+        run(Command::new("rustup")
+            .args(["target", "add", triple])
+            .current_dir(crate::process::root()))
+        .ok();
+    }
+    let libraries = Command::new("rustc")
+        .args(["--print", "target-libdir", "--target", triple])
+        .current_dir(crate::process::root())
+        .output();
+    libraries.is_ok_and(|output| {
+        let folder = PathBuf::from(String::from_utf8_lossy(&output.stdout).trim());
+        output.status.success() && folder.is_dir()
+    })
+}
