@@ -121,7 +121,7 @@ impl Assets {
 }
 
 /// `$XDG_CACHE_HOME/rollcall`, or `~/.cache/rollcall` (XDG Base Directory Specification).
-fn cache_home() -> Result<PathBuf> {
+pub(crate) fn cache_home() -> Result<PathBuf> {
     let set = |name: &str| {
         std::env::var_os(name)
             .filter(|value| !value.is_empty())
@@ -131,6 +131,12 @@ fn cache_home() -> Result<PathBuf> {
         .or_else(|| set("HOME").map(|home| home.join(".cache")))
         .map(|cache| cache.join("rollcall"))
         .context("neither XDG_CACHE_HOME nor HOME is set, so there is no place to keep the Kubernetes programs")
+}
+
+/// A build takes minutes, and a test that is silent that long looks stuck.
+pub(crate) fn progress(line: &str) {
+    use std::io::Write as _;
+    drop(writeln!(std::io::stderr(), "{line}"));
 }
 
 /// The Kubernetes release in `go.mod`, such as `v1.36.3`.

@@ -9,7 +9,7 @@ use std::time::Instant;
 
 use anyhow::{Context as _, Result};
 
-use crate::assets::Assets;
+use crate::assets::{self, Assets};
 use crate::kubeconfig::{self, Credentials};
 use crate::lease::Port;
 use crate::node::Relay;
@@ -60,7 +60,7 @@ impl ControlPlane {
     pub async fn start_with(options: Options) -> Result<Self> {
         let assets = match options.assets.clone() {
             Some(assets) => assets,
-            None => tokio::task::spawn_blocking(|| Assets::locate(progress_on_standard_error))
+            None => tokio::task::spawn_blocking(|| Assets::locate(assets::progress))
                 .await
                 .context("the search for the Kubernetes programs panicked")??,
         };
@@ -233,10 +233,4 @@ fn port_was_taken(error: &anyhow::Error) -> bool {
 
 fn loopback_url(ports: &Ports) -> String {
     format!("https://127.0.0.1:{}", ports.api_server.number())
-}
-
-/// A build takes minutes, and a test that is silent that long looks stuck.
-fn progress_on_standard_error(line: &str) {
-    use std::io::Write as _;
-    drop(writeln!(std::io::stderr(), "{line}"));
 }

@@ -40,6 +40,9 @@ enum Command {
         /// Install no Debian packages; tests that need them say what is missing and are skipped.
         #[arg(long)]
         no_install: bool,
+        /// Also boot virtual machines from a real image; needs root, and ten minutes the first time.
+        #[arg(long)]
+        vm: bool,
         /// Only the tests whose names contain this.
         filter: Option<String>,
     },
@@ -64,7 +67,11 @@ fn main() -> ExitCode {
     let outcome = match Args::parse().command {
         Command::Demo { keep, no_install } => demo::run(keep, no_install),
         Command::Agent => agent::build().map(drop),
-        Command::Test { no_install, filter } => test::run_all(no_install, filter.as_deref()),
+        Command::Test {
+            no_install,
+            vm,
+            filter,
+        } => test::run_all(no_install, vm, filter.as_deref()),
         Command::Lint => lint::run_all(),
         Command::Bench { arguments } => bench::run(&arguments),
         Command::Fuzz { seconds } => fuzz::run(seconds),

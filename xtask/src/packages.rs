@@ -50,6 +50,34 @@ const NEEDS: [Need; 7] = [
     },
 ];
 
+/// What virtual machines and their image need besides.
+const VM_NEEDS: [Need; 6] = [
+    Need {
+        sign: Sign::Program("busybox"),
+        package: "busybox-static",
+    },
+    Need {
+        sign: Sign::Program("cpio"),
+        package: "cpio",
+    },
+    Need {
+        sign: Sign::Program("debugfs"),
+        package: "e2fsprogs",
+    },
+    Need {
+        sign: Sign::Program("genisoimage"),
+        package: "genisoimage",
+    },
+    Need {
+        sign: Sign::Program("mmdebstrap"),
+        package: "mmdebstrap",
+    },
+    Need {
+        sign: Sign::Program("qemu-system-x86_64"),
+        package: "qemu-system-x86",
+    },
+];
+
 /// The programs without which nothing can be built.
 pub(crate) fn require_compilers() -> Result<()> {
     for (program, why) in [
@@ -73,7 +101,16 @@ pub(crate) fn require_compilers() -> Result<()> {
 /// Installs the packages that are missing, as root on a Debian machine; elsewhere says what goes without. Returns whether
 /// everything is there now.
 pub(crate) fn install(no_install: bool) -> Result<bool> {
-    let missing: Vec<&str> = NEEDS
+    install_missing(&NEEDS, no_install)
+}
+
+/// As [`install`], for virtual machines.
+pub(crate) fn install_for_vm(no_install: bool) -> Result<bool> {
+    install_missing(&VM_NEEDS, no_install)
+}
+
+fn install_missing(needs: &[Need], no_install: bool) -> Result<bool> {
+    let missing: Vec<&str> = needs
         .iter()
         .filter(|need| !need.sign.is_there())
         .map(|need| need.package)

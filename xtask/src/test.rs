@@ -2,8 +2,8 @@
 
 use anyhow::{Result, bail};
 
-use crate::packages;
 use crate::process::{cargo, pass_on, run, run_seen, say};
+use crate::{agent, packages};
 
 /// Numbers of tests.
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -13,8 +13,8 @@ struct Totals {
     ignored: u64,
 }
 
-/// Runs every test. All of them run, also after a failure.
-pub(crate) fn run_all(no_install: bool, filter: Option<&str>) -> Result<()> {
+/// Runs every test; those with virtual machines only with `vm`. All of them run, also after a failure.
+pub(crate) fn run_all(no_install: bool, vm: bool, filter: Option<&str>) -> Result<()> {
     packages::require_compilers()?;
     let complete = packages::install(no_install)?;
     say("building everything (the first time takes some minutes)");
@@ -29,19 +29,53 @@ pub(crate) fn run_all(no_install: bool, filter: Option<&str>) -> Result<()> {
         tests.env("ROLLCALL_TEST_COMPLETE", "1");
     }
     let outcome = run_seen(&mut tests, |line| totals.add(line));
+    let vm_outcome = if vm {
+        run_vm(no_install, filter, &mut totals)
+    } else {
+        Ok(())
+    };
     pass_on("");
     pass_on(&format!(
         "{} passed, {} failed, {} skipped",
         totals.passed, totals.failed, totals.ignored
     ));
-    outcome?;
+    outcome.and(vm_outcome)?;
     if totals.passed == 0 {
         bail!("no test ran");
     }
     Ok(())
 }
 
+/// The tests that boot machines, one after the other: two at once take longer than one after the other on two cores.
+fn run_vm(no_install: bool, filter: Option<&str>, totals: &mut Totals) -> Result<()> {
+    packages::install_for_vm(no_install)?;
+    let agent = agent::build()?;
+    let mut tests = cargo(&[
+        "test",
+        "-p",
+        "rollcall-e2e",
+        "--test",
+        "vm",
+        "--",
+        "--ignored",
+    ]);
+    tests
+        .args(["--test-threads=1", "--nocapture"])
+        .args(filter)
+        .env("ROLLCALL_IMAGE_AGENT", agent);
+    let before = totals.ran();
+    let outcome = run_seen(&mut tests, |line| totals.add(line));
+    // They were ignored before.
+    let ran = totals.ran().saturating_sub(before);
+    totals.ignored = totals.ignored.saturating_sub(ran);
+    outcome
+}
+
 impl Totals {
+    fn ran(&self) -> u64 {
+        self.passed.saturating_add(self.failed)
+    }
+
     /// Adds what one line of libtest says, if it is a result.
     fn add(&mut self, line: &str) {
         let Some((_, result)) = line.split_once("test result: ") else {

@@ -15,8 +15,14 @@ use crate::scratch::Scratch;
 /// real network uses. The third byte is the node's number.
 const PREFIX: (u8, u8) = (198, 18);
 
-/// Length of each node's prefix: four addresses, two of them usable.
-const PREFIX_LENGTH: u8 = 30;
+/// Length of each network's prefix: the third byte is leased, so all of the fourth is free to use.
+const PREFIX_LENGTH: u8 = 24;
+
+/// The last byte of the address of the first virtual machine.
+const FIRST_MACHINE: u8 = 10;
+
+/// The bridge that virtual machines are connected to, inside of the namespaces.
+const SWITCH: &str = "switch";
 
 /// The place of a node on the network, made before the control plane so that its address gets into the API server's
 /// certificate ([`crate::Options::reachable_at`]).
@@ -34,9 +40,26 @@ impl Network {
     /// # Errors
     /// If the kernel or a tool refuses, with what it said.
     pub async fn create() -> Result<Self> {
-        tokio::task::spawn_blocking(Self::create_blocking)
-            .await
-            .context("the set-up of a node's network panicked")?
+        Self::create_with(Self::connect_node).await
+    }
+
+    /// Makes the namespaces with a switch in them for virtual machines ([`crate::vm`]), instead of an address for one
+    /// node. Needs root.
+    ///
+    /// # Errors
+    /// As [`Network::create`].
+    pub async fn create_switch() -> Result<Self> {
+        Self::create_with(Self::connect_switch).await
+    }
+
+    async fn create_with(connect: fn(&Self) -> Result<()>) -> Result<Self> {
+        tokio::task::spawn_blocking(move || {
+            let network = Self::create_blocking()?;
+            connect(&network)?;
+            Ok(network)
+        })
+        .await
+        .context("the set-up of a node's network panicked")?
     }
 
     fn create_blocking() -> Result<Self> {
@@ -74,6 +97,29 @@ impl Network {
         self.address(2)
     }
 
+    /// The address of a virtual machine on the switch, counted from 0.
+    pub fn machine_address(&self, index: u8) -> IpAddr {
+        self.address(FIRST_MACHINE.saturating_add(index))
+    }
+
+    /// Addresses with the prefix length that all on this network have.
+    pub fn with_prefix_length(address: IpAddr) -> String {
+        format!("{address}/{PREFIX_LENGTH}")
+    }
+
+    /// Makes the plug for a virtual machine on the switch; it goes with the network.
+    pub(crate) fn add_plug(&self, name: &str) -> Result<()> {
+        let inside = |arguments: &[&str]| self.namespaces.run("ip", arguments);
+        inside(&["tuntap", "add", name, "mode", "tap"])?;
+        inside(&["link", "set", name, "master", SWITCH, "up"])
+    }
+
+    /// Pulls a plug (`down`) or puts it in (`up`).
+    pub(crate) fn set_plug(&self, name: &str, state: &str) -> Result<()> {
+        // Carrier, so that the machine sees what it would see of a cable.
+        self.namespaces.run("ip", &["link", "set", name, state])
+    }
+
     /// A folder for the node's files. It is removed at the end.
     pub fn dir(&self) -> &Path {
         self.scratch.path()
@@ -108,11 +154,14 @@ impl Network {
         on_host(&[
             "link", "add", &interface, "type", "veth", "peer", "name", "eth0", "netns", &node,
         ])?;
-        let host_address = format!("{}/{PREFIX_LENGTH}", self.host_address());
+        let host_address = Self::with_prefix_length(self.host_address());
         on_host(&["addr", "add", &host_address, "dev", &interface])?;
-        on_host(&["link", "set", &interface, "up"])?;
-        let node_address = format!("{}/{PREFIX_LENGTH}", self.node_address());
+        on_host(&["link", "set", &interface, "up"])
+    }
+
+    fn connect_node(&self) -> Result<()> {
         let inside = |arguments: &[&str]| self.namespaces.run("ip", arguments);
+        let node_address = Self::with_prefix_length(self.node_address());
         inside(&["link", "set", "lo", "up"])?;
         inside(&["addr", "add", &node_address, "dev", "eth0"])?;
         inside(&["link", "set", "eth0", "up"])?;
@@ -124,6 +173,13 @@ impl Network {
             "via",
             &self.host_address().to_string(),
         ])
+    }
+
+    fn connect_switch(&self) -> Result<()> {
+        let inside = |arguments: &[&str]| self.namespaces.run("ip", arguments);
+        inside(&["link", "add", SWITCH, "type", "bridge"])?;
+        inside(&["link", "set", "eth0", "master", SWITCH, "up"])?;
+        inside(&["link", "set", SWITCH, "up"])
     }
 }
 

@@ -1,0 +1,65 @@
+//! Whose name it is: a machine that nobody expects yet waits, and one that wants another's name gets nothing.
+
+use rollcall_e2e::agent::issued_keys;
+use rollcall_e2e::vm::Seed;
+
+use crate::lab::{BOOT, Lab, SOON};
+
+const NODE: &str = "worker-0";
+
+/// Prints the status of the unit as soon as it says that it waits.
+const SHOW_STATUS: &str = "until systemctl show --property=StatusText rollcall-node-agent.service | \
+    grep '=waiting: '; do sleep 1; done";
+
+#[tokio::test]
+#[ignore = "boots virtual machines: cargo xtask test --vm"]
+async fn a_machine_waits_for_its_record_and_another_with_its_credential_and_name_gets_nothing() {
+    let lab = Lab::start().await;
+    let mut machine = lab.machine(0, "machine-0");
+    let seed = Seed {
+        user_data: lab.user_data().script(SHOW_STATUS),
+        ..lab.seed(NODE)
+    };
+    lab.power_on(&mut machine, &seed);
+    let waiting = machine
+        .line(&["waiting ", "is pending"], BOOT)
+        .await
+        .unwrap();
+    assert!(
+        waiting.contains("until the cluster's approver"),
+        "{waiting}"
+    );
+    let (verdict, why) = lab.explained(NODE).await.unwrap();
+    assert_eq!(verdict, "hold", "{why}");
+    assert!(why.contains("MachineNotFound"), "{why}");
+
+    // What the service manager shows is the same.
+    machine
+        .line(&["StatusText=waiting: ", "is pending"], SOON)
+        .await
+        .unwrap();
+
+    lab.expect(&machine, NODE).await;
+    machine
+        .line(
+            &["done ", "identity of system:node:worker-0 installed"],
+            SOON,
+        )
+        .await
+        .unwrap();
+    lab.registered(&machine, NODE).await;
+    let first = issued_keys(&lab.admin, NODE).await.unwrap();
+    assert_eq!(first.len(), 1);
+
+    // The same user-data, read by somebody else on the network.
+    let mut thief = lab.machine(1, "thief");
+    lab.power_on(&mut thief, &seed);
+    let waiting = thief.line(&["is pending"], BOOT).await.unwrap();
+    let (verdict, why) = lab.explained(NODE).await.unwrap();
+    println!("{waiting}\n{verdict}: {why}");
+    assert_eq!(verdict, "hold", "{why}");
+    let console = thief.console().unwrap().text();
+    assert!(!console.contains("was approved"), "{console}");
+    assert_eq!(issued_keys(&lab.admin, NODE).await.unwrap(), first);
+    lab.ready(NODE).await;
+}
