@@ -24,12 +24,16 @@ const OURS: [(&str, &str); 5] = [
     ("node-name-from", "--node-name-from"),
 ];
 /// Flags of node-agent that may be given besides; a test compares them with its own.
-const KNOWN: [&str; 6] = [
+const KNOWN: [&str; 10] = [
     "client-ca",
     "expiration-seconds",
+    "keep-bootstrap",
     "log-format",
+    "metadata-url",
+    "name-file",
     "node-name",
     "resubmit-after",
+    "state-dir",
     "timeout",
 ];
 
