@@ -49,6 +49,18 @@ type scene struct {
 	exit   int
 	// lost is a feed that the approver lost, and when.
 	lost *lostFeed
+	// files stand beside the dump; args name them.
+	files map[string][]byte
+	args  []string
+}
+
+// add puts a file beside the dump, and hands it to explain by a flag.
+func (s *scene) add(name string, content []byte, flag string) {
+	if s.files == nil {
+		s.files = map[string][]byte{}
+	}
+	s.files[name] = content
+	s.args = append(s.args, flag, name)
 }
 
 type lostFeed struct {
@@ -248,7 +260,7 @@ func served(name, about string, change func(s *scene, m *machineObject, r *certi
 // writeCases writes every case into a folder of its own.
 func writeCases(folder string) {
 	scenes := slices.Concat(firstCases(), claimCases(), rivalCases(), proofCases(), profileCases(), malformedCases(), machineCases(),
-		renewalCases(), servingCases(), reservedCases(), dumpCases())
+		renewalCases(), resumeCases(), servingCases(), reservedCases(), dumpCases())
 	seen := map[string]bool{}
 	for _, s := range scenes {
 		if seen[s.name] {
@@ -282,6 +294,10 @@ func (s *scene) write(folder string) {
 		f.Args = []string{"--config", "config.yaml"}
 		text := "apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\n" + s.config
 		check(os.WriteFile(filepath.Join(folder, "config.yaml"), []byte(text), 0o644))
+	}
+	f.Args = append(f.Args, s.args...)
+	for name, content := range s.files {
+		check(os.WriteFile(filepath.Join(folder, name), content, 0o644))
 	}
 	for _, r := range s.requests {
 		if r.reasons != nil {
