@@ -21,6 +21,7 @@ use kube::api::ListParams;
 use rollcall_e2e::agent::{Host, issued_keys};
 use rollcall_e2e::machines::{self, MachineStatus};
 use rollcall_e2e::programs::{Program, binary};
+use rollcall_e2e::requests::NodeRequest;
 use rollcall_e2e::{ControlPlane, requests, wait};
 use serde_json::Value;
 
@@ -153,6 +154,21 @@ async fn a_machine_joins_with_the_token_and_the_user_data_that_were_made_for_it(
     assert_eq!(host.exposed().unwrap(), Vec::<String>::new());
     let log = approver.log();
     assert!(log.contains("worker-0"), "{log}");
+    assert_for_no_other_machine(&desk, &bootstrap).await;
+}
+
+/// Another Machine is expected too, but not by this token.
+async fn assert_for_no_other_machine(desk: &Desk, bootstrap: &Path) {
+    desk.machine("worker-1").await;
+    let thief = desk.control_plane.client_from(bootstrap).await.unwrap();
+    let request = NodeRequest::client("worker-1").unwrap();
+    let name = request.submit(&thief).await.unwrap();
+    let admin = desk.control_plane.admin();
+    requests::wait_event(&admin, &name, "TokenOfAnotherMachine", TIMEOUT)
+        .await
+        .unwrap();
+    let held = requests::api(&admin).get(&name).await.unwrap();
+    assert!(requests::is_pending(&held), "{held:?}");
 }
 
 async fn assert_token_of_worker_0(desk: &Desk, said: &str) {

@@ -1,5 +1,5 @@
 //! What the evidence of a request proves of one Machine: that whoever asks holds the key that its record pins, or the key
-//! of a certificate that it was issued before.
+//! of a certificate that it was issued before, or a bootstrap token that was made for it.
 //!
 //! Statements bind themselves to the request's key and node ([`rollcall_csr::CertificationRequest::proofs`]); here they
 //! are held against the roll. What is forged speaks against a request. What is true but says nothing about this Machine
@@ -12,7 +12,7 @@ use rollcall_csr::{ClusterId, EvidenceError, KeyHash, PreviousCertificate, State
 
 use crate::{
     Authority, Facts, Finding, IssuedCertificate, JoinKey, Machine, Policy, Reason, Request,
-    Strength, Usage,
+    Strength, Usage, token,
 };
 
 /// How much earlier than it was issued a certificate begins to hold (Kubernetes: `pkg/controller/certificates/authority`,
@@ -26,6 +26,8 @@ pub(crate) struct Proven {
     pub(crate) join_key: bool,
     /// The key of a certificate that the Machine was issued before.
     pub(crate) previous: Option<KeyHash>,
+    /// Whether its bootstrap token was made for the Machine.
+    pub(crate) token: bool,
     /// Why evidence that is there proves nothing.
     pub(crate) worthless: Vec<String>,
     /// What of it is forged.
@@ -41,7 +43,10 @@ impl Proven {
         policy: &Policy,
         now: Timestamp,
     ) -> Self {
-        let mut proven = Self::default();
+        let mut proven = Self {
+            token: token::is_of(request, machine, facts),
+            ..Self::default()
+        };
         // Whoever cannot be read has a finding of its own.
         let Ok(content) = &request.content else {
             return proven;
@@ -76,6 +81,8 @@ impl Proven {
     pub(crate) fn strength(&self) -> Strength {
         if self.join_key || self.previous.is_some() {
             Strength::Bound
+        } else if self.token {
+            Strength::Replayable
         } else {
             Strength::None
         }

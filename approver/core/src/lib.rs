@@ -73,3 +73,4 @@ pub use request::{Request, RequestUid, Requestor, Standing};
 pub use roll::Roll;
 pub use served::{Chain, Dial, Dialled, Served, dial_addresses};
 pub use server_name::ServerName;
+pub use token::machine_group;

@@ -1,6 +1,22 @@
-//! Bootstrap tokens that were made for one Machine.
+//! Bootstrap tokens that were made for one Machine: whoever holds one may ask for that Machine and for no other.
+//!
+//! Which Machine a token is for is known in one of two ways. Either the record says which tokens are its own (Gardener),
+//! or the token itself says it, by a group that the API server puts into each request that comes with it
+//! ([`machine_group`]): then no Secret has to be read to know it.
 
-use crate::{Facts, Finding, Machine, Reason, Request};
+use crate::{Facts, Finding, Machine, MachineReference, Reason, Request};
+
+/// What the group begins with that a token for one Machine gives to its holder. The API server takes no other groups from
+/// a token than those below `system:bootstrappers:` (Kubernetes: `staging/src/k8s.io/cluster-bootstrap/token/api`,
+/// `BootstrapGroupPattern`).
+const MACHINE_GROUP: &str = "system:bootstrappers:rollcall-machine:";
+
+/// The group that binds a bootstrap token to one Machine (`auth-extra-groups` of its Secret): namespace and name, with a
+/// colon between them, and two for each dot of the name, which a group must not hold.
+pub fn machine_group(machine: &MachineReference) -> String {
+    let MachineReference { namespace, name } = machine;
+    format!("{MACHINE_GROUP}{namespace}:{}", name.replace('.', "::"))
+}
 
 /// Whether the bootstrap token that was used may be used for this Machine: one that was made for some Machines is for no
 /// other.
@@ -9,20 +25,151 @@ pub(crate) fn check_token<'a>(
     machine: &'a Machine,
     facts: &Facts<'a>,
 ) -> Option<Finding> {
-    let id = request.requestor.bootstrap_token()?;
-    let made_for = facts.tokens.get(id)?;
-    let own = |other: &&Machine| facts.records(machine).any(|record| record.uid == other.uid);
-    if made_for.iter().any(own) {
-        return None;
+    match bound_to(request, facts) {
+        Bound::ToNone => None,
+        _ if is_of(request, machine, facts) => None,
+        Bound::To(others) => Some(Finding::new(
+            Reason::TokenOfAnotherMachine,
+            format!(
+                "the bootstrap token of {} was made for Machine {}, not for Machine {}",
+                request.requestor.username,
+                others.join(", "),
+                machine.reference
+            ),
+        )),
     }
-    let others = made_for.iter();
-    let others: Vec<String> = others.map(|other| other.reference.to_string()).collect();
-    Some(Finding::new(
-        Reason::TokenOfAnotherMachine,
-        format!(
-            "the bootstrap token {id} was made for Machine {}, not for Machine {}",
-            others.join(", "),
-            machine.reference
-        ),
-    ))
+}
+
+/// Whether the token that was used was made for this Machine.
+pub(crate) fn is_of<'a>(request: &Request, machine: &'a Machine, facts: &Facts<'a>) -> bool {
+    let requestor = &request.requestor;
+    let by_record = requestor
+        .bootstrap_token()
+        .and_then(|id| facts.tokens.get(id));
+    let mut records = facts.records(machine);
+    records.any(|record| {
+        let recorded = |made_for: &Vec<&Machine>| made_for.iter().any(|own| own.uid == record.uid);
+        by_record.is_some_and(recorded)
+            || requestor.groups.contains(&machine_group(&record.reference))
+    })
+}
+
+/// Which Machines a token was made for.
+enum Bound {
+    /// Any.
+    ToNone,
+    /// These, in words.
+    To(Vec<String>),
+}
+
+fn bound_to(request: &Request, facts: &Facts<'_>) -> Bound {
+    let requestor = &request.requestor;
+    let id = requestor.bootstrap_token();
+    let recorded = id.and_then(|id| facts.tokens.get(id)).into_iter().flatten();
+    let recorded = recorded.map(|machine| machine.reference.to_string());
+    let groups = requestor.groups.iter();
+    let said = groups.filter_map(|group| group.strip_prefix(MACHINE_GROUP));
+    let said = said.map(|place| place.replace("::", ".").replacen(':', "/", 1));
+    let all: Vec<String> = recorded.chain(said).collect();
+    if all.is_empty() {
+        Bound::ToNone
+    } else {
+        Bound::To(all)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use Reason::*;
+
+    use super::*;
+    use crate::fixtures::{NAMESPACE, World, machine, reasons};
+    use crate::{Requestor, Rules, Strength};
+
+    /// A request with a token that was made for this Machine.
+    fn with_token(name: &str) -> World {
+        let mut world = World::approvable();
+        let made_for = MachineReference {
+            namespace: NAMESPACE.to_owned(),
+            name: name.to_owned(),
+        };
+        world.request.requestor = Requestor {
+            username: "system:bootstrap:abcdef".to_owned(),
+            groups: vec!["system:bootstrappers".to_owned(), machine_group(&made_for)],
+        };
+        world
+    }
+
+    #[test]
+    fn a_token_made_for_one_machine_is_for_no_other() {
+        assert_eq!(reasons(&with_token("m-0").decide()), [FirstCertificate]);
+        for other in ["m-1", "m-0.x", "m", "m-00"] {
+            let decision = with_token(other).decide();
+            assert_eq!(reasons(&decision), [TokenOfAnotherMachine], "{other}");
+            let words = format!("was made for Machine {NAMESPACE}/{other}, not for");
+            assert!(decision.message().contains(&words), "{decision:?}");
+        }
+        let mut elsewhere = with_token("m-0");
+        elsewhere.owner().reference.namespace = "another".to_owned();
+        assert_eq!(reasons(&elsewhere.decide()), [TokenOfAnotherMachine]);
+    }
+
+    #[test]
+    fn a_rival_with_anothers_token_stands_in_nobodys_way() {
+        let mut world = World::approvable();
+        let mut rival = with_token("m-1").request;
+        rival.name = "csr-1".to_owned();
+        rival.created_at = world.now;
+        world.rivals = vec![rival];
+        assert_eq!(reasons(&world.decide()), [FirstCertificate]);
+    }
+
+    #[test]
+    fn a_token_of_its_own_shows_which_machine_it_is_and_can_be_shown_again() {
+        for (required, reason) in [
+            (Strength::Replayable, FirstCertificate),
+            (Strength::Bound, EvidenceMissing),
+        ] {
+            let mut world = with_token("m-0");
+            world.policy.rules = Rules {
+                evidence: required,
+                ..Rules::default()
+            };
+            assert_eq!(world.decide().reason(), reason);
+            world.request.requestor.groups.pop();
+            assert_eq!(world.decide().reason(), EvidenceMissing);
+        }
+    }
+
+    #[test]
+    fn every_machine_has_a_group_of_its_own_in_the_letters_that_groups_may_have() {
+        let machines = [
+            ("", "a.b"),
+            ("a", "b"),
+            ("", "a-b"),
+            ("a-b", "c.d"),
+            ("a", "b.c"),
+        ];
+        let groups: Vec<String> = machines
+            .map(|(namespace, name)| MachineReference {
+                namespace: namespace.to_owned(),
+                name: name.to_owned(),
+            })
+            .iter()
+            .map(machine_group)
+            .collect();
+        let allowed = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || ":-".contains(c);
+        assert!(
+            groups.iter().all(|group| group.chars().all(allowed)),
+            "{groups:?}"
+        );
+        let mut unique = groups.clone();
+        unique.sort();
+        unique.dedup();
+        assert_eq!(unique.len(), groups.len(), "{groups:?}");
+        assert_eq!(
+            machine("m-0", "x").reference.to_string(),
+            format!("{NAMESPACE}/m-0")
+        );
+    }
 }

@@ -7,8 +7,8 @@ use clap::ValueEnum;
 /// The flags of `bootstrap-kubeconfig`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct BootstrapKubeconfigArgs {
-    /// Make the token for one Machine: its Secret names it, in its description and in the annotation
-    /// rollcall.dev/machine. Without a namespace, it is in the first one of the configuration.
+    /// Make the token for one Machine: the approver approves nothing else with it. Without a namespace, the Machine is in the
+    /// first one of the configuration.
     #[arg(long, value_name = "[NAMESPACE/]NAME")]
     pub machine: Option<String>,
 

@@ -135,7 +135,10 @@ async fn a_token_for_one_machine_says_so_in_its_secret() {
         assert_eq!(fields["expiration"], "2026-11-24T12:30:00Z");
         assert_eq!(fields["usage-bootstrap-authentication"], "true");
         assert_eq!(fields.get("usage-bootstrap-signing"), None);
-        assert_eq!(fields["auth-extra-groups"], "system:bootstrappers:pool-a");
+        assert_eq!(
+            fields["auth-extra-groups"],
+            "system:bootstrappers:pool-a,system:bootstrappers:rollcall-machine:openshift-machine-api:worker-0"
+        );
         let description = fields["description"].as_str().unwrap();
         assert!(description.contains("spare part") && description.contains("openshift-machine-api/worker-0"));
         nothing_more(api).await;

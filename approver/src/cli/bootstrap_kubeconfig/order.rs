@@ -2,7 +2,7 @@
 
 use jiff::SignedDuration;
 use k8s_openapi::api::rbac::v1::Subject;
-use rollcall_approver_core::{Requestor as Asking, Scope};
+use rollcall_approver_core::{MachineReference, Requestor as Asking, Scope, machine_group};
 
 use super::rights::Requestor;
 use crate::BootstrapKubeconfigArgs;
@@ -128,7 +128,7 @@ impl TokenOrder {
         let machine = args
             .machine
             .as_deref()
-            .map(|text| Name::read("--machine", text, namespace))
+            .map(|text| Name::read_machine(text, namespace))
             .transpose()?;
         for group in &args.groups {
             if !is_bootstrap_group(group) {
@@ -174,6 +174,29 @@ fn is_bootstrap_group(group: &str) -> bool {
 }
 
 impl Name {
+    /// A Machine; one that is in no namespace is written /NAME.
+    fn read_machine(text: &str, default_namespace: Option<&str>) -> Result<Self, FlagError> {
+        const FLAG: &str = "--machine";
+        let machine = match text.strip_prefix('/') {
+            Some(name) => Self {
+                namespace: String::new(),
+                ..Self::read(FLAG, name, Some("cluster"))?
+            },
+            None => Self::read(FLAG, text, default_namespace)?,
+        };
+        if !is_bootstrap_group(&machine_group(&machine.reference())) {
+            let message = format!("{text:?} is too long for a token of its own");
+            return Err(FlagError::new(FLAG, message));
+        }
+        Ok(machine)
+    }
+
+    /// The same as the core names Machines.
+    pub(super) fn reference(&self) -> MachineReference {
+        let Self { namespace, name } = self.clone();
+        MachineReference { namespace, name }
+    }
+
     fn read(flag: &str, text: &str, default_namespace: Option<&str>) -> Result<Self, FlagError> {
         let parts = match text.split_once('/') {
             Some((namespace, name)) => Some((namespace, name)),

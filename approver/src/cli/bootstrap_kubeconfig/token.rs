@@ -10,6 +10,7 @@ use k8s_openapi::api::core::v1::Secret;
 use kube::api::{ObjectMeta, PostParams};
 use kube::{Api, Client};
 use ring::rand::{SecureRandom, SystemRandom};
+use rollcall_approver_core::machine_group;
 
 use super::Made;
 use super::call::{failed, limited};
@@ -20,7 +21,7 @@ use crate::cli::bootstrap::Credential;
 const NAMESPACE: &str = "kube-system";
 /// The type of their Secrets.
 const TYPE: &str = "bootstrap.kubernetes.io/token";
-/// Names the one Machine that a token was made for, as NAMESPACE/NAME.
+/// Tells people which one Machine a token was made for, as NAMESPACE/NAME. The approver knows it by [`machine_group`].
 const MACHINE: &str = "rollcall.dev/machine";
 
 /// What a token is made of (`k8s.io/cluster-bootstrap/token/api`, `BootstrapTokenPattern`).
@@ -87,10 +88,12 @@ fn object(order: &TokenOrder, id: &str, secret: &str, end: Timestamp) -> Secret 
         ("token-secret", secret.to_owned()),
         ("usage-bootstrap-authentication", "true".to_owned()),
     ]);
-    if !order.groups.is_empty() {
-        data.insert("auth-extra-groups", order.groups.join(","));
-    }
     let machine = order.machine.as_ref();
+    let own = machine.map(|machine| machine_group(&machine.reference()));
+    let groups: Vec<String> = order.groups.iter().cloned().chain(own).collect();
+    if !groups.is_empty() {
+        data.insert("auth-extra-groups", groups.join(","));
+    }
     Secret {
         metadata: ObjectMeta {
             name: Some(format!("bootstrap-token-{id}")),
