@@ -408,7 +408,7 @@ impl Cluster {
         let names = self.roll.every_name_of(record);
         let requests = names.iter().flat_map(|name| {
             let gone = self.gone.get(name).into_iter().flatten();
-            self.decided_under(name).chain(gone)
+            self.approved_under(name).chain(gone)
         });
         requests
             .filter_map(|request| claim_of(request, record, &self.policy))
@@ -426,10 +426,10 @@ impl Cluster {
             .collect()
     }
 
-    fn decided_under(&self, name: &NodeName) -> impl Iterator<Item = &Request> {
+    fn approved_under(&self, name: &NodeName) -> impl Iterator<Item = &Request> {
         let filed = self.filed.get(name).into_iter();
         filed
-            .flat_map(Filed::decided)
+            .flat_map(Filed::approved)
             .filter_map(|uid| self.requests.get(uid))
     }
 

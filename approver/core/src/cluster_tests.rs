@@ -307,6 +307,24 @@ fn a_denial_is_written_once_and_spends_nothing() {
 }
 
 #[test]
+fn denied_requests_are_not_looked_through_for_others_of_their_name() {
+    let mut cluster = cluster();
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    for number in 0..3 {
+        let name = format!("csr-{number}");
+        put(&mut cluster, request(&name, "worker-0", number));
+        let denied = Request {
+            standing: Standing::Closed,
+            ..request(&name, "worker-0", number)
+        };
+        assert_eq!(put(&mut cluster, denied), BTreeSet::new());
+    }
+    assert!(cluster.filed.is_empty());
+    put(&mut cluster, request("csr-3", "worker-0", 3));
+    assert_eq!(judge(&mut cluster, "csr-3", at(62)).0, "approve");
+}
+
+#[test]
 fn a_request_that_waits_for_a_time_is_due_then_and_once() {
     let mut cluster = cluster();
     put_machine(&mut cluster, machine("m-0", "worker-0"));

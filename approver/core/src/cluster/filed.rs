@@ -1,11 +1,12 @@
-//! The requests for one node name: those that wait, in the order in which they were made, and those that are decided.
+//! The requests for one node name: those that wait, in the order in which they were made, and those that were
+//! approved. What was denied bears on no other, however many there are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rollcall_csr::Signer;
 
-use crate::{Request, RequestUid};
+use crate::{Request, RequestUid, Standing};
 
 /// When a request was made; names tell apart what was made in one second (the API's resolution).
 type Age = (Timestamp, String, RequestUid);
@@ -14,17 +15,21 @@ type Age = (Timestamp, String, RequestUid);
 #[derive(Debug, Default)]
 pub(super) struct Filed {
     waiting: BTreeMap<Signer, BTreeSet<Age>>,
-    decided: BTreeSet<RequestUid>,
+    approved: BTreeSet<RequestUid>,
 }
 
 impl Filed {
     /// Files a request by how it stands.
     pub(super) fn put(&mut self, request: &Request) {
-        if request.is_pending() {
-            let waiting = self.waiting.entry(request.signer).or_default();
-            waiting.insert(age(request));
-        } else {
-            self.decided.insert(request.uid.clone());
+        match request.standing {
+            Standing::Pending => {
+                let waiting = self.waiting.entry(request.signer).or_default();
+                waiting.insert(age(request));
+            }
+            Standing::Approved(_) => {
+                self.approved.insert(request.uid.clone());
+            }
+            Standing::Closed => {}
         }
     }
 
@@ -36,17 +41,17 @@ impl Filed {
                 self.waiting.remove(&request.signer);
             }
         }
-        self.decided.remove(&request.uid);
+        self.approved.remove(&request.uid);
     }
 
     /// Whether nothing is filed.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.decided.is_empty()
+        self.waiting.is_empty() && self.approved.is_empty()
     }
 
-    /// The requests that are decided.
-    pub(super) fn decided(&self) -> impl Iterator<Item = &RequestUid> {
-        self.decided.iter()
+    /// The requests that were approved.
+    pub(super) fn approved(&self) -> impl Iterator<Item = &RequestUid> {
+        self.approved.iter()
     }
 
     /// The requests that wait, to whatever signer.

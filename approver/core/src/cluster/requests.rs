@@ -67,9 +67,11 @@ impl Cluster {
         self.others(Some(&name), uid)
     }
 
-    /// Keeps a request, and files it under its node name and under the names that it asks for.
+    /// Keeps a request, and files it under its node name, unless it was denied, and under the names that it asks for.
     pub(super) fn file(&mut self, request: Request) {
-        if let Some(name) = request.node_name() {
+        if request.standing != Standing::Closed
+            && let Some(name) = request.node_name()
+        {
             self.filed.entry(name).or_default().put(&request);
         }
         self.asking.put(&request);
