@@ -1,8 +1,8 @@
 //! Tells the cluster's users why a request waits: Events on the request and its Machine, off the approval path.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -17,6 +17,7 @@ use tracing::warn;
 
 use crate::convert::shorten;
 use crate::errors::describe;
+use crate::fair::Fair;
 use crate::metrics::Metrics;
 
 /// The name under which Events are reported.
@@ -25,6 +26,8 @@ const REPORTER: &str = "rollcall-approver";
 const CLUSTER_SCOPED: &str = "default";
 /// How many Events may wait to be written; what is more is left out, and counted.
 const QUEUE: usize = 4096;
+/// How many of them one requestor may be the cause of, so that its junk leaves room for the others.
+const PER_REQUESTOR: usize = 1024;
 /// The shortest time between two Events: 50 a second leave the API server free for approvals.
 const PACE: Duration = Duration::from_millis(20);
 
@@ -55,10 +58,15 @@ pub(crate) struct Announcement {
     pub(crate) note: String,
 }
 
+/// The announcements that wait to be written.
+type Waiting = Mutex<Fair<Announcement>>;
+
 /// Where announcements are handed in. Never waits.
 #[derive(Clone, Debug)]
 pub(crate) struct Announcer {
-    sink: mpsc::Sender<Announcement>,
+    waiting: Arc<Waiting>,
+    /// Says that something waits; its end is the end of the publisher.
+    wake: mpsc::Sender<()>,
     silent: Arc<AtomicBool>,
     metrics: Metrics,
 }
@@ -71,22 +79,25 @@ impl Announcer {
         management: Client,
         metrics: Metrics,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let (sink, source) = mpsc::channel(QUEUE);
+        let (wake, woken) = mpsc::channel(1);
+        let waiting = Arc::<Waiting>::default();
         let silent = Arc::new(AtomicBool::new(false));
         let publisher = Publisher {
             client,
             management,
             instance: crate::connect::host_name(),
+            waiting: Arc::clone(&waiting),
             silent: Arc::clone(&silent),
             written: HashMap::new(),
             trouble: None,
         };
         let announcer = Self {
-            sink,
+            waiting,
+            wake,
             silent,
             metrics,
         };
-        (announcer, publisher.run(source))
+        (announcer, publisher.run(woken))
     }
 
     /// From here on nothing is written (mode `audit`), not even what waits already; or it is again.
@@ -94,12 +105,21 @@ impl Announcer {
         self.silent.store(silent, Ordering::Relaxed);
     }
 
-    /// Hands one in; when too many wait already, it is left out.
-    pub(crate) fn tell(&self, announcement: Announcement) {
-        if self.sink.try_send(announcement).is_err() {
+    /// Hands one in that a request of this requestor is the cause of; when too many wait already, it is left out.
+    pub(crate) fn tell(&self, requestor: &str, announcement: Announcement) {
+        let mut waiting = hold(&self.waiting);
+        if waiting.len() >= QUEUE || waiting.len_of(requestor) >= PER_REQUESTOR {
             self.metrics.events_dropped.inc();
+            return;
         }
+        waiting.push(requestor, announcement);
+        // A publisher that has been woken already looks at everything; one that has ended writes nothing more.
+        self.wake.try_send(()).ok();
     }
+}
+
+fn hold(waiting: &Waiting) -> MutexGuard<'_, Fair<Announcement>> {
+    waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Writes one at once, and says how that ended.
@@ -115,6 +135,7 @@ struct Publisher {
     client: Client,
     management: Client,
     instance: String,
+    waiting: Arc<Waiting>,
     silent: Arc<AtomicBool>,
     /// When which reason was written of which object. The pace bounds how many there are.
     written: HashMap<(String, &'static str), Instant>,
@@ -123,9 +144,9 @@ struct Publisher {
 }
 
 impl Publisher {
-    async fn run(mut self, mut source: mpsc::Receiver<Announcement>) {
+    async fn run(mut self, mut woken: mpsc::Receiver<()>) {
         let mut swept = Instant::now();
-        while let Some(announcement) = source.recv().await {
+        while let Some(announcement) = self.next(&mut woken).await {
             if swept.elapsed() > REPEAT {
                 swept = Instant::now();
                 self.written.retain(|_, at| at.elapsed() < REPEAT);
@@ -141,6 +162,17 @@ impl Publisher {
                 self.written.insert(key, Instant::now());
             }
             tokio::time::sleep(PACE).await;
+        }
+    }
+
+    /// The next one to write; none when nobody can hand one in any more.
+    async fn next(&self, woken: &mut mpsc::Receiver<()>) -> Option<Announcement> {
+        loop {
+            let next = hold(&self.waiting).pop();
+            if next.is_some() {
+                return next;
+            }
+            woken.recv().await?;
         }
     }
 

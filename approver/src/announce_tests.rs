@@ -43,7 +43,7 @@ async fn expect_event(server: &mut Server, path: &str) -> serde_json::Value {
 #[tokio::test(start_paused = true)]
 async fn an_event_says_what_where_and_why() {
     let (announcer, mut server) = announcer();
-    announcer.tell(announcement("csr-0", &"long ".repeat(1000)));
+    announcer.tell("alice", announcement("csr-0", &"long ".repeat(1000)));
     let call = server.expect("POST", EVENTS).await;
     let body = call.body.clone();
     assert_eq!(body["type"], "Warning");
@@ -60,8 +60,8 @@ async fn an_event_says_what_where_and_why() {
 #[tokio::test(start_paused = true)]
 async fn an_event_that_is_refused_does_not_stop_the_next() {
     let (announcer, mut server) = announcer();
-    announcer.tell(announcement("csr-0", "a"));
-    announcer.tell(announcement("csr-1", "b"));
+    announcer.tell("alice", announcement("csr-0", "a"));
+    announcer.tell("alice", announcement("csr-1", "b"));
     server.expect("POST", EVENTS).await.fail(403, "forbidden");
     let call = server.expect("POST", EVENTS).await;
     assert_eq!(call.body["regarding"]["name"], "csr-1");
@@ -73,10 +73,28 @@ async fn too_many_events_are_left_out_and_counted() {
     let metrics = Metrics::new();
     // Nothing takes them out of the queue.
     let (announcer, _publishing) = Announcer::new(client.clone(), client, metrics.clone());
-    for number in 0..QUEUE + 3 {
-        announcer.tell(announcement(&format!("csr-{number}"), "a"));
+    for number in 0..PER_REQUESTOR + 3 {
+        announcer.tell("mallory", announcement(&format!("csr-{number}"), "a"));
     }
     assert_eq!(metrics.events_dropped.get(), 3);
+    for number in PER_REQUESTOR..QUEUE + 2 {
+        let requestor = format!("requestor-{number}");
+        announcer.tell(&requestor, announcement(&format!("csr-{number}"), "a"));
+    }
+    assert_eq!(metrics.events_dropped.get(), 5);
+}
+
+#[tokio::test(start_paused = true)]
+async fn very_many_events_of_one_requestor_leave_room_for_those_of_another() {
+    let (announcer, mut server) = announcer();
+    for number in 0..2 * QUEUE {
+        announcer.tell("mallory", announcement(&format!("junk-{number}"), "a"));
+    }
+    announcer.tell("alice", announcement("csr-0", "a"));
+    let event = expect_event(&mut server, EVENTS).await;
+    assert_eq!(event["regarding"]["name"], "csr-0");
+    let event = expect_event(&mut server, EVENTS).await;
+    assert_eq!(event["regarding"]["name"], "junk-0");
 }
 
 #[tokio::test(start_paused = true)]
@@ -86,22 +104,22 @@ async fn a_reason_that_comes_and_goes_is_one_event_of_an_object_for_a_while() {
         reason: "FactsStale",
         ..announcement("csr-0", "b")
     };
-    announcer.tell(announcement("csr-0", "a"));
-    announcer.tell(other());
+    announcer.tell("alice", announcement("csr-0", "a"));
+    announcer.tell("alice", other());
     for reason in ["NodeExists", "FactsStale"] {
         assert_eq!(expect_event(&mut server, EVENTS).await["reason"], reason);
     }
     for _ in 0..20 {
-        announcer.tell(announcement("csr-0", "a"));
-        announcer.tell(other());
+        announcer.tell("alice", announcement("csr-0", "a"));
+        announcer.tell("alice", other());
         server.expect_none(Duration::from_secs(10)).await;
     }
-    announcer.tell(announcement("csr-1", "a"));
+    announcer.tell("alice", announcement("csr-1", "a"));
     let event = expect_event(&mut server, EVENTS).await;
     assert_eq!(event["regarding"]["name"], "csr-1");
     server.expect_none(REPEAT).await;
     // An Event does not live for ever, so the reason is told again one day.
-    announcer.tell(announcement("csr-0", "a"));
+    announcer.tell("alice", announcement("csr-0", "a"));
     expect_event(&mut server, EVENTS).await;
 }
 
@@ -109,7 +127,7 @@ async fn a_reason_that_comes_and_goes_is_one_event_of_an_object_for_a_while() {
 async fn many_events_are_spread_over_time() {
     let (announcer, mut server) = announcer();
     for number in 0..100 {
-        announcer.tell(announcement(&format!("csr-{number}"), "a"));
+        announcer.tell("alice", announcement(&format!("csr-{number}"), "a"));
     }
     let started = Instant::now();
     for _ in 0..100 {
@@ -126,11 +144,14 @@ async fn a_machine_is_told_in_its_own_namespace_of_the_cluster_that_keeps_it() {
     tokio::spawn(publishing);
     let source = crate::sources::of(rollcall_approver_core::Source::OpenShift).unwrap();
     let record = (source.read)(crate::fixtures::machine("m-0", "worker-0"));
-    announcer.tell(Announcement {
-        place: Place::Management,
-        about: crate::sources::to_reference(&record.unwrap()),
-        ..announcement("m-0", "a")
-    });
+    announcer.tell(
+        "alice",
+        Announcement {
+            place: Place::Management,
+            about: crate::sources::to_reference(&record.unwrap()),
+            ..announcement("m-0", "a")
+        },
+    );
     let path = "/apis/events.k8s.io/v1/namespaces/openshift-machine-api/events";
     let event = expect_event(&mut management, path).await;
     let expected = serde_json::json!({
@@ -144,11 +165,11 @@ async fn a_machine_is_told_in_its_own_namespace_of_the_cluster_that_keeps_it() {
 #[tokio::test(start_paused = true)]
 async fn nothing_is_written_while_the_announcer_is_silent() {
     let (announcer, mut server) = announcer();
-    announcer.tell(announcement("csr-0", "a"));
+    announcer.tell("alice", announcement("csr-0", "a"));
     announcer.set_silent(true);
     server.expect_none(Duration::from_secs(60)).await;
     announcer.set_silent(false);
-    announcer.tell(announcement("csr-0", "a"));
+    announcer.tell("alice", announcement("csr-0", "a"));
     expect_event(&mut server, EVENTS).await;
 }
 

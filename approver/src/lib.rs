@@ -14,6 +14,7 @@ mod dial;
 mod engine;
 mod errors;
 pub mod exit;
+mod fair;
 mod feed;
 mod feeds;
 #[cfg(test)]

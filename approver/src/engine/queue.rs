@@ -1,17 +1,15 @@
 //! Decisions that wait to be written: approvals before denials, and every requestor in turn. So very many requests of one
 //! credential hold up neither the machines of another one nor those of its own that are on the roll.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::ops::Bound;
-
 use super::writes::Job;
+use crate::fair::Fair;
 use crate::write::Side;
 
 /// The decisions that wait.
 #[derive(Default)]
 pub(super) struct Queue {
-    approvals: Fair,
-    denials: Fair,
+    approvals: Fair<Job>,
+    denials: Fair<Job>,
 }
 
 impl Queue {
@@ -21,7 +19,8 @@ impl Queue {
             Side::Approved => &mut self.approvals,
             Side::Denied => &mut self.denials,
         };
-        queue.push(job);
+        let requestor = job.about.requestor.clone();
+        queue.push(&requestor, job);
     }
 
     /// Takes out the next approval.
@@ -37,34 +36,6 @@ impl Queue {
     /// Takes out the next decision, whichever it is.
     pub(super) fn pop(&mut self) -> Option<Job> {
         self.pop_approval().or_else(|| self.pop_denial())
-    }
-}
-
-/// One queue for each requestor, taken from in turn.
-#[derive(Default)]
-struct Fair {
-    waiting: BTreeMap<String, VecDeque<Job>>,
-    /// Whose turn it was last.
-    last: String,
-}
-
-impl Fair {
-    fn push(&mut self, job: Job) {
-        let requestor = job.about.requestor.clone();
-        self.waiting.entry(requestor).or_default().push_back(job);
-    }
-
-    fn pop(&mut self) -> Option<Job> {
-        let after = (Bound::Excluded(self.last.as_str()), Bound::Unbounded);
-        let mut turns = self.waiting.range::<str, _>(after);
-        let (turn, _) = turns.next().or_else(|| self.waiting.first_key_value())?;
-        self.last.clone_from(turn);
-        let jobs = self.waiting.get_mut(&self.last)?;
-        let job = jobs.pop_front();
-        if jobs.is_empty() {
-            self.waiting.remove(&self.last);
-        }
-        job
     }
 }
 
@@ -112,6 +83,6 @@ mod tests {
             .collect();
         let expected = ["mistake-0", "mistake-1", "junk-0", "junk-1", "junk-2"];
         assert_eq!(denied, expected);
-        assert!(queue.denials.waiting.is_empty());
+        assert!(queue.pop().is_none());
     }
 }

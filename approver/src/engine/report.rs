@@ -18,6 +18,8 @@ const MACHINES: usize = 4;
 
 /// What an Event says, whatever it is about.
 struct Saying {
+    /// Whose request is the cause.
+    requestor: String,
     warning: bool,
     reason: Reason,
     message: String,
@@ -25,8 +27,9 @@ struct Saying {
 }
 
 impl Saying {
-    fn warning(finding: &Finding, action: &'static str) -> Self {
+    fn warning(requestor: &str, finding: &Finding, action: &'static str) -> Self {
         Self {
+            requestor: requestor.to_owned(),
             warning: true,
             reason: finding.reason,
             message: finding.message.clone(),
@@ -73,6 +76,7 @@ impl Engine {
             // Right after a start both are normal for a while.
             let warning = !matches!(reason, Reason::MachineNotBound | Reason::MachineNotFound);
             let say = Saying {
+                requestor,
                 warning,
                 reason,
                 message,
@@ -115,14 +119,15 @@ impl Engine {
             return;
         }
         for machine in machines {
-            self.outside.announcer.tell(Announcement {
+            let announcement = Announcement {
                 place: Place::Management,
                 about: machine.clone(),
                 warning: say.warning,
                 reason: say.reason.as_str(),
                 action: say.action,
                 note: format!("CertificateSigningRequest {request}: {}", say.message),
-            });
+            };
+            self.outside.announcer.tell(&say.requestor, announcement);
         }
     }
 
@@ -153,21 +158,22 @@ impl Engine {
     }
 
     fn announce(&self, about: ObjectReference, say: &Saying) {
-        self.outside.announcer.tell(Announcement {
+        let announcement = Announcement {
             place: Place::Cluster,
             about,
             warning: say.warning,
             reason: say.reason.as_str(),
             action: say.action,
             note: say.message.clone(),
-        });
+        };
+        self.outside.announcer.tell(&say.requestor, announcement);
     }
 
     /// Tells a decision that was written.
     pub(super) fn decided(&self, job: &Job) {
         let About {
             request,
-            requestor: _,
+            requestor,
             node,
             machine,
             created_at,
@@ -192,7 +198,7 @@ impl Engine {
                         "{}",
                         warning.message
                     );
-                    let say = Saying::warning(warning, "Approve");
+                    let say = Saying::warning(requestor, warning, "Approve");
                     self.announce(reference.clone(), &say);
                     self.announce_on_machines(machines, request, &say);
                 }
@@ -202,7 +208,7 @@ impl Engine {
                     request,
                     node, machine, reason, "denied: {}", job.finding.message
                 );
-                let say = Saying::warning(&job.finding, "Deny");
+                let say = Saying::warning(requestor, &job.finding, "Deny");
                 self.announce(reference.clone(), &say);
                 self.announce_on_machines(machines, request, &say);
             }
