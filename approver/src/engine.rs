@@ -5,6 +5,7 @@ mod news;
 mod queue;
 mod report;
 mod takeover;
+mod turns;
 mod writes;
 
 use std::collections::{BTreeSet, HashMap};
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::time::DelayQueue;
 
 use self::queue::Queue;
+use self::turns::Turns;
 use self::writes::{Failures, Job};
 use crate::Mode;
 use crate::announce::Announcer;
@@ -43,6 +45,9 @@ const RECORD_SOON: Duration = Duration::from_secs(1);
 /// How old a claim is when it is recorded: long before the request cleaner takes an approved request away, one hour
 /// (Kubernetes: `pkg/controller/certificates/cleaner`), and long after most machines have become Nodes.
 const RECORD_AFTER: SignedDuration = SignedDuration::from_mins(10);
+
+/// How many requests are judged before news and the answers to writes are looked at again: at most some tens of milliseconds.
+const SLICE: usize = 64;
 
 /// News for the engine.
 #[derive(Debug)]
@@ -76,6 +81,7 @@ pub(crate) struct Engine {
     outside: Outside,
     targets: HashMap<RequestUid, Target>,
     told: HashMap<RequestUid, Vec<Reason>>,
+    to_judge: Turns,
     jobs: Queue,
     writes: JoinSet<(Job, Outcome)>,
     /// How many of the writes under way are denials.
@@ -99,6 +105,7 @@ impl Engine {
             outside,
             targets: HashMap::new(),
             told: HashMap::new(),
+            to_judge: Turns::default(),
             jobs: Queue::default(),
             writes: JoinSet::new(),
             denials: 0,
@@ -142,6 +149,7 @@ impl Engine {
                     self.record_claims();
                     BTreeSet::new()
                 }
+                () = tokio::task::yield_now(), if !self.to_judge.is_empty() => BTreeSet::new(),
                 () = at(self.patience) => {
                     self.patience = None;
                     self.cluster.pending().filter(|_| !self.heard).collect()
@@ -173,24 +181,34 @@ impl Engine {
         }
     }
 
-    /// Judges requests and hands the decisions on, until nothing more is woken by that.
-    fn judge_and_dispatch(&mut self, mut woken: BTreeSet<RequestUid>) {
-        loop {
-            self.judge_all(std::mem::take(&mut woken));
-            woken = self.dispatch();
-            if woken.is_empty() || !self.outside.leadership.borrow().holds() {
-                return;
+    /// Judges some of the requests that wait for it, and hands the decisions on.
+    fn judge_and_dispatch(&mut self, woken: BTreeSet<RequestUid>) {
+        self.wake(woken);
+        self.judge_some();
+        let woken = self.dispatch();
+        self.wake(woken);
+    }
+
+    /// Notes requests to be judged. While nothing may be, they are left: all that is pending is woken when that is over.
+    fn wake(&mut self, woken: BTreeSet<RequestUid>) {
+        let ready = self.heard || self.patience.is_none();
+        if !ready || (self.mode != Mode::Audit && !self.outside.leadership.borrow().holds()) {
+            self.to_judge = Turns::default();
+            return;
+        }
+        for uid in woken {
+            if let Some(request) = self.cluster.request(&uid) {
+                self.to_judge.push(&request.requestor.username, uid);
             }
         }
     }
 
-    fn judge_all(&mut self, woken: BTreeSet<RequestUid>) {
-        let ready = self.heard || self.patience.is_none();
-        if !ready || (self.mode != Mode::Audit && !self.outside.leadership.borrow().holds()) {
-            return;
-        }
+    fn judge_some(&mut self) {
         let now = Timestamp::now();
-        for uid in woken {
+        for _ in 0..SLICE {
+            let Some(uid) = self.to_judge.pop() else {
+                return;
+            };
             let decision = match self.mode {
                 Mode::Enforce => self.cluster.judge(&uid, now),
                 Mode::Audit | Mode::Manual if self.targets.contains_key(&uid) => {

@@ -70,3 +70,35 @@ async fn a_denial_of_another_requestor_waits_for_its_turn_only() {
     }
     assert!(denied <= 32, "{denied} denials of one requestor came first");
 }
+
+#[tokio::test(start_paused = true)]
+async fn another_requestor_does_not_wait_until_very_many_are_judged() {
+    let mut running = start(Mode::Enforce, &[]);
+    running.leadership.send_replace(Leadership::default());
+    let many = 40 * SLICE;
+    let mut held = csr("junk", "worker-9");
+    held["spec"]["username"] = json!("system:bootstrap:aaaaaa");
+    held["spec"]["groups"] = json!(["system:bootstrappers"]);
+    for number in 0..many {
+        let name = format!("junk-{number}");
+        held["metadata"]["name"] = json!(name);
+        held["metadata"]["uid"] = json!(name);
+        running.request(&held).await;
+    }
+    running.machine(machine("m-0", "worker-0")).await;
+    running.request(&csr("csr-0", "worker-0")).await;
+    running.writes.expect_none(Duration::from_secs(1)).await;
+    // A new leader judges everything that waits.
+    running.leadership.send_replace(Leadership::forever());
+    let _under_way = running.writes.expect("PUT", &approval("csr-0")).await;
+    let line = |number: usize| {
+        format!(
+            "rollcall_decisions_total{{verdict=\"hold\",reason=\"MachineNotFound\"}} {number}\n"
+        )
+    };
+    let before = running.metrics.text().unwrap();
+    assert!(!before.contains(&line(many)), "{before}");
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let after = running.metrics.text().unwrap();
+    assert!(after.contains(&line(many)), "{after}");
+}

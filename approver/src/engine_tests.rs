@@ -20,12 +20,12 @@ pub(super) struct Running {
     pub(super) events: Server,
     /// What was told of Machines.
     machine_events: mpsc::UnboundedReceiver<Value>,
-    leadership: watch::Sender<Leadership>,
+    pub(super) leadership: watch::Sender<Leadership>,
     ready: watch::Receiver<bool>,
     record: watch::Receiver<Vec<Claim>>,
     pub(super) wanted: mpsc::UnboundedReceiver<Dial>,
     audit: Audit,
-    metrics: Metrics,
+    pub(super) metrics: Metrics,
     stop: CancellationToken,
     engine: tokio::task::JoinHandle<()>,
 }
