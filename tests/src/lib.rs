@@ -33,6 +33,7 @@ pub mod records;
 pub mod requests;
 mod scratch;
 pub mod serving;
+pub mod usage;
 pub mod vm;
 pub mod wait;
 

@@ -1,11 +1,12 @@
-//! `cargo xtask bench`: the load test, the speed of `explain` and what node-agent costs, in the release profile.
+//! `cargo xtask bench`: the load test, the speed of `explain`, what node-agent costs and the fairness towards junk, in the
+//! release profile.
 
 use anyhow::Result;
 
 use crate::process::{cargo, run as run_command, say};
 use crate::{agent, packages};
 
-/// Runs the load test, or with `explain` or `agent` first, the measurement of that.
+/// Runs the load test, or with `explain`, `agent` or `junk` first, the measurement of that.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((word, rest)) if word == "explain" => measure("rollcall-explain-bench", rest),
@@ -14,6 +15,10 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
             let agent = agent::build()?.display().to_string();
             let arguments: Vec<String> = std::iter::once(agent).chain(rest.to_vec()).collect();
             measure("rollcall-agent-bench", &arguments)
+        }
+        Some((word, rest)) if word == "junk" => {
+            packages::require_compilers()?;
+            measure("rollcall-junk-bench", rest)
         }
         _ => {
             packages::require_compilers()?;

@@ -49,7 +49,8 @@ enum Command {
     /// Formatting, lints, dependency rules and the purity of the core.
     Lint,
     /// The load test: 1,000 machines at once, beside a bare loop that approves whatever it sees. `bench explain`: how long
-    /// `explain` takes for a large dump; `bench agent`: what node-agent costs a machine.
+    /// `explain` takes for a large dump; `bench agent`: what node-agent costs a machine; `bench junk`: how long a valid
+    /// machine waits while one credential files 100,000 requests that come to nothing.
     Bench {
         /// Further arguments of the measurement.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
