@@ -31,8 +31,11 @@ pub(crate) fn check_token<'a>(
         Bound::To(others) => Some(Finding::new(
             Reason::TokenOfAnotherMachine,
             format!(
-                "the bootstrap token of {} was made for Machine {}, not for Machine {}",
-                request.requestor.username,
+                "the bootstrap token {} was made for Machine {}, not for Machine {}",
+                request
+                    .requestor
+                    .bootstrap_token()
+                    .unwrap_or(&request.requestor.username),
                 others.join(", "),
                 machine.reference
             ),
