@@ -5,6 +5,7 @@
 //! to judge again without a look at any other.
 
 mod filed;
+mod joins;
 mod kubelets;
 mod machines;
 mod reconfigure;

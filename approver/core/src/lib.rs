@@ -36,6 +36,7 @@ mod ip_range;
 #[cfg(test)]
 mod issuing_fixtures;
 mod itself;
+mod join;
 mod kubelet_ca;
 mod machine;
 mod naming;
@@ -62,6 +63,7 @@ pub use facts::{Facts, Node};
 pub use freshness::{Feed, Freshness, Stale};
 pub use health_check::{HealthCheck, Limit, NotALimit, Remediation, Requirement, Selector};
 pub use ip_range::{IpRange, IpRangeError};
+pub use join::{Join, JoinStage};
 pub use kubelet_ca::KubeletCa;
 pub use machine::{Address, JoinKey, Machine, MachineReference, MachineUid, Scope, Source};
 pub use naming::{NameStrategy, NameTemplate, NameTemplateError, Naming};

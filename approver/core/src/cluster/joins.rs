@@ -1,0 +1,117 @@
+//! How Machines stand on their way into the cluster.
+
+use jiff::Timestamp;
+use rollcall_csr::{NodeName, Signer};
+
+use super::Cluster;
+use crate::{Finding, Join, JoinStage, Machine, Node, Source, Standing, Verdict};
+
+impl Cluster {
+    /// How every Machine of a source stands.
+    pub fn joins(&self, source: Source, now: Timestamp) -> Vec<Join> {
+        let machines = self.roll.iter();
+        machines
+            .filter(|machine| machine.source == source)
+            .map(|machine| self.join_of(machine, now))
+            .collect()
+    }
+
+    fn join_of(&self, machine: &Machine, now: Timestamp) -> Join {
+        let claims = self.claims_on(machine);
+        let last = claims.iter().max_by_key(|claim| claim.approved_at);
+        let approved = last.map(|claim| {
+            let request = self.requests.get(&claim.request);
+            (
+                claim.approved_at,
+                request.map(|request| request.name.clone()),
+            )
+        });
+        let earliest = claims.iter().map(|claim| claim.approved_at).min();
+        let node = self.node_of(machine, earliest);
+        let serves = node
+            .as_ref()
+            .is_some_and(|(name, node)| self.has_serving_certificate(name, node));
+        let waiting = self
+            .waiting_for(machine, now)
+            .filter(|_| node.is_none() && machine.node_reference.is_none());
+        let stage = match (&node, &approved, &waiting) {
+            (Some(_), _, _) if serves => JoinStage::Serving,
+            (Some(_), _, _) => JoinStage::Registered,
+            // A Machine that is bound was approved, whether or not that is still known.
+            (None, _, _) if machine.node_reference.is_some() => JoinStage::Approved,
+            (None, Some(_), _) => JoinStage::Approved,
+            (None, None, Some(_)) => JoinStage::Requested,
+            (None, None, None) => JoinStage::Provisioned,
+        };
+        Join {
+            machine: machine.reference.clone(),
+            uid: machine.uid.clone(),
+            stage,
+            waiting,
+            approved,
+            node,
+            deadline: machine
+                .join_by
+                .or_else(|| machine.created_at.checked_add(self.policy.join_window).ok()),
+        }
+    }
+
+    /// The Node that a Machine has become: the one it is bound to, or else the one that registered under its name after
+    /// the first certificate was approved for it. A Node that was there before is somebody else's.
+    fn node_of(
+        &self,
+        machine: &Machine,
+        approved_at: Option<Timestamp>,
+    ) -> Option<(NodeName, Node)> {
+        if let Some(name) = &machine.node_reference {
+            return Some((name.clone(), self.nodes.get(name)?.clone()));
+        }
+        let earliest = approved_at?.checked_sub(self.policy.clock_skew).ok()?;
+        let names = self.roll.names_of(machine);
+        names.into_iter().find_map(|name| {
+            let sole = matches!(self.roll.owners(&name).as_slice(), [_]);
+            let node = self.nodes.get(&name).filter(|_| sole)?;
+            (node.created_at >= earliest).then(|| (name, node.clone()))
+        })
+    }
+
+    fn has_serving_certificate(&self, name: &NodeName, node: &Node) -> bool {
+        self.approved_under(name).any(|request| {
+            let approved =
+                matches!(request.standing, Standing::Approved(at) if at >= node.created_at);
+            request.signer == Signer::KubeletServing && request.is_by_its_node() && approved
+        })
+    }
+
+    /// The newest request for the Machine's first certificate that waits, and why.
+    fn waiting_for(&self, machine: &Machine, now: Timestamp) -> Option<(String, Finding)> {
+        let newest_under = |name| {
+            let filed = self.filed.get(name)?;
+            let mut newest = filed.newest_first(Signer::KubeApiserverClientKubelet);
+            newest.find_map(|uid| {
+                let request = self.requests.get(uid)?;
+                (!request.is_by_its_node()).then_some(request)
+            })
+        };
+        let names = self.roll.names_of(machine);
+        let request = names
+            .iter()
+            .filter_map(newest_under)
+            .max_by_key(|request| {
+                // In the order in which one supersedes another.
+                (request.created_at, &request.name)
+            })?;
+        let decision = self.preview(&request.uid, now)?;
+        match decision.verdict() {
+            Verdict::Ignore => None,
+            Verdict::Approve(_) | Verdict::Deny | Verdict::Hold(_) => {
+                let finding = decision.findings().next()?.clone();
+                Some((request.name.clone(), finding))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[path = "joins_tests.rs"]
+mod tests;

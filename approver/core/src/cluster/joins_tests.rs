@@ -1,0 +1,141 @@
+//! How far a Machine has come, from its record to its serving certificate.
+
+use super::super::tests::{cluster, put, put_machine};
+use super::*;
+use crate::fixtures::{World, at, machine, node, request, request_uid};
+use crate::{Change, Reason, Request, Settlement};
+
+fn join(cluster: &Cluster, now: Timestamp) -> Join {
+    cluster.joins(Source::OpenShift, now).remove(0)
+}
+
+fn registers(cluster: &mut Cluster, created_at: Timestamp) {
+    let registered = Node {
+        uid: "n-0".to_owned(),
+        created_at,
+    };
+    cluster.apply(Change::Node(node("worker-0"), registered), created_at);
+}
+
+/// A cluster in which a first certificate was approved at 61 for the Machine, or is about to be.
+fn requested() -> Cluster {
+    let mut cluster = cluster();
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    put(&mut cluster, request("csr-0", "worker-0", 0));
+    cluster
+}
+
+fn approved() -> Cluster {
+    let mut cluster = requested();
+    assert!(cluster.judge(&request_uid("csr-0"), at(61)).is_some());
+    cluster.settle(&request_uid("csr-0"), Settlement::Written);
+    cluster
+}
+
+#[test]
+fn each_step_is_seen() {
+    let mut cluster = cluster();
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    let seen = join(&cluster, at(59));
+    assert_eq!(seen.stage, JoinStage::Provisioned);
+    assert_eq!((seen.waiting, seen.approved, seen.node), (None, None, None));
+    assert_eq!(seen.deadline, Some(at(7200)));
+
+    let mut cluster = approved();
+    let seen = join(&cluster, at(62));
+    assert_eq!(seen.stage, JoinStage::Approved);
+    assert_eq!(seen.approved, Some((at(61), Some("csr-0".to_owned()))));
+    assert_eq!(seen.waiting, None);
+
+    registers(&mut cluster, at(90));
+    let seen = join(&cluster, at(91));
+    assert_eq!(seen.stage, JoinStage::Registered);
+    assert_eq!(seen.node.unwrap().0, node("worker-0"));
+
+    let serving = Request {
+        uid: request_uid("csr-1"),
+        name: "csr-1".to_owned(),
+        created_at: at(92),
+        standing: Standing::Approved(at(93)),
+        ..World::servable().request
+    };
+    put(&mut cluster, serving);
+    assert_eq!(join(&cluster, at(94)).stage, JoinStage::Serving);
+    // A Node of that name that registers anew has to ask anew.
+    registers(&mut cluster, at(100));
+    assert_eq!(join(&cluster, at(101)).stage, JoinStage::Registered);
+}
+
+#[test]
+fn a_request_that_waits_says_what_for() {
+    let mut cluster = requested();
+    let late = Request {
+        created_at: at(8000),
+        ..request("csr-1", "worker-0", 1)
+    };
+    put(&mut cluster, late);
+    let seen = join(&cluster, at(8001));
+    assert_eq!(seen.stage, JoinStage::Requested);
+    let (name, finding) = seen.waiting.unwrap();
+    assert_eq!(
+        (name.as_str(), finding.reason),
+        ("csr-1", Reason::OutsideJoinWindow)
+    );
+}
+
+#[test]
+fn a_record_may_name_its_own_deadline() {
+    let mut cluster = cluster();
+    let mut record = machine("m-0", "worker-0");
+    record.join_by = Some(at(30));
+    put_machine(&mut cluster, record);
+    put(&mut cluster, request("csr-0", "worker-0", 0));
+    let seen = join(&cluster, at(61));
+    assert_eq!(seen.deadline, Some(at(30)));
+    assert_eq!(seen.waiting.unwrap().1.reason, Reason::OutsideJoinWindow);
+}
+
+#[test]
+fn a_node_that_was_there_before_the_approval_is_not_the_machines() {
+    let mut cluster = approved();
+    registers(&mut cluster, at(50));
+    assert_eq!(join(&cluster, at(91)).node, None);
+    // Nor is one that registers without an approval at all.
+    let mut cluster = requested();
+    registers(&mut cluster, at(90));
+    assert_eq!(join(&cluster, at(91)).node, None);
+}
+
+#[test]
+fn nobody_is_bound_while_two_machines_own_the_name() {
+    let mut cluster = approved();
+    put_machine(&mut cluster, machine("m-1", "worker-0"));
+    registers(&mut cluster, at(90));
+    let joins = cluster.joins(Source::OpenShift, at(91));
+    assert_eq!(joins.len(), 2);
+    for seen in joins {
+        assert_eq!(seen.node, None);
+    }
+}
+
+#[test]
+fn a_bound_machine_whose_node_is_gone_has_no_node() {
+    let mut cluster = cluster();
+    let mut record = machine("m-0", "worker-0");
+    record.node_reference = Some(node("worker-0"));
+    put_machine(&mut cluster, record);
+    let seen = join(&cluster, at(10));
+    assert_eq!((seen.stage, seen.node), (JoinStage::Approved, None));
+    registers(&mut cluster, at(90));
+    assert_eq!(join(&cluster, at(91)).stage, JoinStage::Registered);
+}
+
+#[test]
+fn the_approval_outlives_its_request() {
+    let mut cluster = approved();
+    cluster.apply(Change::RequestGone(request_uid("csr-0")), at(4000));
+    registers(&mut cluster, at(4001));
+    let seen = join(&cluster, at(4002));
+    assert_eq!(seen.approved, Some((at(61), None)));
+    assert_eq!(seen.stage, JoinStage::Registered);
+}

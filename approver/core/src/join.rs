@@ -1,0 +1,71 @@
+//! The way of a Machine into the cluster, as far as the approver sees it.
+
+use std::fmt;
+
+use jiff::Timestamp;
+use rollcall_csr::NodeName;
+
+use crate::{Finding, MachineReference, MachineUid, Node};
+
+/// How far a Machine has come. Whether its certificate was issued and whether its Node is ready, the approver does not
+/// look at: it reads no more of requests and Nodes than a decision needs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum JoinStage {
+    /// The record is there.
+    Provisioned,
+    /// Somebody asks for its first certificate.
+    Requested,
+    /// A first certificate was approved.
+    Approved,
+    /// Its Node has registered.
+    Registered,
+    /// Its Node may serve: a serving certificate was approved.
+    Serving,
+}
+
+impl JoinStage {
+    /// Every stage, in order.
+    pub const ALL: [Self; 5] = [
+        Self::Provisioned,
+        Self::Requested,
+        Self::Approved,
+        Self::Registered,
+        Self::Serving,
+    ];
+
+    /// The word for it.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Provisioned => "Provisioned",
+            Self::Requested => "Requested",
+            Self::Approved => "Approved",
+            Self::Registered => "Registered",
+            Self::Serving => "Serving",
+        }
+    }
+}
+
+impl fmt::Display for JoinStage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// How one Machine stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Join {
+    /// Which one.
+    pub machine: MachineReference,
+    /// What tells it from a later one of the same name.
+    pub uid: MachineUid,
+    /// How far it has come.
+    pub stage: JoinStage,
+    /// The name of the request that waits, the newest of them, and why.
+    pub waiting: Option<(String, Finding)>,
+    /// When the last first certificate was approved for it, and for which request, while that is still there.
+    pub approved: Option<(Timestamp, Option<String>)>,
+    /// The Node that it has become.
+    pub node: Option<(NodeName, Node)>,
+    /// From when on it is too late to ask for a first certificate.
+    pub deadline: Option<Timestamp>,
+}
