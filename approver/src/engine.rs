@@ -16,7 +16,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::Api;
 use rollcall_approver_core::{
-    Change, Claim, Cluster, Decision, Dial, Finding, Reason, Request, RequestUid, Verdict,
+    Change, Claim, Cluster, Decision, Dial, Finding, Reason, Request, RequestUid, Source, Verdict,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -31,6 +31,7 @@ use crate::Mode;
 use crate::announce::Announcer;
 use crate::audit::Audit;
 use crate::convert::Target;
+use crate::joins::Joins;
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::reload::InForce;
@@ -42,6 +43,8 @@ const START_GRACE: Duration = Duration::from_secs(10);
 const RECORD_PERIOD: Duration = Duration::from_secs(60);
 /// How soon claims are recorded once an approved request has gone, so that a burst of deletions is one write.
 const RECORD_SOON: Duration = Duration::from_secs(1);
+/// The shortest time between two accounts of how ExpectedMachines stand: many come at once when a whole rack boots.
+const JOINS_PERIOD: Duration = Duration::from_millis(250);
 /// How old a claim is when it is recorded: long before the request cleaner takes an approved request away, one hour
 /// (Kubernetes: `pkg/controller/certificates/cleaner`), and long after most machines have become Nodes.
 const RECORD_AFTER: SignedDuration = SignedDuration::from_mins(10);
@@ -72,6 +75,8 @@ pub(crate) struct Outside {
     pub(crate) record: watch::Sender<Vec<Claim>>,
     /// Nodes to be dialled; what comes of it is news.
     pub(crate) dials: mpsc::UnboundedSender<Dial>,
+    /// How ExpectedMachines stand, each time all of them.
+    pub(crate) joins: watch::Sender<Joins>,
 }
 
 /// The engine's state.
@@ -94,6 +99,8 @@ pub(crate) struct Engine {
     led: bool,
     /// Whether approved requests have gone, so that their claims stand in memory only.
     claims_alone: bool,
+    /// Whether something happened since it was told how ExpectedMachines stand.
+    changed: bool,
 }
 
 impl Engine {
@@ -115,12 +122,14 @@ impl Engine {
             heard: false,
             led: false,
             claims_alone: false,
+            changed: false,
         }
     }
 
     /// Runs until it is told to stop, then lets the writes under way end.
     pub(crate) async fn run(mut self, mut news: mpsc::Receiver<Input>, stop: CancellationToken) {
         let mut record = period(RECORD_PERIOD);
+        let mut joins = period(JOINS_PERIOD);
         let mut soon = false;
         loop {
             let due = self
@@ -144,6 +153,10 @@ impl Engine {
                     Ok(()) => self.leadership_changed(),
                     Err(_) => break,
                 },
+                _ = joins.tick(), if self.changed => {
+                    self.hand_over_joins();
+                    continue;
+                }
                 _ = record.tick() => {
                     soon = false;
                     self.record_claims();
@@ -165,6 +178,7 @@ impl Engine {
                 .machines
                 .set(count(self.cluster.roll().len()));
             self.outside.metrics.pending.set(count(self.targets.len()));
+            self.changed = true;
         }
         self.drain().await;
     }
@@ -262,6 +276,23 @@ impl Engine {
     fn dial(&self, decision: &Decision) -> bool {
         let dial = decision.dial().cloned();
         dial.is_some_and(|dial| self.outside.dials.send(dial).is_ok())
+    }
+
+    /// Says how ExpectedMachines stand, where somebody keeps their status. Not before everything is known: half the facts
+    /// would take back what an earlier replica wrote.
+    fn hand_over_joins(&mut self) {
+        self.changed = false;
+        if !self.heard || self.outside.joins.is_closed() {
+            return;
+        }
+        let joins = self
+            .cluster
+            .joins(Source::ExpectedMachine, Timestamp::now());
+        self.outside.joins.send_if_modified(|told| {
+            let news = *told != joins;
+            *told = joins;
+            news
+        });
     }
 
     fn record_claims(&mut self) {

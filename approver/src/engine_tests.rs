@@ -58,6 +58,7 @@ pub(super) fn start(mode: Mode, feeds: &[Feed]) -> Running {
         ready,
         record,
         dials,
+        joins: watch::channel(Vec::new()).0,
     };
     let (news, inbox) = mpsc::channel(100);
     let stop = CancellationToken::new();

@@ -17,6 +17,29 @@ use crate::tasks::Tasks;
 /// The pause before the record of claims is read again.
 const RETRY: Duration = Duration::from_secs(2);
 
+/// Whether it is this replica's turn to write what the engine does not write itself: it leads, and the mode is not
+/// `audit`, which writes nothing even where there is no election.
+#[derive(Clone)]
+pub(crate) struct Turn {
+    leadership: watch::Receiver<Leadership>,
+    mode: watch::Receiver<Mode>,
+}
+
+impl Turn {
+    /// Follows both.
+    pub(crate) fn new(
+        leadership: watch::Receiver<Leadership>,
+        mode: watch::Receiver<Mode>,
+    ) -> Self {
+        Self { leadership, mode }
+    }
+
+    /// Whether this replica may write now.
+    pub(crate) fn holds(&self) -> bool {
+        *self.mode.borrow() != Mode::Audit && self.leadership.borrow().holds()
+    }
+}
+
 /// Starts the tasks that tell the engine when it may write.
 pub(crate) fn start(
     tasks: &mut Tasks,

@@ -14,12 +14,14 @@ mod dial;
 mod engine;
 mod errors;
 pub mod exit;
+mod expected_machine;
 mod fair;
 mod feed;
 mod feeds;
 #[cfg(test)]
 mod fixtures;
 mod guard;
+mod joins;
 mod kubelet_ca;
 #[cfg(test)]
 mod kubelet_fixtures;

@@ -35,6 +35,8 @@ pub(crate) struct Metrics {
     pub(crate) machines: Gauge,
     /// Requests that wait.
     pub(crate) pending: Gauge,
+    /// Status of ExpectedMachines that could not be written.
+    pub(crate) status_failures: Counter,
     /// Writes that failed.
     pub(crate) write_failures: Counter,
     registry: Arc<Registry>,
@@ -66,6 +68,7 @@ impl Metrics {
             leader: Gauge::default(),
             machines: Gauge::default(),
             pending: Gauge::default(),
+            status_failures: Counter::default(),
             write_failures: Counter::default(),
             registry: Arc::default(),
         };
@@ -101,6 +104,11 @@ impl Metrics {
             "events_dropped",
             "Events left out because too many were waiting",
             self.events_dropped.clone(),
+        );
+        registry.register(
+            "status_failures",
+            "Writes of the status of an ExpectedMachine that failed",
+            self.status_failures.clone(),
         );
         registry.register(
             "write_failures",

@@ -18,13 +18,15 @@ use crate::dial::Dialer;
 use crate::engine::{Engine, Input, Outside};
 use crate::feed::{self, Watched};
 use crate::feeds::{Nodes, Requests};
+use crate::joins::Joins;
 use crate::kubelets::Kubelets;
+use crate::leadership::Turn;
 use crate::lease::Candidate;
 use crate::machine_feeds::MachineFeeds;
 use crate::metrics::Metrics;
 use crate::reload::{Fixed, Reload};
 use crate::tasks::Tasks;
-use crate::{Mode, Settings, dial, kubelet_ca, leadership, rights, serve, tasks};
+use crate::{Mode, Settings, dial, joins, kubelet_ca, leadership, rights, serve, tasks};
 
 /// How much news may wait for the engine before the watches are slowed down.
 const NEWS: usize = 4096;
@@ -43,11 +45,7 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     let clients = Clients::connect(&settings).await?;
     let in_force = clients.fixed.with(&settings.config);
     let mode = in_force.mode;
-    info!(
-        version = env!("CARGO_PKG_VERSION"),
-        ?mode,
-        "rollcall-approver"
-    );
+    info!(version = env!("CARGO_PKG_VERSION"), mode = ?mode, "rollcall-approver");
     let candidate = Candidate::new(clients.cluster.clone(), &clients.namespace, identity());
     let candidate = settings.leader_elect.then_some(candidate);
 
@@ -74,6 +72,8 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
         news.clone(),
         metrics.clone(),
     );
+    let turn = Turn::new(leadership.clone(), mode_in_force.clone());
+    let joins = clients.keep_records(&mut tasks, &turn, &metrics);
     let record = record_claims(&mut tasks, claims);
     tasks.once("rights", clients.check_rights(&settings.config));
 
@@ -86,6 +86,7 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
         ready,
         record,
         dials,
+        joins,
     };
     let feeds = MachineFeeds::new(clients.management, news);
     let reload = Reload::new(clients.fixed, feeds, modes);
@@ -143,6 +144,25 @@ impl Clients {
         announcer.set_silent(mode == Mode::Audit);
         tasks.forever("events", publishing);
         announcer
+    }
+
+    /// Starts what keeps the status of ExpectedMachines: it does nothing as long as there are none. Returns where the
+    /// engine says how they stand.
+    fn keep_records(
+        &self,
+        tasks: &mut Tasks,
+        turn: &Turn,
+        metrics: &Metrics,
+    ) -> watch::Sender<Joins> {
+        let (joins, current) = watch::channel(Joins::default());
+        let keep = joins::keep(
+            self.management.clone(),
+            current,
+            turn.clone(),
+            metrics.clone(),
+        );
+        tasks.forever("status of ExpectedMachines", keep);
+        joins
     }
 
     /// Asks for every right that is needed.

@@ -5,6 +5,7 @@
 
 mod cluster_api;
 mod entry;
+mod expected_machines;
 mod fields;
 mod gardener;
 mod health_checks;
@@ -66,6 +67,7 @@ type List = fn(Client, Scope) -> BoxFuture<'static, anyhow::Result<Vec<Change>>>
 /// Every source of Machine records.
 pub(crate) const ALL: &[Description] = &[
     with_checks::<cluster_api::ClusterApi>(),
+    describe::<expected_machines::ExpectedMachines>(),
     describe::<gardener::Gardener>(),
     describe::<karpenter::Karpenter>(),
     with_checks::<openshift::OpenShift>(),

@@ -16,6 +16,7 @@ pub mod config_map;
 mod control_plane;
 mod controller_manager;
 mod etcd;
+pub mod expected;
 pub mod gate;
 mod identities;
 mod kubeconfig;

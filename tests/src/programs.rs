@@ -271,8 +271,21 @@ pub async fn approver_kubeconfig(control_plane: &ControlPlane) -> Result<PathBuf
 /// If the API server refuses.
 pub async fn apply_deploy(control_plane: &ControlPlane) -> Result<()> {
     crate::machines::install(control_plane).await?;
-    for manifest in kustomization()?.resources {
-        control_plane.apply_file(&deploy().join(manifest)).await?;
+    apply_kustomization(control_plane, &deploy()).await
+}
+
+/// Applies every manifest of a component in `deploy/components`.
+///
+/// # Errors
+/// If the API server refuses.
+pub async fn apply_component(control_plane: &ControlPlane, component: &str) -> Result<()> {
+    let folder = deploy().join("../components").join(component);
+    apply_kustomization(control_plane, &folder).await
+}
+
+async fn apply_kustomization(control_plane: &ControlPlane, folder: &Path) -> Result<()> {
+    for manifest in kustomization(folder)?.resources {
+        control_plane.apply_file(&folder.join(manifest)).await?;
     }
     Ok(())
 }
@@ -315,8 +328,8 @@ pub fn config_text(fields: &str) -> String {
     format!("apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\n{fields}\n")
 }
 
-fn kustomization() -> Result<Kustomization> {
-    let path = deploy().join("kustomization.yaml");
+fn kustomization(folder: &Path) -> Result<Kustomization> {
+    let path = folder.join("kustomization.yaml");
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("cannot read {}", path.display()))?;
     serde_saphyr::from_str(&text).with_context(|| format!("{} names no resources", path.display()))

@@ -31,6 +31,7 @@ pub(crate) fn everything() -> Vec<Scope> {
 pub(crate) enum Entry {
     #[serde(rename = "clusterAPI")]
     ClusterApi(ClusterApi),
+    ExpectedMachines(ExpectedMachines),
     Gardener(Somewhere),
     Karpenter(ClusterScoped),
     #[serde(rename = "openshift")]
@@ -55,6 +56,11 @@ pub(crate) struct ClusterScoped {
     name_strategies: Option<Vec<Strategy>>,
     node_name_template: Option<Template>,
 }
+
+/// A source whose records name their nodes themselves, and are in no namespace.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ExpectedMachines {}
 
 /// A source whose namespace has no usual name.
 #[derive(Deserialize)]
@@ -100,6 +106,9 @@ impl Entry {
                     name_strategies,
                     node_name_template,
                 )
+            }
+            Self::ExpectedMachines(ExpectedMachines {}) => {
+                (Source::ExpectedMachine, None, None, None)
             }
             Self::Gardener(Somewhere {
                 namespace,

@@ -1,0 +1,182 @@
+//! Keeps the status of ExpectedMachines: how far each has come, and the Node that it has become. Off the approval path:
+//! the engine hands over how things stand, and everything else happens here.
+
+mod content;
+
+use std::collections::{HashMap, HashSet};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use kube::api::{Patch, PatchParams};
+use kube::{Api, Client};
+use rollcall_approver_core::{Join, MachineUid};
+use serde_json::{Value, json};
+use tokio::sync::watch;
+use tokio::time::timeout;
+use tracing::{debug, warn};
+
+use self::content::content;
+use crate::errors::{Failure, classify, describe};
+use crate::expected_machine::{ExpectedMachine, ExpectedMachineStatus};
+use crate::leadership::Turn;
+use crate::metrics::Metrics;
+
+/// Who the fields belong to (`metadata.managedFields`).
+const FIELD_MANAGER: &str = "rollcall-approver";
+/// The shortest time between two writes: 50 a second leave the API server free for approvals.
+const PACE: Duration = Duration::from_millis(20);
+/// How long a call may take.
+const CALL_LIMIT: Duration = Duration::from_secs(30);
+/// How long to wait before a write that failed is tried again, and at the longest before deadlines are looked at.
+const LOOK_AGAIN: Duration = Duration::from_secs(10);
+/// How often a replica whose turn it is not looks whether it is.
+const STAND_BY: Duration = Duration::from_secs(1);
+
+/// How all ExpectedMachines stand.
+pub(crate) type Joins = Vec<Join>;
+
+/// Writes what changes, while it is this replica's turn.
+pub(crate) async fn keep(
+    client: Client,
+    mut joins: watch::Receiver<Joins>,
+    turn: Turn,
+    metrics: Metrics,
+) {
+    let mut keeper = Keeper {
+        api: Api::all(client),
+        turn,
+        metrics,
+        written: HashMap::new(),
+        told: None,
+    };
+    loop {
+        let current = joins.borrow_and_update().clone();
+        let wait = keeper.bring_up_to_date(&current, &joins).await;
+        tokio::select! {
+            changed = joins.changed() => if changed.is_err() { return },
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+struct Keeper {
+    api: Api<ExpectedMachine>,
+    turn: Turn,
+    metrics: Metrics,
+    /// What stands in each record, as far as it is known.
+    written: HashMap<MachineUid, ExpectedMachineStatus>,
+    told: Option<String>,
+}
+
+impl Keeper {
+    /// Writes every status that is not what it should be; those that bind a Machine to its Node first, because renewals
+    /// wait for them. Stops when there is newer news. Returns when to look again.
+    async fn bring_up_to_date(
+        &mut self,
+        current: &Joins,
+        news: &watch::Receiver<Joins>,
+    ) -> Duration {
+        if !self.turn.holds() {
+            // Another replica may write meanwhile.
+            self.written.clear();
+            return STAND_BY;
+        }
+        if self.written.len() > current.len() {
+            let known: HashSet<&MachineUid> = current.iter().map(|join| &join.uid).collect();
+            self.written.retain(|uid, _| known.contains(uid));
+        }
+        let mut order: Vec<&Join> = current.iter().collect();
+        order.sort_by_key(|join| join.node.is_none());
+        for join in order {
+            if news.has_changed().unwrap_or(true) {
+                return Duration::ZERO;
+            }
+            if !self.turn.holds() {
+                return LOOK_AGAIN;
+            }
+            self.look_at(join).await;
+        }
+        until_next_deadline(current, Timestamp::now())
+    }
+
+    async fn look_at(&mut self, join: &Join) {
+        let outcome = timeout(CALL_LIMIT, self.write(join)).await;
+        let text = match outcome {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => match classify(&error) {
+                // The record is gone or is another one now; the watch brings news of that.
+                Failure::NotFound | Failure::Conflict => {
+                    self.written.remove(&join.uid);
+                    debug!(machine = %join.machine, "the ExpectedMachine is gone");
+                    return;
+                }
+                Failure::Forbidden | Failure::Later | Failure::Refused | Failure::Unknown => {
+                    describe(&error)
+                }
+            },
+            Err(_) => format!("no answer for {} s", CALL_LIMIT.as_secs()),
+        };
+        self.written.remove(&join.uid);
+        self.metrics.status_failures.inc();
+        tokio::time::sleep(PACE).await;
+        if self.told.as_ref() != Some(&text) {
+            warn!(
+                machine = %join.machine,
+                error = text,
+                "the status of an ExpectedMachine cannot be written; its renewals wait until it names its Node"
+            );
+            self.told = Some(text);
+        }
+    }
+
+    async fn write(&mut self, join: &Join) -> kube::Result<()> {
+        let before = match self.written.get(&join.uid) {
+            Some(before) => before.clone(),
+            None => self.read(join).await?,
+        };
+        let after = content(join, &before, Timestamp::now());
+        if after != before {
+            let params = PatchParams::apply(FIELD_MANAGER).force();
+            let patch = Patch::Apply(patch(join, &after));
+            self.api
+                .patch_status(&join.machine.name, &params, &patch)
+                .await?;
+            self.told = None;
+            tokio::time::sleep(PACE).await;
+        }
+        self.written.insert(join.uid.clone(), after);
+        Ok(())
+    }
+
+    /// Reads what stands in a record that is new here: an earlier replica may have written it.
+    async fn read(&self, join: &Join) -> kube::Result<ExpectedMachineStatus> {
+        let record = self.api.get(&join.machine.name).await?;
+        tokio::time::sleep(PACE).await;
+        Ok(record.status.unwrap_or_default())
+    }
+}
+
+/// The body of a write. The uid makes sure that it meets no later record of the same name.
+fn patch(join: &Join, status: &ExpectedMachineStatus) -> Value {
+    json!({
+        "apiVersion": "rollcall.dev/v1alpha1",
+        "kind": "ExpectedMachine",
+        "metadata": {"name": join.machine.name, "uid": join.uid.0},
+        "status": status,
+    })
+}
+
+/// A deadline that passes is the one change that no watch brings.
+fn until_next_deadline(joins: &Joins, now: Timestamp) -> Duration {
+    joins
+        .iter()
+        .filter_map(|join| join.deadline)
+        .filter_map(|deadline| Duration::try_from(deadline.duration_since(now)).ok())
+        .filter(|wait| !wait.is_zero())
+        .min()
+        .map_or(LOOK_AGAIN, |wait| wait.min(LOOK_AGAIN))
+}
+
+#[cfg(test)]
+#[path = "joins_tests.rs"]
+mod tests;

@@ -1,0 +1,158 @@
+//! What the status of an ExpectedMachine says.
+
+use jiff::Timestamp;
+use rollcall_approver_core::{Join, JoinStage, Reason};
+
+use crate::convert::shorten;
+use crate::expected_machine::{Condition, ExpectedMachineStatus, NodeReference, Status};
+
+/// Whether a certificate may be approved, or was.
+const APPROVED: &str = "Approved";
+/// Whether the machine has not joined in time.
+const EXPIRED: &str = "Expired";
+
+/// What the status should be, where this is what it was.
+pub(super) fn content(
+    join: &Join,
+    before: &ExpectedMachineStatus,
+    now: Timestamp,
+) -> ExpectedMachineStatus {
+    let node_ref = join.node.as_ref().map(|(name, node)| NodeReference {
+        name: name.to_string(),
+        uid: node.uid.clone(),
+    });
+    // A Node that is gone for a while does not make its Machine anybody else's.
+    let node_ref = node_ref.or_else(|| before.node_ref.clone());
+    let request = match (&join.waiting, &join.approved) {
+        (Some((name, _)), _) | (None, Some((_, Some(name)))) => Some(name.clone()),
+        // The request that was approved is taken away after an hour.
+        _ => before.request.clone(),
+    };
+    let conditions = [approved(join, before), expired(join, now)];
+    ExpectedMachineStatus {
+        stage: Some(stage(join, before, node_ref.as_ref()).as_str().to_owned()),
+        request,
+        node_ref,
+        conditions: conditions
+            .into_iter()
+            .map(|statement| statement.since(before, now))
+            .collect(),
+    }
+}
+
+/// How far it has come. The requests behind a stage are taken away after an hour; while the Node is the same, that takes
+/// nothing back.
+fn stage(join: &Join, before: &ExpectedMachineStatus, node: Option<&NodeReference>) -> JoinStage {
+    let served = before.stage.as_deref() == Some(JoinStage::Serving.as_str());
+    let same = before.node_ref.as_ref() == node;
+    if join.stage == JoinStage::Registered && served && same {
+        JoinStage::Serving
+    } else {
+        join.stage
+    }
+}
+
+/// A condition without its time.
+struct Statement {
+    type_: &'static str,
+    status: Status,
+    reason: &'static str,
+    message: String,
+}
+
+impl Statement {
+    fn since(self, before: &ExpectedMachineStatus, now: Timestamp) -> Condition {
+        let Self {
+            type_,
+            status,
+            reason,
+            message,
+        } = self;
+        let last = before
+            .conditions
+            .iter()
+            .find(|known| known.type_ == type_ && known.status == status);
+        // Kubernetes keeps times in seconds; more of it would come back changed.
+        let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
+        Condition {
+            type_: type_.to_owned(),
+            status,
+            reason: reason.to_owned(),
+            message: shorten(&message),
+            last_transition_time: last.map_or(seconds, |known| known.last_transition_time),
+        }
+    }
+}
+
+fn approved(join: &Join, before: &ExpectedMachineStatus) -> Statement {
+    let statement = |status: Status, reason, message| Statement {
+        type_: APPROVED,
+        status,
+        reason,
+        message,
+    };
+    let first = Reason::FirstCertificate.as_str();
+    match (&join.approved, &join.waiting) {
+        (Some((at, _)), None) => {
+            let message = format!("a first certificate was approved at {at:.0}");
+            statement(Status::True, first, message)
+        }
+        (_, Some((request, finding))) => {
+            let message = format!("{request}: {}", finding.message);
+            statement(Status::False, finding.reason.as_str(), message)
+        }
+        (None, None) if join.node.is_some() || before.node_ref.is_some() => {
+            let mut known = before.conditions.iter();
+            let known = known.find(|known| known.type_ == APPROVED && known.status == Status::True);
+            match known {
+                // The approval is forgotten once the Machine is bound.
+                Some(known) => statement(Status::True, first, known.message.clone()),
+                None => {
+                    let message = "it was a node before its approval could be seen".to_owned();
+                    statement(Status::Unknown, JoinStage::Registered.as_str(), message)
+                }
+            }
+        }
+        (None, None) => {
+            let message = "nobody has asked for its certificate yet".to_owned();
+            statement(Status::False, JoinStage::Provisioned.as_str(), message)
+        }
+    }
+}
+
+fn expired(join: &Join, now: Timestamp) -> Statement {
+    let open = matches!(join.stage, JoinStage::Provisioned | JoinStage::Requested);
+    let statement = |status: bool, reason, message| Statement {
+        type_: EXPIRED,
+        status: status.into(),
+        reason,
+        message,
+    };
+    match join.deadline {
+        _ if !open => statement(
+            false,
+            JoinStage::Approved.as_str(),
+            "it was approved in time, or is a node already".to_owned(),
+        ),
+        Some(deadline) if deadline <= now => statement(
+            true,
+            Reason::OutsideJoinWindow.as_str(),
+            format!(
+                "it was to join before {deadline:.0}; requests made since then wait. Set a later spec.joinBy, or delete the \
+                 record"
+            ),
+        ),
+        deadline => statement(
+            false,
+            join.stage.as_str(),
+            match deadline {
+                Some(deadline) => format!("it may join before {deadline:.0}"),
+                None => "it may join at any time".to_owned(),
+            },
+        ),
+    }
+}
+
+#[cfg(test)]
+#[path = "content_tests.rs"]
+mod tests;
