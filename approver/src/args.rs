@@ -1,5 +1,7 @@
 //! The command line, without logic: a doc comment per flag is its help text.
 
+mod expect;
+
 use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -7,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
+pub use self::expect::ExpectArgs;
 use crate::Mode;
 
 mod bootstrap_kubeconfig;
@@ -76,6 +79,10 @@ pub enum Command {
     /// Deny requests by hand. A denial is final: the machine has to make another request.
     #[command(after_help = EXIT_CODES)]
     Deny(DenyArgs),
+
+    /// Expect a machine: put it on the roll of a cluster that has no Machine API, or many machines from a file.
+    #[command(after_help = EXIT_CODES)]
+    Expect(ExpectArgs),
 
     /// Say what would be decided of requests and why: of those in the cluster, or, offline, of those in files.
     #[command(after_help = EXIT_CODES)]

@@ -7,6 +7,7 @@ mod certificates;
 mod deliver;
 mod documents;
 mod dump;
+mod expect;
 mod explain;
 mod flag;
 mod input;
@@ -28,6 +29,7 @@ mod yaml;
 use anyhow::Context as _;
 
 pub(crate) use bootstrap_kubeconfig::bootstrap_kubeconfig;
+pub(crate) use expect::expect;
 pub(crate) use explain::explain;
 pub(crate) use flag::FlagError;
 pub(crate) use input::InputError;

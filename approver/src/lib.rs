@@ -42,9 +42,9 @@ mod telemetry;
 mod write;
 
 pub use args::{
-    ApproveArgs, Args, BootstrapKubeconfigArgs, ClusterArgs, Command, DenyArgs, ExplainArgs,
-    Flavour, KubeconfigFormat, ListArgs, LogFormat, LookArgs, Output, RunArgs, UserDataArgs,
-    UserDataFormat,
+    ApproveArgs, Args, BootstrapKubeconfigArgs, ClusterArgs, Command, DenyArgs, ExpectArgs,
+    ExplainArgs, Flavour, KubeconfigFormat, ListArgs, LogFormat, LookArgs, Output, RunArgs,
+    UserDataArgs, UserDataFormat,
 };
 pub use config::{ConfigError, Mode};
 pub use settings::Settings;
@@ -63,6 +63,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Command::Approve(_)
         | Command::BootstrapKubeconfig(_)
         | Command::Deny(_)
+        | Command::Expect(_)
         | Command::Explain(_)
         | Command::List(_)
         | Command::UserData(_) => telemetry::COMMAND,
@@ -72,6 +73,7 @@ pub fn run(args: Args) -> anyhow::Result<()> {
         Command::Approve(args) => cli::approve(&args),
         Command::BootstrapKubeconfig(args) => cli::bootstrap_kubeconfig(&args),
         Command::Deny(args) => cli::deny(&args),
+        Command::Expect(args) => cli::expect(&args),
         Command::Explain(args) => cli::explain(&args),
         Command::List(args) => cli::list(&args),
         Command::Run(args) => run::run(Settings::try_from(args)?),

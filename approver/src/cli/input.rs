@@ -17,9 +17,30 @@ pub(crate) enum InputError {
         /// What is wrong with it.
         message: String,
     },
+    /// Some machines cannot be expected, and so none was.
+    #[error(
+        "{wrong} of {all} machines cannot be expected, so nothing was done; correct them, or add --keep-going"
+    )]
+    Machines {
+        /// How many are wrong.
+        wrong: usize,
+        /// How many there are.
+        all: usize,
+    },
+    /// A file is not what it should be.
+    #[error("{name}: {message}")]
+    Malformed {
+        /// Which file.
+        name: Arc<str>,
+        /// What is wrong with it.
+        message: String,
+    },
     /// A directory holds no dump.
     #[error("{}: there is no .yaml, .yml or .json file below this directory", .0.display())]
     NoFiles(PathBuf),
+    /// A file holds no machine.
+    #[error("{0}: there is no machine in it")]
+    NoMachines(Arc<str>),
     /// A file holds nothing that could be an object.
     #[error("{0}: nothing in it can be read as a Kubernetes object in YAML or JSON")]
     NoObjects(Arc<str>),

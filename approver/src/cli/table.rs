@@ -22,7 +22,7 @@ impl Colour {
     /// The colour for a verdict, or for what was decided or done.
     pub(super) fn of(word: &str) -> Self {
         match word {
-            "approve" | "approved" => Self::Green,
+            "approve" | "approved" | "changed" | "created" => Self::Green,
             "denied" | "deny" | "failed" | "refused" => Self::Red,
             "hold" | "left" => Self::Yellow,
             _ => Self::Dim,
