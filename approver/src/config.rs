@@ -1,5 +1,6 @@
 //! The configuration file: strict, so that a typing error stops the start instead of opening a door.
 
+mod auto_scaling;
 mod bootstrap;
 mod serving;
 
@@ -7,13 +8,14 @@ use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use jiff::SignedDuration;
-use rollcall_approver_core::{DenyClass, Naming, Policy, Scope};
+use rollcall_approver_core::{DenyClass, Naming, Policy, Scope, Source};
 use serde::Deserialize;
 
+pub(crate) use self::auto_scaling::AwsAutoScaling;
 use self::bootstrap::Bootstrap;
 use self::serving::Serving;
 use crate::kubelets::Kubelets;
-use crate::sources;
+use crate::{mirror, sources};
 
 /// What happens with a verdict.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ValueEnum)]
@@ -66,6 +68,7 @@ pub(crate) struct Config {
     /// Where the Machine records are.
     pub(crate) machines: Vec<Scope>,
     pub(crate) kubelets: Kubelets,
+    pub(crate) auto_scaling: Vec<mirror::Settings>,
 }
 
 impl Default for Config {
@@ -75,6 +78,7 @@ impl Default for Config {
             policy: Policy::default(),
             machines: sources::default(),
             kubelets: Kubelets::default(),
+            auto_scaling: Vec::new(),
         }
     }
 }
@@ -128,8 +132,9 @@ impl Config {
         if let Some(Duration(limit)) = max_staleness {
             policy.max_staleness = limit;
         }
+        let mut auto_scaling = Vec::new();
         let machines = match machines {
-            Some(entries) => read_machines(entries, &mut policy)?,
+            Some(entries) => read_machines(entries, &mut policy, &mut auto_scaling)?,
             None => sources::default(),
         };
         Ok(Self {
@@ -137,17 +142,26 @@ impl Config {
             policy,
             machines,
             kubelets,
+            auto_scaling,
         })
     }
 }
 
 /// Where Machines are read; how they are matched goes into the policy.
-fn read_machines(entries: Vec<sources::Entry>, policy: &mut Policy) -> Result<Vec<Scope>, String> {
+fn read_machines(
+    entries: Vec<sources::Entry>,
+    policy: &mut Policy,
+    auto_scaling: &mut Vec<mirror::Settings>,
+) -> Result<Vec<Scope>, String> {
     if entries.is_empty() {
         return Err("machines: names no source, so no machine could join".to_owned());
     }
     let mut scopes: Vec<Scope> = Vec::new();
     for entry in entries {
+        if let sources::Entry::AwsAutoScaling(groups) = entry {
+            auto_scaling.push(groups.read()?);
+            continue;
+        }
         let (scope, naming) = entry.read()?;
         if let Some(other) = scopes.iter().find(|other| overlap(other, &scope)) {
             return Err(format!(
@@ -158,6 +172,10 @@ fn read_machines(entries: Vec<sources::Entry>, policy: &mut Policy) -> Result<Ve
             policy.naming.insert(scope.clone(), naming);
         }
         scopes.push(scope);
+    }
+    let mirrored = Scope::new(Source::ExpectedMachine, "");
+    if !auto_scaling.is_empty() && !scopes.contains(&mirrored) {
+        scopes.push(mirrored);
     }
     Ok(scopes)
 }

@@ -4,6 +4,7 @@
 mod announce;
 mod args;
 mod audit;
+mod aws;
 mod claims_record;
 mod cli;
 mod config;
@@ -31,6 +32,7 @@ mod lease;
 mod listing;
 mod machine_feeds;
 mod metrics;
+mod mirror;
 mod reload;
 pub mod rights;
 mod run;

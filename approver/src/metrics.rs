@@ -1,5 +1,7 @@
 //! What is counted: `rollcall_*`, in Prometheus text. Labels come from enums only.
 
+mod auto_scaling;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -10,6 +12,8 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use rollcall_approver_core::Decision;
+
+use self::auto_scaling::AutoScaling;
 
 /// Seconds from the making of a request to its approval: from a tenth of a second to the five minutes after which a
 /// kubelet without a certificate gives up.
@@ -24,6 +28,8 @@ pub(crate) struct Metrics {
     decisions: Family<DecisionLabels, Counter>,
     /// Seconds from the making of a request to its approval.
     pub(crate) approval_seconds: Histogram,
+    /// The mirrored Auto Scaling Groups.
+    pub(crate) auto_scaling: AutoScaling,
     config_last_reload: Gauge,
     /// Whether what the configuration file holds now is valid.
     pub(crate) config_valid: Gauge,
@@ -61,6 +67,7 @@ impl Metrics {
         let metrics = Self {
             approval_seconds: Histogram::new(LATENCY_BUCKETS),
             audit_decisions: Family::default(),
+            auto_scaling: AutoScaling::default(),
             config_last_reload: Gauge::default(),
             config_valid: Gauge::default(),
             decisions: Family::default(),
@@ -77,6 +84,7 @@ impl Metrics {
         let mut registry = Registry::with_prefix("rollcall");
         metrics.register_counts(&mut registry);
         metrics.register_state(&mut registry);
+        metrics.auto_scaling.register(&mut registry);
         Self {
             registry: Arc::new(registry),
             ..metrics

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
+use jiff::SignedDuration;
 use rollcall_approver_core::{Policy, Scope};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -15,6 +16,7 @@ use crate::engine::Input;
 use crate::kubelets::Kubelets;
 use crate::machine_feeds::MachineFeeds;
 use crate::metrics::Metrics;
+use crate::mirror;
 
 /// What a configuration comes to, together with what cannot change while the approver runs.
 #[derive(Clone, Debug)]
@@ -36,9 +38,28 @@ pub(crate) struct Fixed {
     pub(crate) cluster: Known,
     /// How kubelets are dialled and verified: what is begun with that lasts as long as the approver runs.
     pub(crate) kubelets: Kubelets,
+    /// The Auto Scaling Groups whose instances are mirrored.
+    pub(crate) auto_scaling: Vec<mirror::Settings>,
+    /// How long after their launch these instances are expected.
+    pub(crate) join_window: SignedDuration,
 }
 
 impl Fixed {
+    /// Says what in a configuration counts from the next start only.
+    fn tell_what_waits(&self, config: &Config) {
+        if config.kubelets != self.kubelets {
+            warn!(
+                "how kubelets are dialled and verified changes with the next start of the approver"
+            );
+        }
+        let windows = config.policy.join_window != self.join_window;
+        if config.auto_scaling != self.auto_scaling || (windows && !self.auto_scaling.is_empty()) {
+            warn!(
+                "which Auto Scaling Groups are mirrored, and how long their instances are expected, changes with the next start of the approver"
+            );
+        }
+    }
+
     /// What a configuration comes to.
     pub(crate) fn with(&self, config: &Config) -> InForce {
         let mut policy = config.policy.clone();
@@ -111,11 +132,7 @@ impl Reload {
             sources_stopped = running.difference(&wanted).count(),
             "the changed configuration is in force"
         );
-        if config.kubelets != self.fixed.kubelets {
-            warn!(
-                "how kubelets are dialled and verified changes with the next start of the approver"
-            );
-        }
+        self.fixed.tell_what_waits(config);
         Ok(())
     }
 }

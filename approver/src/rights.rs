@@ -138,6 +138,14 @@ impl Right {
     }
 }
 
+/// What it takes to mirror Auto Scaling Groups, besides reading ExpectedMachines.
+pub const AUTO_SCALING: &[Right] = &[Right::required(
+    Scope::Machines,
+    "rollcall.dev",
+    "expectedmachines",
+    &["create", "delete", "update"],
+)];
+
 /// What it takes to read the Machines of a source.
 pub fn of_source(source: Source) -> &'static [Right] {
     sources::of(source).map_or(&[], |known| known.rights)
@@ -151,6 +159,7 @@ pub(crate) async fn check(
     management: Client,
     machines: Vec<core::Scope>,
     kubelet_ca: Vec<CaSource>,
+    mirrors: bool,
 ) {
     let openshift = kubelet_ca.iter().any(CaSource::is_openshifts) && is_openshift(&client).await;
     let is_on_machines = |right: &&Right| right.scope == Scope::Machines;
@@ -178,6 +187,9 @@ pub(crate) async fn check(
         for right in of_source(scope.source).iter().chain(on_all) {
             ask_all(&management, right, namespace).await;
         }
+    }
+    for right in AUTO_SCALING.iter().filter(|_| mirrors) {
+        ask_all(&management, right, None).await;
     }
 }
 

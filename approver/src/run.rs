@@ -26,7 +26,7 @@ use crate::machine_feeds::MachineFeeds;
 use crate::metrics::Metrics;
 use crate::reload::{Fixed, Reload};
 use crate::tasks::Tasks;
-use crate::{Mode, Settings, dial, joins, kubelet_ca, leadership, rights, serve, tasks};
+use crate::{Mode, Settings, dial, joins, kubelet_ca, leadership, mirror, rights, serve, tasks};
 
 /// How much news may wait for the engine before the watches are slowed down.
 const NEWS: usize = 4096;
@@ -133,6 +133,8 @@ impl Clients {
                 mode: settings.mode,
                 cluster,
                 kubelets: settings.config.kubelets.clone(),
+                auto_scaling: settings.config.auto_scaling.clone(),
+                join_window: settings.config.policy.join_window,
             },
         })
     }
@@ -146,8 +148,8 @@ impl Clients {
         announcer
     }
 
-    /// Starts what keeps the status of ExpectedMachines: it does nothing as long as there are none. Returns where the
-    /// engine says how they stand.
+    /// Starts what writes to ExpectedMachines: their status, which is nothing as long as there are none, and those of
+    /// Auto Scaling Groups. Returns where the engine says how they stand.
     fn keep_records(
         &self,
         tasks: &mut Tasks,
@@ -162,6 +164,16 @@ impl Clients {
             metrics.clone(),
         );
         tasks.forever("status of ExpectedMachines", keep);
+        for groups in &self.fixed.auto_scaling {
+            let mirror = mirror::run(
+                groups.clone(),
+                self.fixed.join_window,
+                self.management.clone(),
+                turn.clone(),
+                metrics.clone(),
+            );
+            tasks.forever("auto scaling groups", mirror);
+        }
         joins
     }
 
@@ -173,6 +185,7 @@ impl Clients {
             self.management.clone(),
             config.machines.clone(),
             config.kubelets.ca.clone(),
+            !config.auto_scaling.is_empty(),
         )
     }
 }

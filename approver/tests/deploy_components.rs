@@ -9,12 +9,12 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rollcall_approver::rights::{Right, Scope, of_source};
+use rollcall_approver::rights::{AUTO_SCALING, Right, Scope, of_source};
 use rollcall_approver_core::Source;
 use serde_json::Value;
 
 /// The components that are compared.
-const COMPONENTS: &[&str] = &["expected-machines"];
+const COMPONENTS: &[&str] = &["expected-machines", "aws-auto-scaling"];
 
 /// API group, resource and verb.
 type Single = (String, String, String);
@@ -86,6 +86,7 @@ fn the_roles_give_what_the_code_uses_and_no_more() {
         given("expected-machines"),
         used(of_source(Source::ExpectedMachine))
     );
+    assert_eq!(given("aws-auto-scaling"), used(AUTO_SCALING));
 }
 
 #[test]

@@ -41,7 +41,7 @@ const GO_SUM: &str = include_str!("../control-plane/go.sum");
 const TICK: Duration = Duration::from_secs(5);
 
 /// How often a build, or another process that builds, is looked at.
-const POLL: Duration = Duration::from_millis(100);
+pub(crate) const POLL: Duration = Duration::from_millis(100);
 
 /// A folder that holds all four programs.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -184,16 +184,15 @@ pub(crate) fn go_client() -> Result<PathBuf> {
     )
 }
 
-/// Waits until no other process builds into the same cache.
-fn lock(path: &Path, progress: &mut dyn FnMut(&str)) -> Result<File> {
+/// Waits until no other process makes the same thing.
+pub(crate) fn lock(path: &Path, progress: &mut dyn FnMut(&str)) -> Result<File> {
     let file = File::options()
         .create(true)
         .append(true)
         .open(path)
         .with_context(|| format!("cannot open {}", path.display()))?;
-    let mut ticker = Ticker::new(
-        "another process is building the Kubernetes programs; waiting for it".to_owned(),
-    );
+    let mut ticker =
+        Ticker::new("another process is making what the tests need; waiting for it".to_owned());
     loop {
         match file.try_lock() {
             Ok(()) => return Ok(file),
@@ -282,14 +281,14 @@ fn build_tool(
 }
 
 /// Says at once, and then every few seconds, that something still goes on, and for how long it has.
-struct Ticker {
+pub(crate) struct Ticker {
     what: String,
     begin: Instant,
     said: Option<Instant>,
 }
 
 impl Ticker {
-    fn new(what: String) -> Self {
+    pub(crate) fn new(what: String) -> Self {
         Self {
             what,
             begin: Instant::now(),
@@ -297,7 +296,7 @@ impl Ticker {
         }
     }
 
-    fn tick(&mut self, progress: &mut dyn FnMut(&str)) {
+    pub(crate) fn tick(&mut self, progress: &mut dyn FnMut(&str)) {
         if self.said.is_none_or(|said| said.elapsed() >= TICK) {
             progress(&format!(
                 "{} ({} s)",

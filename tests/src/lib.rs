@@ -23,6 +23,7 @@ mod kubeconfig;
 mod lease;
 pub mod machine_set;
 pub mod machines;
+pub mod moto;
 pub mod node;
 mod options;
 pub mod paced;

@@ -19,7 +19,7 @@ enum Sign {
 }
 
 /// What the fuller tests and a real kubelet need.
-const NEEDS: [Need; 7] = [
+const NEEDS: [Need; 8] = [
     Need {
         sign: Sign::Program("containerd"),
         package: "containerd",
@@ -47,6 +47,11 @@ const NEEDS: [Need; 7] = [
     Need {
         sign: Sign::Program("cloud-init"),
         package: "cloud-init",
+    },
+    // For moto, the pretended AWS.
+    Need {
+        sign: Sign::File("/usr/share/doc/python3-venv"),
+        package: "python3-venv",
     },
 ];
 

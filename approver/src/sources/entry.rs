@@ -4,6 +4,7 @@ use rollcall_approver_core::{NameStrategy, NameTemplate, Naming, Scope, Source};
 use serde::Deserialize;
 
 use super::cluster_api::CLUSTER;
+use crate::config::AwsAutoScaling;
 
 /// Where OpenShift keeps its Machines.
 const OPENSHIFT_NAMESPACE: &str = "openshift-machine-api";
@@ -29,6 +30,8 @@ pub(crate) fn everything() -> Vec<Scope> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Entry {
+    /// A controller that makes ExpectedMachines.
+    AwsAutoScaling(AwsAutoScaling),
     #[serde(rename = "clusterAPI")]
     ClusterApi(ClusterApi),
     ExpectedMachines(ExpectedMachines),
@@ -107,7 +110,7 @@ impl Entry {
                     node_name_template,
                 )
             }
-            Self::ExpectedMachines(ExpectedMachines {}) => {
+            Self::AwsAutoScaling(_) | Self::ExpectedMachines(ExpectedMachines {}) => {
                 (Source::ExpectedMachine, None, None, None)
             }
             Self::Gardener(Somewhere {

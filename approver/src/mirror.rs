@@ -1,0 +1,201 @@
+//! Mirrors the instances of Auto Scaling Groups as ExpectedMachines: scale out, and they are expected; scale in, and
+//! their records go, so that nothing is renewed. AWS has no watch, so it is asked again and again.
+//!
+//! What this controller has not made, it never changes or deletes. While AWS does not answer, everything stays as it is.
+
+mod plan;
+mod records;
+mod settings;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBuilder};
+use jiff::{SignedDuration, Timestamp};
+use kube::Client;
+use tracing::{error, info, warn};
+
+use self::plan::{Step, View, plan};
+use self::records::Records;
+pub(crate) use self::settings::{NodeNameFrom, Settings};
+use crate::aws::{self, Aws, Environment};
+use crate::errors::describe;
+use crate::expected_machine::ExpectedMachine;
+use crate::leadership::Turn;
+use crate::metrics::Metrics;
+
+/// The longest pause between two tries while AWS does not answer.
+const LONGEST_PAUSE: Duration = Duration::from_secs(120);
+/// How often a replica that does not lead looks whether it does.
+const STAND_BY: Duration = Duration::from_secs(1);
+
+/// What went wrong with one round.
+#[derive(Debug, thiserror::Error)]
+enum Trouble {
+    #[error("{0}")]
+    Aws(#[from] aws::Error),
+    #[error("{}", describe(.0))]
+    Kubernetes(#[from] kube::Error),
+}
+
+/// Mirrors the groups of one entry of the configuration for ever, while it is this replica's turn.
+pub(crate) async fn run(
+    settings: Settings,
+    join_window: SignedDuration,
+    client: Client,
+    turn: Turn,
+    metrics: Metrics,
+) {
+    let mut pauses = pauses(settings.poll_interval);
+    let mut told: Option<String> = None;
+    let mut mirror = Mirror {
+        settings,
+        join_window,
+        client,
+        environment: Environment::of_process(),
+        turn,
+        metrics,
+        connected: None,
+        left_alone: BTreeSet::new(),
+    };
+    loop {
+        if !mirror.turn.holds() {
+            tokio::time::sleep(STAND_BY).await;
+            continue;
+        }
+        let pause = match mirror.round().await {
+            Ok(()) => {
+                if told.take().is_some() {
+                    info!("AWS answers again");
+                }
+                pauses = self::pauses(mirror.settings.poll_interval);
+                mirror.settings.poll_interval
+            }
+            Err(trouble) => {
+                mirror.metrics.auto_scaling.failures.inc();
+                let text = trouble.to_string();
+                if told.as_ref() != Some(&text) {
+                    error!(
+                        error = text,
+                        "Auto Scaling Groups cannot be mirrored; records stay as they are, and new instances wait"
+                    );
+                    told = Some(text);
+                }
+                pauses.next().unwrap_or(LONGEST_PAUSE)
+            }
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+fn pauses(first: Duration) -> backon::ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(first)
+        .with_max_delay(LONGEST_PAUSE)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+struct Mirror {
+    settings: Settings,
+    join_window: SignedDuration,
+    client: Client,
+    environment: Environment,
+    turn: Turn,
+    metrics: Metrics,
+    connected: Option<(Aws, Records)>,
+    /// What was told of instances that cannot be mirrored, so that it is told once.
+    left_alone: BTreeSet<String>,
+}
+
+impl Mirror {
+    /// Asks AWS once, and brings the records up to date.
+    async fn round(&mut self) -> Result<(), Trouble> {
+        let (aws, records) = match &self.connected {
+            Some(connected) => connected.clone(),
+            None => {
+                let region = self.settings.region.as_deref();
+                let aws = Aws::connect(self.environment.clone(), region).await?;
+                let records = Records::new(self.client.clone(), aws.region());
+                info!(
+                    region = aws.region(),
+                    "mirroring Auto Scaling Groups as ExpectedMachines"
+                );
+                self.connected.insert((aws, records)).clone()
+            }
+        };
+        let present = records.list().await?;
+        let view = look(&aws, &self.settings, &present).await?;
+        let steps = plan(&view, &present, &self.settings, self.join_window);
+        for step in steps {
+            // Another replica may have taken over meanwhile.
+            if !self.turn.holds() {
+                return Ok(());
+            }
+            self.take(&records, step).await?;
+        }
+        let metrics = &self.metrics;
+        let wanted = i64::try_from(view.members.len()).unwrap_or(i64::MAX);
+        metrics.auto_scaling.instances.set(wanted);
+        let now = Timestamp::now().as_second();
+        metrics.auto_scaling.last_success.set(now);
+        Ok(())
+    }
+
+    async fn take(&mut self, records: &Records, step: Step) -> Result<(), Trouble> {
+        match step {
+            Step::Create(record) => {
+                if !records.create(&record).await? {
+                    let name = record.metadata.name.unwrap_or_default();
+                    self.tell_once(&format!(
+                        "the ExpectedMachine {name} was made by somebody else; it is left as it is"
+                    ));
+                }
+            }
+            Step::Update(record) => records.update(&record).await?,
+            Step::Delete { record, because } => records.delete(&record, &because).await?,
+            Step::Tell(text) => self.tell_once(&text),
+        }
+        Ok(())
+    }
+
+    fn tell_once(&mut self, text: &str) {
+        if self.left_alone.insert(text.to_owned()) {
+            warn!("{text}");
+        }
+    }
+}
+
+/// What AWS says of the selected groups, and of every instance that has a record.
+async fn look(
+    connection: &Aws,
+    settings: &Settings,
+    present: &[ExpectedMachine],
+) -> Result<View, aws::Error> {
+    let groups = connection.groups(&settings.selection).await?;
+    let (mut names, mut members) = (BTreeSet::new(), BTreeMap::new());
+    for group in groups {
+        names.insert(group.name.clone());
+        for member in group.members {
+            members.insert(member.instance.clone(), (group.name.clone(), member));
+        }
+    }
+    let recorded = present.iter().map(plan::instance_of);
+    let wanted = members.keys().cloned();
+    let ids: BTreeSet<String> = recorded.chain(wanted).collect();
+    let ids: Vec<String> = ids.into_iter().collect();
+    let instances = connection.instances(&ids).await?;
+    Ok(View {
+        groups: names,
+        members,
+        instances: instances
+            .into_iter()
+            .map(|instance| (instance.id.clone(), instance))
+            .collect(),
+    })
+}
+
+#[cfg(test)]
+#[path = "mirror_tests.rs"]
+mod tests;

@@ -1,0 +1,195 @@
+//! What has to be done so that the records say what AWS says. Nothing here talks to anybody.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::SignedDuration;
+use kube::ResourceExt as _;
+use rollcall_csr::NodeName;
+
+use super::settings::{NodeNameFrom, Settings};
+use crate::aws::{Instance, InstanceState, Member, instance_id};
+use crate::expected_machine::{ExpectedMachine, ExpectedMachineSpec, LAUNCHED_AT};
+
+/// The annotation that names the group of a record.
+pub(super) const GROUP: &str = "rollcall.dev/auto-scaling-group";
+
+/// What AWS says.
+#[derive(Debug, Default)]
+pub(super) struct View {
+    /// The names of the selected groups.
+    pub(super) groups: BTreeSet<String>,
+    /// The instances of the selected groups, with the name of their group.
+    pub(super) members: BTreeMap<String, (String, Member)>,
+    /// What EC2 knows of them, and of all instances that have a record.
+    pub(super) instances: HashMap<String, Instance>,
+}
+
+/// One thing to do.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Step {
+    /// Expect an instance.
+    Create(ExpectedMachine),
+    /// It is reached by other addresses now.
+    Update(ExpectedMachine),
+    /// It is gone, or going.
+    Delete {
+        record: ExpectedMachine,
+        because: String,
+    },
+    /// An instance that cannot be mirrored, and why.
+    Tell(String),
+}
+
+/// Everything that has to be done: what goes first, because a machine that is gone may still ask.
+pub(super) fn plan(
+    view: &View,
+    present: &[ExpectedMachine],
+    settings: &Settings,
+    join_window: SignedDuration,
+) -> Vec<Step> {
+    let mut steps = Vec::new();
+    for record in present {
+        let id = instance_of(record);
+        if let Some(because) = gone(view, &id) {
+            let record = record.clone();
+            steps.push(Step::Delete { record, because });
+        } else if let Some(group) = detached_from(view, record, &id) {
+            steps.push(Step::Tell(format!(
+                "instance {id} runs but was detached from group {group}; it stays expected until it is terminated"
+            )));
+        }
+    }
+    let known: HashMap<String, &ExpectedMachine> = present
+        .iter()
+        .map(|record| (instance_of(record), record))
+        .collect();
+    for (id, (group, member)) in &view.members {
+        let known = known.get(id).copied();
+        let Some(instance) = view.instances.get(id).filter(|_| gone(view, id).is_none()) else {
+            continue;
+        };
+        // One that stops, or that a warm pool keeps, is not wanted now; a record that it has stays.
+        let runs = matches!(
+            instance.state,
+            InstanceState::Pending | InstanceState::Running
+        );
+        if known.is_none() && !(member.is_wanted() && runs) {
+            continue;
+        }
+        steps.extend(mirror(instance, group, known, settings, join_window));
+    }
+    steps
+}
+
+/// The instance that a record is about: what its provider ID says, whoever named it.
+pub(super) fn instance_of(record: &ExpectedMachine) -> String {
+    let id = record.spec.provider_id.as_deref().and_then(instance_id);
+    id.map_or_else(|| record.name_any(), str::to_owned)
+}
+
+/// The group that an instance was in and is no more. Of a group that is not selected here nothing is known: another entry
+/// of the configuration may mirror it.
+fn detached_from<'r>(view: &View, record: &'r ExpectedMachine, id: &str) -> Option<&'r str> {
+    let group = record.annotations().get(GROUP)?;
+    let left = view.groups.contains(group) && !view.members.contains_key(id);
+    left.then_some(group)
+}
+
+/// Why an instance's record has to go. That AWS does not mention an instance is a reason only when EC2 was asked for it.
+fn gone(view: &View, id: &str) -> Option<String> {
+    if let Some((group, member)) = view
+        .members
+        .get(id)
+        .filter(|(_, member)| member.is_leaving())
+    {
+        return Some(format!(
+            "group {group} is taking it away ({})",
+            member.state
+        ));
+    }
+    match view.instances.get(id) {
+        None if view.members.contains_key(id) => None,
+        None => Some("EC2 does not know it any more".to_owned()),
+        Some(instance) if instance.state == InstanceState::Gone => {
+            Some("it is shutting down or terminated".to_owned())
+        }
+        Some(_) => None,
+    }
+}
+
+/// Makes or corrects the record of an instance.
+fn mirror(
+    instance: &Instance,
+    group: &str,
+    known: Option<&ExpectedMachine>,
+    settings: &Settings,
+    join_window: SignedDuration,
+) -> Option<Step> {
+    let id = &instance.id;
+    let node_name = match settings.node_name {
+        NodeNameFrom::InstanceId => id.parse::<NodeName>().ok(),
+        // It gets one within seconds of its launch.
+        NodeNameFrom::PrivateDnsName => instance.private_dns_name.clone(),
+    }?;
+    match known {
+        None => Some(Step::Create(record(
+            instance,
+            group,
+            &node_name,
+            join_window,
+        ))),
+        Some(known) if known.spec.node_name != node_name.as_str() => Some(Step::Tell(format!(
+            "instance {id} is called {node_name} now, but was expected as {}; its record is left as it is",
+            known.spec.node_name
+        ))),
+        Some(known) => {
+            // When it was launched counts once: a later start is no new machine.
+            let mut corrected = known.clone();
+            corrected.spec.addresses = addresses(instance);
+            (corrected != *known).then_some(Step::Update(corrected))
+        }
+    }
+}
+
+fn record(
+    instance: &Instance,
+    group: &str,
+    node_name: &NodeName,
+    join_window: SignedDuration,
+) -> ExpectedMachine {
+    let spec = ExpectedMachineSpec {
+        node_name: node_name.to_string(),
+        addresses: addresses(instance),
+        provider_id: Some(instance.provider_id()),
+        join_by: instance.launched_at.checked_add(join_window).ok(),
+        join_key: None,
+        pool: Some(group.to_owned()).filter(|name| is_pool(name)),
+    };
+    let mut record = ExpectedMachine::new(&instance.id, spec);
+    let launched_at = instance.launched_at.to_string();
+    record.metadata.annotations = Some(BTreeMap::from([
+        (GROUP.to_owned(), group.to_owned()),
+        (LAUNCHED_AT.to_owned(), launched_at),
+    ]));
+    record
+}
+
+/// A group may be named with characters that a pool's name cannot have.
+fn is_pool(name: &str) -> bool {
+    let ends = |c: char| c.is_ascii_alphanumeric();
+    let inside = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    name.len() <= 253 && name.starts_with(ends) && name.ends_with(ends) && name.chars().all(inside)
+}
+
+/// Everything that the cloud says the instance is reached by, always in the same order.
+fn addresses(instance: &Instance) -> Vec<String> {
+    let ips = instance.addresses.iter().collect::<BTreeSet<_>>();
+    let ips = ips.into_iter().map(ToString::to_string);
+    let names = [&instance.private_dns_name, &instance.public_dns_name];
+    let names = names.into_iter().flatten().map(ToString::to_string);
+    ips.chain(names).collect()
+}
+
+#[cfg(test)]
+#[path = "plan_tests.rs"]
+mod tests;

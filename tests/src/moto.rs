@@ -1,0 +1,251 @@
+//! moto, a pretended AWS: real Auto Scaling Groups as far as their API goes, and instances that are only described.
+//!
+//! It comes from PyPI into a virtual environment that is made once and kept beside the Kubernetes programs.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context as _, Result, bail};
+use http::Request;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http_body_util::BodyExt as _;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::TokioExecutor;
+
+use crate::ControlPlane;
+use crate::assets::{POLL, Ticker, cache_home, lock, progress};
+use crate::command::{clean_command, find_program};
+use crate::lease::Port;
+use crate::process::Process;
+use crate::programs::Program;
+use crate::wait::poll;
+
+/// The region that everything is in.
+pub const REGION: &str = "eu-west-1";
+/// The zone that groups put their instances in.
+const ZONE: &str = "eu-west-1a";
+/// An image that moto knows (moto, `ec2/resources/amis.json`).
+const IMAGE: &str = "ami-12c6146b";
+
+const REQUIREMENTS: &str = include_str!("../moto/requirements.txt");
+
+/// How long the start may take: Python reads some thousand files.
+const START: Duration = Duration::from_secs(60);
+
+/// A running moto.
+#[derive(Debug)]
+pub struct Moto {
+    program: Program,
+    url: String,
+    /// Keeps the port from others.
+    _port: Port,
+}
+
+impl Moto {
+    /// Whether moto can be installed here, or is.
+    ///
+    /// # Errors
+    /// What is missing, and how to get it.
+    pub fn prerequisites() -> Result<(), String> {
+        const MISSING: &str =
+            "moto needs Python 3 with its modules venv and ensurepip: apt-get install python3-venv";
+        let python = find_program("python3").ok_or(MISSING)?;
+        let mut command = with_environment(&python);
+        let found = command.args(["-c", "import ensurepip, venv"]).output();
+        match found {
+            Ok(output) if output.status.success() => Ok(()),
+            _ => Err(MISSING.to_owned()),
+        }
+    }
+
+    /// Starts one that knows nothing yet. The first time it is installed, which takes a minute and is told on standard
+    /// error.
+    ///
+    /// # Errors
+    /// If Python is not there, or what is needed cannot be installed or started.
+    pub async fn start(control_plane: &ControlPlane) -> Result<Self> {
+        let python = tokio::task::spawn_blocking(|| installed(&mut progress))
+            .await
+            .context("the installation of moto panicked")??;
+        let port = Port::take()?;
+        let number = port.number().to_string();
+        let mut command = clean_command(&python);
+        command.args(["-m", "moto.server", "-H", "127.0.0.1", "-p", &number]);
+        let program = Program::run("moto", &command, &control_plane.logs_dir())?;
+        let moto = Self {
+            program,
+            url: format!("http://127.0.0.1:{number}"),
+            _port: port,
+        };
+        poll("moto to answer", START, || async {
+            moto.call("autoscaling", &[("Action", "DescribeAutoScalingGroups")])
+                .await
+        })
+        .await?;
+        Ok(moto)
+    }
+
+    /// Where it answers: the value of `AWS_ENDPOINT_URL`.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// Ends it at once: from then on, AWS is down.
+    pub fn kill(self) {
+        self.program.kill();
+    }
+
+    /// Makes an Auto Scaling Group with a tag.
+    ///
+    /// # Errors
+    /// If moto refuses.
+    pub async fn create_group(&self, name: &str, tag: &str, desired: usize) -> Result<()> {
+        let configuration = format!("configuration-of-{name}");
+        let parameters = [
+            ("Action", "CreateLaunchConfiguration"),
+            ("LaunchConfigurationName", &configuration),
+            ("ImageId", IMAGE),
+            ("InstanceType", "t2.micro"),
+        ];
+        self.call("autoscaling", &parameters).await?;
+        let desired = desired.to_string();
+        let parameters = [
+            ("Action", "CreateAutoScalingGroup"),
+            ("AutoScalingGroupName", name),
+            ("LaunchConfigurationName", &configuration),
+            ("MinSize", "0"),
+            ("MaxSize", "10"),
+            ("DesiredCapacity", &desired),
+            ("AvailabilityZones.member.1", ZONE),
+            ("Tags.member.1.Key", tag),
+            ("Tags.member.1.Value", "owned"),
+            ("Tags.member.1.PropagateAtLaunch", "true"),
+            ("Tags.member.1.ResourceId", name),
+            ("Tags.member.1.ResourceType", "auto-scaling-group"),
+        ];
+        self.call("autoscaling", &parameters).await.map(drop)
+    }
+
+    /// Scales a group: instances are launched or terminated at once.
+    ///
+    /// # Errors
+    /// If moto refuses.
+    pub async fn scale(&self, name: &str, desired: usize) -> Result<()> {
+        let desired = desired.to_string();
+        let parameters = [
+            ("Action", "SetDesiredCapacity"),
+            ("AutoScalingGroupName", name),
+            ("DesiredCapacity", &desired),
+        ];
+        self.call("autoscaling", &parameters).await.map(drop)
+    }
+
+    /// Terminates an instance behind its group's back, as when a spot instance is reclaimed.
+    ///
+    /// # Errors
+    /// If moto refuses.
+    pub async fn terminate(&self, instance: &str) -> Result<()> {
+        let parameters = [("Action", "TerminateInstances"), ("InstanceId.1", instance)];
+        self.call("ec2", &parameters).await.map(drop)
+    }
+
+    async fn call(&self, service: &str, parameters: &[(&str, &str)]) -> Result<String> {
+        // moto tells services apart by the scope of the signature, and checks no signature.
+        let scope = format!("test/20260101/{REGION}/{service}/aws4_request");
+        let authorization =
+            format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0");
+        let body = form_urlencoded::Serializer::new(String::new())
+            .extend_pairs(parameters)
+            .finish();
+        let request = Request::post(&self.url)
+            .header(AUTHORIZATION, authorization)
+            .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
+            .body(body)?;
+        let client: Client<_, String> = Client::builder(TokioExecutor::new()).build_http();
+        let response = client
+            .request(request)
+            .await
+            .context("moto does not answer")?;
+        let status = response.status();
+        let body = response.into_body().collect().await?.to_bytes();
+        let text = String::from_utf8_lossy(&body).into_owned();
+        if !status.is_success() {
+            bail!("moto refused {parameters:?}: {status}: {text}");
+        }
+        Ok(text)
+    }
+}
+
+/// The Python that has moto, installed first if it is not there.
+fn installed(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
+    let home = cache_home()?;
+    // Not a cryptographic hash: the worst case is one more installation.
+    let mut hasher = DefaultHasher::new();
+    REQUIREMENTS.hash(&mut hasher);
+    let directory = home.join(format!("moto-{:016x}", hasher.finish()));
+    let python = directory.join("bin/python");
+    if python.is_file() {
+        return Ok(python);
+    }
+    std::fs::create_dir_all(&home).with_context(|| format!("cannot create {}", home.display()))?;
+    let _lock = lock(&home.join("moto.lock"), progress)?;
+    if !python.is_file() {
+        install(&home, &directory, progress)?;
+    }
+    Ok(python)
+}
+
+/// Installs into a folder beside `directory` and renames it at the end, so that a cache is complete or absent. Scripts in
+/// it name the folder that they were made in, but nothing here starts one.
+fn install(home: &Path, directory: &Path, progress: &mut dyn FnMut(&str)) -> Result<()> {
+    let system = find_program("python3").context("there is no python3")?;
+    let work = tempfile::Builder::new()
+        .prefix("installing-moto-")
+        .tempdir_in(home)
+        .with_context(|| format!("cannot create a folder in {}", home.display()))?;
+    let log = tempfile::NamedTempFile::new_in(home).context("cannot create a log")?;
+    let venv = work.path().join("venv");
+    let requirements = work.path().join("requirements.txt");
+    std::fs::write(&requirements, REQUIREMENTS).context("cannot write the requirements")?;
+    let mut make = with_environment(&system);
+    make.args(["-m", "venv"]).arg(&venv);
+    finish("python3 -m venv", &make, log.path(), progress)?;
+    let mut pip = with_environment(&venv.join("bin/python"));
+    pip.args([
+        "-m",
+        "pip",
+        "install",
+        "--quiet",
+        "--disable-pip-version-check",
+        "--no-deps",
+    ])
+    .arg("--requirement")
+    .arg(&requirements);
+    finish("pip install", &pip, log.path(), progress)?;
+    std::fs::rename(&venv, directory)
+        .with_context(|| format!("cannot move moto to {}", directory.display()))
+}
+
+/// pip needs the caller's environment: its index, its proxies, its cache.
+fn with_environment(program: &Path) -> Command {
+    let mut command = Command::new(program);
+    command.env_clear().envs(std::env::vars_os());
+    command
+}
+
+fn finish(name: &str, command: &Command, log: &Path, progress: &mut dyn FnMut(&str)) -> Result<()> {
+    let mut process = Process::spawn(name, command, log)?;
+    let mut ticker = Ticker::new(format!(
+        "installing moto, the pretended AWS of the tests, once ({name})"
+    ));
+    loop {
+        match process.exited() {
+            None => ticker.tick(progress),
+            Some(status) if status.success() => return Ok(()),
+            Some(_) => return Err(process.failure("failed")),
+        }
+        std::thread::sleep(POLL);
+    }
+}
