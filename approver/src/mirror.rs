@@ -3,6 +3,7 @@
 //!
 //! What this controller has not made, it never changes or deletes. While AWS does not answer, everything stays as it is.
 
+mod adoption;
 mod plan;
 mod records;
 mod settings;
@@ -12,11 +13,12 @@ use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
 use jiff::{SignedDuration, Timestamp};
-use kube::Client;
+use k8s_openapi::api::core::v1::Node;
+use kube::{Api, Client};
 use tracing::{error, info, warn};
 
 use self::plan::{Step, View, plan};
-use self::records::Records;
+use self::records::{Records, in_time};
 pub(crate) use self::settings::{NodeNameFrom, Settings};
 use crate::aws::{self, Aws, Environment};
 use crate::errors::describe;
@@ -38,11 +40,13 @@ enum Trouble {
     Kubernetes(#[from] kube::Error),
 }
 
-/// Mirrors the groups of one entry of the configuration for ever, while it is this replica's turn.
+/// Mirrors the groups of one entry of the configuration for ever, while it is this replica's turn. The records are in
+/// the cluster of the first client, and the nodes join that of the second.
 pub(crate) async fn run(
     settings: Settings,
     join_window: SignedDuration,
     client: Client,
+    workload: Client,
     turn: Turn,
     metrics: Metrics,
 ) {
@@ -52,6 +56,7 @@ pub(crate) async fn run(
         settings,
         join_window,
         client,
+        nodes: Api::all(workload),
         environment: Environment::of_process(),
         turn,
         metrics,
@@ -101,6 +106,7 @@ struct Mirror {
     settings: Settings,
     join_window: SignedDuration,
     client: Client,
+    nodes: Api<Node>,
     environment: Environment,
     turn: Turn,
     metrics: Metrics,
@@ -145,17 +151,27 @@ impl Mirror {
 
     async fn take(&mut self, records: &Records, step: Step) -> Result<(), Trouble> {
         match step {
-            Step::Create(record) => {
-                if !records.create(&record).await? {
+            Step::Create(record) => match records.create(&record).await? {
+                Some(created) => self.adopt(records, &created).await?,
+                None => {
                     let name = record.metadata.name.unwrap_or_default();
                     self.tell_once(&format!(
                         "the ExpectedMachine {name} was made by somebody else; it is left as it is"
                     ));
                 }
-            }
+            },
             Step::Update(record) => records.update(&record).await?,
             Step::Delete { record, because } => records.delete(&record, &because).await?,
             Step::Tell(text) => self.tell_once(&text),
+        }
+        Ok(())
+    }
+
+    /// Binds a new record to the Node that its instance is already.
+    async fn adopt(&self, records: &Records, record: &ExpectedMachine) -> Result<(), Trouble> {
+        let node = in_time(self.nodes.get_opt(&record.spec.node_name)).await?;
+        if let Some(reference) = node.and_then(|node| adoption::reference(record, &node)) {
+            records.bind(record, &reference).await?;
         }
         Ok(())
     }

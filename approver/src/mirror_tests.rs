@@ -99,6 +99,7 @@ async fn scene(replies: Vec<Reply>) -> Scene {
         mirror: Mirror {
             settings,
             join_window: SignedDuration::from_hours(2),
+            nodes: Api::all(client.clone()),
             client,
             environment,
             turn: Turn::new(leads, mode),
@@ -151,6 +152,8 @@ async fn what_came_is_created_and_what_went_is_deleted() {
         assert_eq!(made.labels().len(), 2);
         let body = call.body.clone();
         call.answer(&body);
+        let call = server.expect("GET", "/api/v1/nodes/i-2.internal").await;
+        call.fail(404, "there is no such Node");
     };
     let (outcome, ()) = tokio::join!(mirror.round(), answers);
     outcome.unwrap();
@@ -216,4 +219,36 @@ async fn a_replica_that_lost_the_lease_meanwhile_writes_nothing() {
     let (outcome, ()) = tokio::join!(mirror.round(), answers);
     outcome.unwrap();
     server.expect_none(Duration::from_millis(100)).await;
+}
+
+#[tokio::test]
+async fn an_instance_that_is_a_node_already_is_bound_to_it() {
+    let mut scene = scene(vec![
+        groups(&member("i-1", "InService")),
+        instances(&[("i-1", "running")]),
+    ])
+    .await;
+    let (mirror, server) = (&mut scene.mirror, &mut scene.server);
+    let answers = async {
+        server.expect("GET", RECORDS).await.answer(&list(&[]));
+        let call = server.expect("POST", RECORDS).await;
+        let mut created = call.body.clone();
+        created["metadata"]["uid"] = json!("u");
+        call.answer(&created);
+        let call = server.expect("GET", "/api/v1/nodes/i-1.internal").await;
+        call.answer(&json!({
+            "metadata": {"name": "i-1.internal", "uid": "n", "creationTimestamp": "2026-11-24T18:01:00Z"},
+            "spec": {"providerID": "aws:///eu-west-1a/i-1"},
+        }));
+        let status = format!("{RECORDS}/i-1/status");
+        let call = server.expect("PATCH", &status).await;
+        let node = json!({"name": "i-1.internal", "uid": "n"});
+        assert_eq!(
+            call.body,
+            json!({"metadata": {"uid": "u"}, "status": {"nodeRef": node}})
+        );
+        call.answer(&created);
+    };
+    let (outcome, ()) = tokio::join!(mirror.round(), answers);
+    outcome.unwrap();
 }

@@ -138,13 +138,16 @@ impl Right {
     }
 }
 
-/// What it takes to mirror Auto Scaling Groups, besides reading ExpectedMachines.
-pub const AUTO_SCALING: &[Right] = &[Right::required(
-    Scope::Machines,
-    "rollcall.dev",
-    "expectedmachines",
-    &["create", "delete", "update"],
-)];
+/// What it takes to mirror Auto Scaling Groups, besides reading ExpectedMachines and keeping their status.
+pub const AUTO_SCALING: &[Right] = &[
+    Right::required(
+        Scope::Machines,
+        "rollcall.dev",
+        "expectedmachines",
+        &["create", "delete", "update"],
+    ),
+    Right::required(Scope::Cluster, "", "nodes", &["get"]),
+];
 
 /// What it takes to read the Machines of a source.
 pub fn of_source(source: Source) -> &'static [Right] {
@@ -189,7 +192,12 @@ pub(crate) async fn check(
         }
     }
     for right in AUTO_SCALING.iter().filter(|_| mirrors) {
-        ask_all(&management, right, None).await;
+        let cluster = if right.scope == Scope::Machines {
+            &management
+        } else {
+            &client
+        };
+        ask_all(cluster, right, None).await;
     }
 }
 

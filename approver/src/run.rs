@@ -169,6 +169,7 @@ impl Clients {
                 groups.clone(),
                 self.fixed.join_window,
                 self.management.clone(),
+                self.cluster.clone(),
                 turn.clone(),
                 metrics.clone(),
             );

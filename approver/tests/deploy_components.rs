@@ -68,7 +68,8 @@ fn given(component: &str) -> BTreeSet<Single> {
 fn used(rights: &[Right]) -> BTreeSet<Single> {
     let mut used = BTreeSet::new();
     for right in rights {
-        assert!(right.scope == Scope::Machines && right.names.is_empty());
+        assert!(matches!(right.scope, Scope::Cluster | Scope::Machines));
+        assert!(right.names.is_empty());
         for &verb in right.verbs {
             used.insert((
                 right.group.to_owned(),

@@ -115,7 +115,19 @@ async fn while_aws_is_down_records_stay_and_what_went_meanwhile_is_cleaned_up() 
     scene.moto.scale("workers", 1).await.unwrap();
     let approver = scene.approver();
     let one = wait_records(&admin, 1).await;
-    assert!(one.keys().all(|id| two.contains_key(id)));
+    let (id, name) = one.first_key_value().unwrap();
+    assert_eq!(two.get(id), Some(name));
+
+    // A record that is made when its instance is a node already is bound to that.
+    approver.kill();
+    expected::delete(&admin, id).await.unwrap();
+    let node = json!({"metadata": {"name": name}, "spec": {"providerID": format!("aws:///eu-west-1a/{id}")}});
+    let node: Node = serde_json::from_value(node).unwrap();
+    let nodes: Api<Node> = Api::all(admin.clone());
+    nodes.create(&PostParams::default(), &node).await.unwrap();
+    let approver = scene.approver();
+    assert_eq!(wait_records(&admin, 1).await, one);
+    wait_stage(&admin, id, "Registered", TIMEOUT).await.unwrap();
 
     // Then AWS is.
     scene.moto.kill();

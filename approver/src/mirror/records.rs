@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kube::api::{DeleteParams, ListParams, PostParams, Preconditions};
+use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt as _};
+use serde_json::json;
 use tokio::time::timeout;
 use tracing::info;
 
 use super::plan::GROUP;
 use crate::errors::{Failure, classify};
-use crate::expected_machine::ExpectedMachine;
+use crate::expected_machine::{ExpectedMachine, NodeReference};
 
 /// The label that says who keeps a record up to date (Kubernetes: recommended labels).
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -49,8 +50,11 @@ impl Records {
         Ok(records.items.into_iter().filter(ours).collect())
     }
 
-    /// Creates a record. Returns false when there is one of that name which is somebody else's.
-    pub(super) async fn create(&self, record: &ExpectedMachine) -> kube::Result<bool> {
+    /// Creates a record, and returns it. Nothing when there is one of that name which is somebody else's.
+    pub(super) async fn create(
+        &self,
+        record: &ExpectedMachine,
+    ) -> kube::Result<Option<ExpectedMachine>> {
         let mut record = record.clone();
         let labels = [(MANAGED_BY, MANAGER), (REGION, &self.region)];
         record.metadata.labels = Some(BTreeMap::from(
@@ -58,17 +62,39 @@ impl Records {
         ));
         let params = PostParams::default();
         match in_time(self.api.create(&params, &record)).await {
-            Ok(_) => {
+            Ok(created) => {
                 info!(
-                    machine = record.name_any(),
-                    node = record.spec.node_name,
-                    group = group(&record),
+                    machine = created.name_any(),
+                    node = created.spec.node_name,
+                    group = group(&created),
                     "an instance is expected"
                 );
-                Ok(true)
+                Ok(Some(created))
             }
-            Err(error) if classify(&error) == Failure::Conflict => Ok(false),
+            Err(error) if classify(&error) == Failure::Conflict => Ok(None),
             Err(error) => Err(error),
+        }
+    }
+
+    /// Says which Node the machine of this very record is.
+    pub(super) async fn bind(
+        &self,
+        record: &ExpectedMachine,
+        node: &NodeReference,
+    ) -> kube::Result<()> {
+        let name = record.name_any();
+        let patch = json!({"metadata": {"uid": record.uid()}, "status": {"nodeRef": node}});
+        let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
+        match in_time(self.api.patch_status(&name, &params, &patch)).await {
+            Ok(_) => {
+                info!(
+                    machine = name,
+                    node = node.name,
+                    "an instance is a node already"
+                );
+                Ok(())
+            }
+            Err(error) => unless_it_changed(error),
         }
     }
 
@@ -126,7 +152,8 @@ fn unless_it_changed(error: kube::Error) -> kube::Result<()> {
     }
 }
 
-async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
+/// Waits for a call, but not for ever.
+pub(super) async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
     match timeout(CALL_LIMIT, call).await {
         Ok(outcome) => outcome,
         Err(elapsed) => Err(kube::Error::Service(elapsed.into())),
