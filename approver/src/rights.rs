@@ -186,9 +186,18 @@ pub(crate) async fn check(
     }
     for scope in machines {
         let namespace = Some(scope.namespace.as_str()).filter(|name| !name.is_empty());
-        let on_all = RIGHTS.iter().filter(is_on_machines);
-        for right in of_source(scope.source).iter().chain(on_all) {
+        for right in of_source(scope.source) {
             ask_all(&management, right, namespace).await;
+        }
+        // Events about Machines that are in no namespace go to the namespace `default`.
+        let namespaced = sources::of(scope.source).is_none_or(|known| known.namespaced);
+        let of_events = if namespaced {
+            namespace
+        } else {
+            Some("default")
+        };
+        for right in RIGHTS.iter().filter(is_on_machines) {
+            ask_all(&management, right, of_events).await;
         }
     }
     for right in AUTO_SCALING.iter().filter(|_| mirrors) {

@@ -39,6 +39,8 @@ pub(crate) struct Description {
     pub(crate) versions: &'static [&'static str],
     /// What it calls its records.
     pub(crate) kind: &'static str,
+    /// Whether they are in namespaces.
+    pub(crate) namespaced: bool,
     /// What is needed to read them.
     pub(crate) rights: &'static [Right],
     /// Reads one record out of an object of the API.
@@ -102,6 +104,7 @@ const fn describe<A: MachineApi>() -> Description {
         group: A::GROUP,
         versions: A::VERSIONS,
         kind: A::KIND,
+        namespaced: A::NAMESPACED,
         rights: A::RIGHTS,
         read: machines::read_value::<A>,
         follow: |client, scope, sink| Box::pin(feed::run(Machines::<A>::new(scope), client, sink)),

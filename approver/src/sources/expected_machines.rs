@@ -23,6 +23,7 @@ impl MachineApi for ExpectedMachines {
     const VERSIONS: &'static [&'static str] = &["v1alpha1"];
     const KIND: &'static str = "ExpectedMachine";
     const PLURAL: &'static str = "expectedmachines";
+    const NAMESPACED: bool = false;
     const RIGHTS: &'static [Right] = &[
         Right::required(Scope::Machines, GROUP, "expectedmachines", READ),
         Right {

@@ -67,6 +67,7 @@ impl MachineApi for Karpenter {
     const VERSIONS: &'static [&'static str] = &["v1"];
     const KIND: &'static str = "NodeClaim";
     const PLURAL: &'static str = "nodeclaims";
+    const NAMESPACED: bool = false;
     const RIGHTS: &'static [Right] = &[Right::required(Scope::Cluster, GROUP, "nodeclaims", READ)];
     type Spec = Spec;
     type Status = Status;

@@ -32,6 +32,8 @@ pub(crate) trait MachineApi: Send + Sync + 'static {
     const KIND: &'static str;
     /// The resource.
     const PLURAL: &'static str;
+    /// Whether its records are in namespaces.
+    const NAMESPACED: bool = true;
     /// What is needed to read them.
     const RIGHTS: &'static [Right];
     /// The fields of its spec that are read.
