@@ -1,13 +1,14 @@
 //! Which requests a change wakes, what a full list removes, and what is told while a write is under way.
 
 use jiff::SignedDuration;
+use rollcall_csr::Signer;
 
 use super::requests::CROWD;
 use super::*;
 use crate::fixtures::{
     Asked, NAMESPACE, at, machine, node, reasons, registered, request, request_uid,
 };
-use crate::{Address, MachineUid, Reason, Scope, Source};
+use crate::{Address, Machine, Reason, Scope};
 
 /// A cluster in which every fact is known to be complete.
 pub(super) fn cluster() -> Cluster {
