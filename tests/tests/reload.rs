@@ -163,18 +163,24 @@ async fn sources_of_machines_come_and_go() {
     // A Machine that was spent before its source went away is still spent.
     let second_key = setting.ask_only("worker-0").await;
     setting.assert_held(&second_key, "AlreadyIssued").await;
-    // A source that gives nothing holds everything up, and says which one it is.
+    // A source that gives nothing holds up whom only it could know, and says which one it is.
     setting.configure("machines: [{openshift: {}}, {openshift: {namespace: forbidden}}]");
     setting
         .assert_says(&["openshift in forbidden", "a right is missing"])
         .await;
-    let third = setting.ask("worker-2").await;
-    setting.assert_held(&third, "FactsStale").await;
-    let event = requests::wait_event(&setting.admin, &third, "FactsStale", TIMEOUT);
+    let known = setting.ask("worker-2").await;
+    setting.assert_approved(&known).await;
+    let unknown = setting.ask_only("worker-3").await;
+    setting.assert_held(&unknown, "FactsStale").await;
+    let event = requests::wait_event(&setting.admin, &unknown, "FactsStale", TIMEOUT);
     let note = event.await.unwrap().message.unwrap();
     assert!(note.contains("openshift in forbidden"), "{note}");
     setting.configure("");
-    setting.assert_approved(&third).await;
+    // Every source has been heard now, and none knows it.
+    let event = requests::wait_event(&setting.admin, &unknown, "MachineNotFound", TIMEOUT);
+    let note = event.await.unwrap().message.unwrap();
+    assert!(!note.contains("forbidden"), "{note}");
+    setting.assert_pending(&unknown).await;
 }
 
 /// Lets the approver read Machines in another namespace.
