@@ -120,6 +120,15 @@ pub(crate) fn is_over(object: &CertificateSigningRequest) -> bool {
         || standing(conditions.unwrap_or_default()) == Standing::Closed
 }
 
+/// Whether a request was denied. Then it never was approved either (Kubernetes: `pkg/apis/certificates/validation`, the two
+/// exclude each other).
+pub(crate) fn is_denied(object: &CertificateSigningRequest) -> bool {
+    let status = object.status.as_ref();
+    let conditions = status.and_then(|status| status.conditions.as_deref());
+    let mut conditions = conditions.unwrap_or_default().iter();
+    conditions.any(|condition| condition.type_ == "Denied")
+}
+
 /// Denied and Failed outweigh Approved: such a request never gets a certificate.
 fn standing(conditions: &[CertificateSigningRequestCondition]) -> Standing {
     let find = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_);

@@ -267,6 +267,27 @@ async fn a_broken_watch_is_lost_until_it_is_back_and_misses_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_request_that_was_denied_before_it_was_seen_is_left_alone_and_one_that_was_seen_is_told()
+{
+    let denied = |name: &str| {
+        let mut object = csr(name, "worker-0");
+        object["status"] = json!({"conditions": [{"type": "Denied", "status": "True"}]});
+        object
+    };
+    let (mut server, mut told) = requests();
+    let answer = list(&[csr("csr-0", "worker-0"), denied("csr-1")], "10");
+    expect_list(&mut server, CSRS).await.answer(&answer);
+    assert_told(&mut told, &["request csr-0", "all [csr-0]"]).await;
+    let news = [
+        event("ADDED", denied("csr-2"), "11"),
+        event("MODIFIED", denied("csr-0"), "12"),
+    ];
+    let watch = expect_watch(&mut server, CSRS, "10").await;
+    watch.events(&news, false);
+    assert_told(&mut told, &["synced", "request csr-0"]).await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_watch_that_falls_silent_is_lost() {
     let (mut server, mut told) = requests();
     listed(&mut server, &mut told).await;

@@ -60,6 +60,11 @@ impl Watched for Requests {
         let (name, uid) = (object.name_any(), object.uid().map(RequestUid));
         let known = uid.and_then(|uid| memory.remove(&uid));
         let read = object.0.map_err(|error| error.to_string());
+        // One that was denied before it was ever seen spent nothing and gets nothing: there may be very many of them, and
+        // each has a signature that would take long to verify.
+        if known.is_none() && read.as_ref().is_ok_and(convert::is_denied) {
+            return None;
+        }
         let converted = read.and_then(|object| {
             let ends = convert::is_over(&object);
             let (request, target) =
