@@ -115,18 +115,21 @@ pub(crate) fn to_request_with(
 /// Whether nothing more happens to a request before it is removed: it has its certificate, or will never get one.
 pub(crate) fn is_over(object: &CertificateSigningRequest) -> bool {
     let status = object.status.as_ref();
-    let conditions = status.and_then(|status| status.conditions.as_deref());
     status.is_some_and(|status| status.certificate.is_some())
-        || standing(conditions.unwrap_or_default()) == Standing::Closed
+        || standing(conditions(object)) == Standing::Closed
 }
 
 /// Whether a request was denied. Then it never was approved either (Kubernetes: `pkg/apis/certificates/validation`, the two
 /// exclude each other).
 pub(crate) fn is_denied(object: &CertificateSigningRequest) -> bool {
+    let mut conditions = conditions(object).iter();
+    conditions.any(|condition| condition.type_ == "Denied")
+}
+
+fn conditions(object: &CertificateSigningRequest) -> &[CertificateSigningRequestCondition] {
     let status = object.status.as_ref();
     let conditions = status.and_then(|status| status.conditions.as_deref());
-    let mut conditions = conditions.unwrap_or_default().iter();
-    conditions.any(|condition| condition.type_ == "Denied")
+    conditions.unwrap_or_default()
 }
 
 /// Denied and Failed outweigh Approved: such a request never gets a certificate.
