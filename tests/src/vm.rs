@@ -4,28 +4,31 @@
 //! namespaces of a [`Network`], and everything ends with the values here.
 
 mod console;
+mod disk;
 mod image;
 mod prerequisites;
 mod qmp;
 mod seed;
+mod user_data;
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, Result, bail, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use anyhow::{Context as _, Result, bail};
 
 use crate::assets;
-use crate::command::{clean_command, find_program};
+use crate::command::find_program;
 use crate::node::Network;
 use crate::process::Process;
+
+use disk::Disk;
 
 pub use console::Console;
 pub use image::Image;
 pub use prerequisites::check as prerequisites;
-pub use seed::{Seed, UserData};
+pub use seed::Seed;
+pub use user_data::{CloudConfig, rendered};
 
 /// What all machines have. They are emulated everywhere: a host that claims to virtualise may not be able to inside of
 /// another one. Their memory (MiB) is what Debian, containerd and kubelet use, and as much again.
@@ -64,7 +67,7 @@ const KERNEL_COMMAND_LINE: &str = "console=ttyS0 root=/dev/vda net.ifnames=0 ipv
 #[derive(Debug)]
 pub struct VirtualMachine {
     name: String,
-    disk: PathBuf,
+    disk: Disk,
     folder: PathBuf,
     kernel: PathBuf,
     initrd: PathBuf,
@@ -87,9 +90,11 @@ impl VirtualMachine {
     /// A new machine with a disk of its own, number `index` on the switch. It is off.
     ///
     /// # Errors
-    /// If the disk cannot be copied, or the plug cannot be made.
+    /// If the disk cannot be made, or the plug.
     pub fn create(image: &Image, network: &Network, index: u8, name: &str) -> Result<Self> {
-        Self::with_disk(image, network, index, name, &image.disk())
+        let folder = folder(network, index)?;
+        let disk = Disk::create(&image.disk(), &folder)?;
+        Self::with_disk(image, network, index, name, folder, disk)
     }
 
     /// A new machine whose disk is a copy of another machine's, as a snapshot gives it.
@@ -109,7 +114,9 @@ impl VirtualMachine {
                 other.name
             );
         }
-        Self::with_disk(image, network, index, name, &other.disk)
+        let folder = folder(network, index)?;
+        let disk = other.disk.copy(&folder)?;
+        Self::with_disk(image, network, index, name, folder, disk)
     }
 
     fn with_disk(
@@ -117,17 +124,9 @@ impl VirtualMachine {
         network: &Network,
         index: u8,
         name: &str,
-        original: &Path,
+        folder: PathBuf,
+        disk: Disk,
     ) -> Result<Self> {
-        let folder = network.dir().join(format!("machine-{index}"));
-        std::fs::create_dir_all(&folder)
-            .with_context(|| format!("cannot create {}", folder.display()))?;
-        let disk = folder.join("disk.ext4");
-        // A disk is mostly holes, and std's copy fills them.
-        run(clean_command(&program("cp")?)
-            .args(["--sparse=always", "--reflink=auto"])
-            .arg(original)
-            .arg(&disk))?;
         let plug = format!("plug{index}");
         network.add_plug(&plug)?;
         Ok(Self {
@@ -192,7 +191,7 @@ impl VirtualMachine {
             ..
         } = self;
         let drive = |id: &str, path: &Path, more: &str| {
-            format!("id={id},file={},format=raw,if=none,{more}", path.display())
+            format!("id={id},file={},if=none,{more}", path.display())
         };
         let own = [
             ("-append", KERNEL_COMMAND_LINE.to_owned()),
@@ -202,8 +201,11 @@ impl VirtualMachine {
                 "-device",
                 format!("virtio-net-pci,netdev=net,mac={mac},romfile="),
             ),
-            ("-drive", drive("root", disk, "cache=unsafe")),
-            ("-drive", drive("seed", seed, "readonly=on")),
+            (
+                "-drive",
+                drive("root", disk.path(), "format=qcow2,cache=unsafe"),
+            ),
+            ("-drive", drive("seed", seed, "format=raw,readonly=on")),
             ("-initrd", initrd.display().to_string()),
             ("-kernel", kernel.display().to_string()),
             (
@@ -289,50 +291,16 @@ impl VirtualMachine {
     /// # Errors
     /// If the disk cannot be read.
     pub fn file(&self, path: &str) -> Result<Option<String>> {
-        let mut command = clean_command(&program("debugfs")?);
-        command.args(["-R", &format!("cat {path}")]).arg(&self.disk);
-        let output = command.output().context("cannot run debugfs")?;
-        let errors = String::from_utf8_lossy(&output.stderr);
-        if errors.contains("File not found") {
-            return Ok(None);
-        }
-        Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
+        self.disk.file(path)
     }
 
-    /// The files below a folder of its disk that hold this text, as it is or in base64 wherever it begins; read while
-    /// it is off.
+    /// The files below these folders of its disk that hold this text, as it is or in base64 wherever it begins; read
+    /// while it is off.
     ///
     /// # Errors
     /// If the disk cannot be read.
-    pub fn files_with(&self, folder: &str, text: &str) -> Result<Vec<String>> {
-        /// Shorter texts are found by chance, or leave nothing to look for in base64.
-        const SHORTEST: usize = 16;
-        ensure!(text.len() >= SHORTEST, "{text:?} is too short to look for");
-        let copy = tempfile::tempdir().context("cannot create a folder")?;
-        let mut command = clean_command(&program("debugfs")?);
-        command.args(["-R", &format!("rdump {folder} {}", copy.path().display())]);
-        run(command.arg(&self.disk))?;
-        let mut search = clean_command(&program("grep")?);
-        search.args([
-            "--recursive",
-            "--files-with-matches",
-            "--binary",
-            "--fixed-strings",
-        ]);
-        for form in forms(text) {
-            search.arg("--regexp").arg(form);
-        }
-        let output = search
-            .arg(copy.path())
-            .output()
-            .context("cannot run grep")?;
-        match output.status.code() {
-            Some(0 | 1) => Ok(String::from_utf8_lossy(&output.stdout)
-                .lines()
-                .map(str::to_owned)
-                .collect()),
-            _ => bail!("grep: {}", String::from_utf8_lossy(&output.stderr)),
-        }
+    pub fn files_with(&self, folders: &[&str], text: &str) -> Result<Vec<String>> {
+        self.disk.files_with(folders, text)
     }
 
     /// Pulls the plug of its network.
@@ -352,18 +320,6 @@ impl VirtualMachine {
     }
 }
 
-/// A text as it is, and what of it is the same in base64 wherever it begins in what was encoded.
-fn forms(text: &str) -> Vec<String> {
-    let mut forms = vec![text.to_owned()];
-    for before in 0..3 {
-        let encoded = STANDARD.encode(format!("{}{text}", " ".repeat(before)));
-        // Four characters for the bytes before, and up to four that depend on what comes after.
-        let inner: String = encoded.chars().skip(4).collect();
-        forms.push(inner.chars().take(inner.len().saturating_sub(8)).collect());
-    }
-    forms
-}
-
 impl Drop for VirtualMachine {
     fn drop(&mut self) {
         if std::thread::panicking()
@@ -373,6 +329,14 @@ impl Drop for VirtualMachine {
             assets::progress(&format!("the console of {} ends with\n{end}", self.name));
         }
     }
+}
+
+/// The folder of machine number `index`.
+fn folder(network: &Network, index: u8) -> Result<PathBuf> {
+    let folder = network.dir().join(format!("machine-{index}"));
+    std::fs::create_dir_all(&folder)
+        .with_context(|| format!("cannot create {}", folder.display()))?;
+    Ok(folder)
 }
 
 fn program(name: &str) -> Result<PathBuf> {

@@ -56,7 +56,7 @@ const NEEDS: [Need; 8] = [
 ];
 
 /// What virtual machines and their image need besides.
-const VM_NEEDS: [Need; 6] = [
+const VM_NEEDS: [Need; 7] = [
     Need {
         sign: Sign::Program("busybox"),
         package: "busybox-static",
@@ -76,6 +76,10 @@ const VM_NEEDS: [Need; 6] = [
     Need {
         sign: Sign::Program("mmdebstrap"),
         package: "mmdebstrap",
+    },
+    Need {
+        sign: Sign::Program("qemu-img"),
+        package: "qemu-utils",
     },
     Need {
         sign: Sign::Program("qemu-system-x86_64"),

@@ -1,5 +1,5 @@
-//! The image that machines are made from: its operating system is kept from run to run, and this checkout's node-agent
-//! is put in each time, which takes seconds.
+//! The image that machines are made from: its operating system is kept from run to run, and so is the newest disk, which
+//! has this checkout's node-agent in it.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -13,7 +13,6 @@ use crate::agent::NODE_AGENT;
 use crate::assets::{self, Assets};
 use crate::command::clean_command;
 use crate::programs::binary;
-use crate::scratch::Scratch;
 
 /// The environment variable that names the node-agent for the image: the static one that `cargo xtask test --vm` builds.
 const AGENT: &str = "ROLLCALL_IMAGE_AGENT";
@@ -24,14 +23,21 @@ const RECIPE: &str = concat!(
     "/../cloud-init/image/debootstrap"
 );
 
-/// A kernel, its first file system and the disk.
+/// The folders of disks in the cache begin with this.
+const DISK: &str = "node-disk-";
+
+/// Locked in a disk's folder, by everybody who uses it.
+const IN_USE: &str = "in-use";
+
+/// A kernel, its first file system and the disk. Nobody writes to them.
 #[derive(Debug)]
 pub struct Image {
-    scratch: Scratch,
+    folder: PathBuf,
+    _in_use: File,
 }
 
 impl Image {
-    /// Makes the image, and its operating system unless an earlier run has.
+    /// Makes the image, unless an earlier run has.
     ///
     /// # Errors
     /// If the recipe fails, with what it printed.
@@ -43,32 +49,74 @@ impl Image {
     }
 
     fn build_blocking(kubelet: &Path) -> Result<Self> {
-        let tree = tree()?;
-        let image = Self {
-            scratch: Scratch::create()?,
-        };
-        let mut command = recipe();
-        command
-            .arg("disk")
-            .arg(tree)
-            .arg(image.scratch.path())
-            .arg(agent()?)
-            .arg(kubelet);
-        run(&mut command)?;
-        Ok(image)
+        let home = assets::cache_home()?;
+        std::fs::create_dir_all(&home)
+            .with_context(|| format!("cannot create the cache {}", home.display()))?;
+        let lock = File::create(home.join("node-image.lock")).context("cannot open the lock")?;
+        lock.lock()
+            .context("cannot wait for another build of the image")?;
+        let tree = tree(&home)?;
+        let agent = agent()?;
+        let name = format!("{DISK}{:016x}", disk_key(&tree, &agent, kubelet)?);
+        remove_others(&home, &name)?;
+        let folder = home.join(name);
+        if !folder.join(IN_USE).exists() {
+            run(recipe()
+                .arg("disk")
+                .arg(tree)
+                .arg(&folder)
+                .arg(agent)
+                .arg(kubelet))?;
+        }
+        // Made last: without it, a folder is an attempt that failed.
+        let in_use = File::create(folder.join(IN_USE)).context("cannot open the image's lock")?;
+        in_use.lock_shared().context("cannot lock the image")?;
+        Ok(Self {
+            folder,
+            _in_use: in_use,
+        })
     }
 
     pub(super) fn disk(&self) -> PathBuf {
-        self.scratch.path().join("root.ext4")
+        self.folder.join("root.ext4")
     }
 
     pub(super) fn kernel(&self) -> PathBuf {
-        self.scratch.path().join("vmlinuz")
+        self.folder.join("vmlinuz")
     }
 
     pub(super) fn initrd(&self) -> PathBuf {
-        self.scratch.path().join("initrd.img")
+        self.folder.join("initrd.img")
     }
+}
+
+/// Changes when anything that is on the disk does.
+fn disk_key(tree: &Path, agent: &Path, kubelet: &Path) -> Result<u64> {
+    let mut hasher = DefaultHasher::new();
+    tree.hash(&mut hasher);
+    // Its folder is named after its version.
+    kubelet.hash(&mut hasher);
+    hash(agent, &mut hasher)?;
+    Ok(hasher.finish())
+}
+
+/// Disks are large, and the next change makes another one: those that nobody uses go.
+fn remove_others(home: &Path, name: &str) -> Result<()> {
+    let entries = std::fs::read_dir(home)
+        .with_context(|| format!("cannot read the cache {}", home.display()))?;
+    for entry in entries.flatten() {
+        let found = entry.file_name();
+        let found = found.to_string_lossy();
+        if !found.starts_with(DISK) || found == name {
+            continue;
+        }
+        let used = File::open(entry.path().join(IN_USE)).is_ok_and(|lock| lock.try_lock().is_err());
+        if !used {
+            std::fs::remove_dir_all(entry.path())
+                .with_context(|| format!("cannot remove {}", entry.path().display()))?;
+        }
+    }
+    Ok(())
 }
 
 /// The node-agent to put in: the one that [`AGENT`] names, or the one that was built with this program.
@@ -80,13 +128,7 @@ fn agent() -> Result<PathBuf> {
 }
 
 /// The folder with the operating system, made once for each state of the recipe.
-fn tree() -> Result<PathBuf> {
-    let home = assets::cache_home()?;
-    std::fs::create_dir_all(&home)
-        .with_context(|| format!("cannot create the cache {}", home.display()))?;
-    let lock = File::create(home.join("node-image.lock")).context("cannot open the lock")?;
-    lock.lock()
-        .context("cannot wait for another build of the image")?;
+fn tree(home: &Path) -> Result<PathBuf> {
     let tree = home.join(format!("node-image-{:016x}", recipe_key()?));
     if tree.is_dir() {
         return Ok(tree);

@@ -4,13 +4,14 @@ use crate::command::find_program;
 use crate::node::Missing;
 
 /// The programs, and the Debian packages with them.
-const PROGRAMS: [(&str, &str); 8] = [
+const PROGRAMS: [(&str, &str); 9] = [
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
     ("debugfs", "e2fsprogs"),
     ("genisoimage", "genisoimage"),
     ("ip", "iproute2"),
     ("mmdebstrap", "mmdebstrap"),
+    ("qemu-img", "qemu-utils"),
     ("qemu-system-x86_64", "qemu-system-x86"),
     ("unshare", "util-linux"),
 ];

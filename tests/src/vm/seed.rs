@@ -4,56 +4,11 @@ use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use serde_json::json;
 
 use super::{program, run};
 use crate::command::clean_command;
 use crate::node::Network;
-
-/// A cloud-config.
-#[derive(Clone, Debug, Default)]
-pub struct UserData {
-    files: Vec<(String, Vec<u8>)>,
-    commands: Vec<Vec<String>>,
-}
-
-impl UserData {
-    /// One more file, for root only.
-    #[must_use]
-    pub fn file(mut self, path: &str, contents: impl Into<Vec<u8>>) -> Self {
-        self.files.push((path.to_owned(), contents.into()));
-        self
-    }
-
-    /// A shell script that runs beside everything else, from early on; what it prints is on the console.
-    #[must_use]
-    pub fn script(mut self, script: &str) -> Self {
-        let console = "--property=StandardOutput=journal+console";
-        let command = ["systemd-run", "--no-block", console, "sh", "-c", script];
-        self.commands.push(command.map(str::to_owned).to_vec());
-        self
-    }
-
-    /// The text, as cloud-init takes it. JSON is YAML, too.
-    fn text(&self) -> String {
-        let files: Vec<_> = self
-            .files
-            .iter()
-            .map(|(path, contents)| {
-                json!({
-                    "path": path,
-                    "permissions": "0600",
-                    "encoding": "b64",
-                    "content": STANDARD.encode(contents),
-                })
-            })
-            .collect();
-        let config = json!({"write_files": files, "bootcmd": self.commands});
-        format!("#cloud-config\n{config}\n")
-    }
-}
 
 /// What one machine gets.
 #[derive(Clone, Debug)]
@@ -62,8 +17,8 @@ pub struct Seed {
     pub instance: String,
     /// The host name that the cloud gives it.
     pub host_name: String,
-    /// What it shall do.
-    pub user_data: UserData,
+    /// What it shall do, in any form that cloud-init takes.
+    pub user_data: String,
 }
 
 impl Seed {
@@ -83,7 +38,7 @@ impl Seed {
                 "meta-data",
                 json!({"instance-id": self.instance, "local-hostname": self.host_name}).to_string(),
             ),
-            ("user-data", self.user_data.text()),
+            ("user-data", self.user_data.clone()),
             (
                 "network-config",
                 json!({"version": 2, "ethernets": {"eth0": ethernet}}).to_string(),

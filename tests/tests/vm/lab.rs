@@ -1,14 +1,15 @@
 //! A cluster with an approver, and a switch for machines.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, ResourceExt as _};
 use rollcall_e2e::machines::{self, MachineStatus};
 use rollcall_e2e::node::{Network, is_ready};
 use rollcall_e2e::programs::{Program, binary};
-use rollcall_e2e::vm::{Image, Seed, UserData, VirtualMachine};
+use rollcall_e2e::vm::{self, CloudConfig, Image, Seed, VirtualMachine};
 use rollcall_e2e::{ControlPlane, Options, wait};
 use serde_json::Value;
 
@@ -19,18 +20,13 @@ pub(crate) const BOOT: Duration = Duration::from_secs(400);
 /// The longest that anything may take that is no boot.
 pub(crate) const SOON: Duration = Duration::from_secs(120);
 
-/// Where kubelet of the image finds the CA whose clients it trusts.
-const CLIENT_CA: &str = "/etc/kubernetes/pki/ca.crt";
-
 /// Where node-agent looks for the credential.
 pub(crate) const BOOTSTRAP: &str = "/etc/kubernetes/bootstrap-kubelet.conf";
 
-/// Where node-agent's unit looks for its configuration.
-pub(crate) const CONFIGURATION: &str = "/etc/rollcall/node-agent.env";
-
 pub(crate) struct Lab {
     pub(crate) admin: kube::Client,
-    pub(crate) bootstrap: String,
+    /// The kubeconfig that machines bootstrap with.
+    pub(crate) bootstrap: PathBuf,
     // Dropped in this order: what uses the network goes before it.
     approver: Program,
     pub(crate) control_plane: ControlPlane,
@@ -45,16 +41,18 @@ impl Lab {
 
     /// A lab whose control plane has these options besides.
     pub(crate) async fn start_with(more: impl FnOnce(Options) -> Options) -> Self {
-        rollcall_e2e::vm::prerequisites().unwrap();
+        vm::prerequisites().unwrap();
         let network = Network::create_switch().await.unwrap();
         let options = more(Options::default().reachable_at(network.host_address()));
         let control_plane = ControlPlane::start_with(options).await.unwrap();
         let image = Image::build(control_plane.assets()).await.unwrap();
         let approver = Program::approver(&control_plane, &[]).await.unwrap();
-        let file = control_plane.bootstrap_kubeconfig().await.unwrap();
+        let bootstrap = bootstrap_kubeconfig(&control_plane, "bootstrap")
+            .await
+            .unwrap();
         Self {
             admin: control_plane.admin(),
-            bootstrap: std::fs::read_to_string(file).unwrap(),
+            bootstrap,
             approver,
             control_plane,
             network,
@@ -74,11 +72,9 @@ impl Lab {
             .unwrap();
     }
 
-    /// User-data with all that this cluster needs.
-    pub(crate) fn user_data(&self) -> UserData {
-        UserData::default()
-            .file(CLIENT_CA, self.control_plane.ca_pem())
-            .file(BOOTSTRAP, self.bootstrap.as_str())
+    /// User-data with all that this cluster needs, with these flags of the command that makes it, around the user's own.
+    pub(crate) fn user_data(&self, flags: &[&str], own: Option<&CloudConfig>) -> String {
+        vm::rendered(&self.bootstrap, flags, own).unwrap()
     }
 
     /// The seed of an instance, which is named as its host.
@@ -86,8 +82,13 @@ impl Lab {
         Seed {
             instance: format!("i-{host_name}"),
             host_name: host_name.to_owned(),
-            user_data: self.user_data(),
+            user_data: self.user_data(&[], None),
         }
+    }
+
+    /// The token that machines bootstrap with.
+    pub(crate) fn token(&self) -> String {
+        token(&self.bootstrap)
     }
 
     pub(crate) fn power_on(&self, machine: &mut VirtualMachine, seed: &Seed) {
@@ -139,4 +140,34 @@ impl Lab {
     pub(crate) fn approver_log(&self) -> String {
         self.approver.log()
     }
+}
+
+/// Makes the credential as a user does: `rollcall-approver bootstrap-kubeconfig`.
+pub(crate) async fn bootstrap_kubeconfig(
+    control_plane: &ControlPlane,
+    name: &str,
+) -> anyhow::Result<PathBuf> {
+    let file = control_plane.dir().join(format!("{name}.kubeconfig"));
+    let output = tokio::process::Command::new(binary("rollcall-approver")?)
+        .args(["bootstrap-kubeconfig", "--create-rights", "--server"])
+        .arg(control_plane.machine_server())
+        .arg("--kubeconfig")
+        .arg(control_plane.admin_kubeconfig())
+        .arg("--to")
+        .arg(&file)
+        .output()
+        .await?;
+    ensure!(
+        output.status.success(),
+        "bootstrap-kubeconfig: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    Ok(file)
+}
+
+/// The bootstrap token in a kubeconfig.
+pub(crate) fn token(kubeconfig: &Path) -> String {
+    let text = std::fs::read_to_string(kubeconfig).unwrap();
+    let (_, token) = text.split_once("token: ").unwrap();
+    token.lines().next().unwrap().trim_matches('"').to_owned()
 }

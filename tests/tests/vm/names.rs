@@ -1,7 +1,7 @@
 //! Whose name it is: a machine that nobody expects yet waits, and one that wants another's name gets nothing.
 
 use rollcall_e2e::agent::issued_keys;
-use rollcall_e2e::vm::Seed;
+use rollcall_e2e::vm::{CloudConfig, Seed};
 
 use crate::lab::{BOOT, Lab, SOON};
 
@@ -17,7 +17,7 @@ async fn a_machine_waits_for_its_record_and_another_with_its_credential_and_name
     let lab = Lab::start().await;
     let mut machine = lab.machine(0, "machine-0");
     let seed = Seed {
-        user_data: lab.user_data().script(SHOW_STATUS),
+        user_data: lab.user_data(&[], Some(&CloudConfig::default().script(SHOW_STATUS))),
         ..lab.seed(NODE)
     };
     lab.power_on(&mut machine, &seed);

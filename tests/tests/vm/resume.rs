@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use rollcall_e2e::agent::issued_keys;
 use rollcall_e2e::vm::Seed;
 
-use crate::lab::{BOOT, CONFIGURATION, Lab, SOON};
+use crate::lab::{BOOT, Lab, SOON};
 
 const NODE: &str = "worker-0";
 
@@ -18,9 +18,8 @@ async fn a_machine_that_was_off_past_the_end_of_its_certificate_resumes() {
     let lab = Lab::start_with(|options| options.cluster_signing_duration(VALIDITY)).await;
     let mut machine = lab.machine(0, "machine-0");
     lab.expect(&machine, NODE).await;
-    let user_data = lab.user_data();
     let seed = Seed {
-        user_data: user_data.file(CONFIGURATION, "ROLLCALL_KEEP_BOOTSTRAP=true\n"),
+        user_data: lab.user_data(&["--agent-flag", "keep-bootstrap=true"], None),
         ..lab.seed(NODE)
     };
     lab.power_on(&mut machine, &seed);
