@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use k8s_openapi::api::core::v1::Secret;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
+use kube::api::{ObjectMeta, Patch, PatchParams, PostParams};
 
 use rollcall_e2e::vm::{CloudConfig, Seed, VirtualMachine};
 use rollcall_e2e::{Authority, Credentials};
@@ -12,9 +12,8 @@ use serde_json::json;
 
 use crate::lab::{self, BOOT, BOOTSTRAP, Lab, SOON};
 
-/// Long enough to be long ago for every clock, and to come for none.
+/// A time that has passed by every clock.
 const LONG_AGO: &str = "2001-01-01T00:00:00Z";
-const FAR_AWAY: &str = "2999-01-01T00:00:00Z";
 
 /// Puts one kubeconfig after the other where node-agent looks for it, as soon as what is wrong with the one before is in
 /// the unit's status, and prints that status.
@@ -46,22 +45,22 @@ async fn a_machine_without_a_network_and_one_with_broken_user_data_say_so_and_jo
     println!("{}", causes.join("\n"));
     lab.control_plane.stop_api_server().await.unwrap();
     assert_patience(&lab, &mut patient).await;
-    // An operator gives the token more time: the machine has not given up.
-    expire(&lab, &ended, FAR_AWAY).await;
+    // An operator gives the token another life: the machine has not given up.
+    make_again(&lab, ended).await;
     broken.line(&["done ", "installed"], BOOT).await.unwrap();
     lab.registered(&broken, "worker-1").await;
     lab.registered(&patient, "worker-0").await;
 }
 
 /// Switches a machine on whose user-data has a kubeconfig that is none, and brings one with another CA and one whose
-/// token has ended for later. Returns the latter's id.
-async fn broken_in_three_ways(lab: &Lab, machine: &mut VirtualMachine) -> String {
+/// token has ended for later. Returns that token.
+async fn broken_in_three_ways(lab: &Lab, machine: &mut VirtualMachine) -> Secret {
     let ended_file = lab::bootstrap_kubeconfig(&lab.control_plane, "ended")
         .await
         .unwrap();
-    let ended = lab::token(&ended_file);
-    let (id, _) = ended.split_once('.').unwrap();
-    expire(lab, id, LONG_AGO).await;
+    let token = lab::token(&ended_file);
+    let (id, _) = token.split_once('.').unwrap();
+    let ended = end_token(lab, id).await;
     let other_ca = lab
         .control_plane
         .custom_kubeconfig(
@@ -83,7 +82,7 @@ async fn broken_in_three_ways(lab: &Lab, machine: &mut VirtualMachine) -> String
         ..lab.seed("worker-1")
     };
     lab.power_on(machine, &seed);
-    id.to_owned()
+    ended
 }
 
 /// On the console, and in the unit's status. Returns the lines.
@@ -127,13 +126,33 @@ async fn assert_patience(lab: &Lab, machine: &mut VirtualMachine) {
     );
 }
 
-/// Sets the end of a bootstrap token.
-async fn expire(lab: &Lab, id: &str, end: &str) {
-    let secrets: Api<Secret> = Api::namespaced(lab.admin.clone(), "kube-system");
-    let patch = json!({"stringData": {"expiration": end}});
+/// Ends a bootstrap token, which kube-controller-manager then deletes. Returns it as it was.
+async fn end_token(lab: &Lab, id: &str) -> Secret {
     let name = format!("bootstrap-token-{id}");
-    secrets
+    let before = tokens(lab).get(&name).await.unwrap();
+    let patch = json!({"stringData": {"expiration": LONG_AGO}});
+    tokens(lab)
         .patch(&name, &PatchParams::default(), &Patch::Merge(patch))
         .await
         .unwrap();
+    before
+}
+
+/// Makes a token again that had ended.
+async fn make_again(lab: &Lab, token: Secret) {
+    let token = Secret {
+        metadata: ObjectMeta {
+            name: token.metadata.name,
+            ..ObjectMeta::default()
+        },
+        ..token
+    };
+    tokens(lab)
+        .create(&PostParams::default(), &token)
+        .await
+        .unwrap();
+}
+
+fn tokens(lab: &Lab) -> Api<Secret> {
+    Api::namespaced(lab.admin.clone(), "kube-system")
 }
