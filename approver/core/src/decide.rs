@@ -116,3 +116,6 @@ mod tests;
 #[cfg(test)]
 #[path = "first_certificate_tests.rs"]
 mod first_certificate_tests;
+#[cfg(test)]
+#[path = "rivals_tests.rs"]
+mod rivals_tests;

@@ -6,7 +6,8 @@ use Reason::*;
 use rcgen::SanType;
 use rollcall_csr::ParseError;
 
-use super::first_certificate_tests::{CLAIMS, MACHINE, RIVALS};
+use super::first_certificate_tests::{CLAIMS, MACHINE};
+use super::rivals_tests::RIVALS;
 use super::*;
 use crate::fixtures::{Case, World, at, check};
 use crate::renewal::tests::RENEWAL;
