@@ -2,6 +2,7 @@
 //! that takes.
 
 use std::fmt;
+use std::net::Ipv4Addr;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result};
@@ -40,12 +41,13 @@ pub(crate) struct Source {
         Option<&'static str>,
     ),
     spec: fn(u32) -> Value,
-    status: fn(u32) -> Value,
+    /// By the number and the uid of the Node.
+    status: fn(u32, &str) -> Value,
 }
 
 impl Source {
     /// Every source.
-    pub(crate) const ALL: [Self; 4] = [
+    pub(crate) const ALL: [Self; 5] = [
         Self {
             name: "openshift",
             config: "- openshift: {}",
@@ -58,7 +60,7 @@ impl Source {
                 Some(NAMESPACE),
             ),
             spec: |index| json!({"providerID": id(index), "lifecycleHooks": {}, "metadata": {}, "providerSpec": {}}),
-            status: |index| json!({"phase": "Running", "addresses": addresses(index), "nodeRef": {"kind": "Node", "name": node(index)}}),
+            status: |index, _| json!({"phase": "Running", "addresses": addresses(index), "nodeRef": {"kind": "Node", "name": node(index)}}),
         },
         Self {
             name: "clusterAPI",
@@ -77,7 +79,7 @@ impl Source {
                     "infrastructureRef": {"apiGroup": "infrastructure.cluster.x-k8s.io", "kind": "DockerMachine", "name": "m"},
                 })
             },
-            status: |index| json!({"phase": "Running", "addresses": addresses(index), "nodeRef": {"name": node(index)}}),
+            status: |index, _| json!({"phase": "Running", "addresses": addresses(index), "nodeRef": {"name": node(index)}}),
         },
         Self {
             name: "karpenter",
@@ -91,7 +93,7 @@ impl Source {
                     "requirements": [{"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"]}],
                 })
             },
-            status: |index| json!({"providerID": id(index), "nodeName": node(index)}),
+            status: |index, _| json!({"providerID": id(index), "nodeName": node(index)}),
         },
         Self {
             name: "gardener",
@@ -105,7 +107,24 @@ impl Source {
                 Some(NAMESPACE),
             ),
             spec: |index| json!({"providerID": id(index), "class": {"kind": "MachineClass", "name": "c"}}),
-            status: |_| json!({"currentStatus": {"phase": "Running"}}),
+            status: |_, _| json!({"currentStatus": {"phase": "Running"}}),
+        },
+        Self {
+            name: "expectedMachines",
+            config: "- expectedMachines: {}",
+            component: Some("expected-machines"),
+            definition: None,
+            kind: (
+                "rollcall.dev/v1alpha1",
+                "ExpectedMachine",
+                "expectedmachines",
+                None,
+            ),
+            spec: |index| {
+                let addresses = json!([address(index), node(index)]);
+                json!({"nodeName": node(index), "providerID": id(index), "addresses": addresses, "pool": "workers"})
+            },
+            status: |index, uid| json!({"stage": "Registered", "nodeRef": {"name": node(index), "uid": uid}}),
         },
     ];
 }
@@ -124,8 +143,13 @@ fn id(index: u32) -> String {
     format!("aws:///eu-west-1a/i-{index:017x}")
 }
 
+/// A private address, 10.0.0.1 and so on.
+fn address(index: u32) -> Ipv4Addr {
+    0x0A00_0001_u32.saturating_add(index).into()
+}
+
 fn addresses(index: u32) -> Value {
-    let ip = std::net::Ipv4Addr::from(0x0A00_0001_u32.saturating_add(index));
+    let ip = address(index);
     json!([
         {"type": "InternalIP", "address": ip},
         {"type": "InternalDNS", "address": node(index)},
@@ -163,6 +187,11 @@ pub(crate) async fn measure(assets: &Assets, source: Source, count: u32) -> Resu
         for file in ["cluster-role.yaml", "cluster-role-binding.yaml"] {
             control_plane.apply_file(&folder.join(file)).await?;
         }
+        // Of kinds of our own.
+        let definition = folder.join("definition.yaml");
+        if definition.is_file() {
+            control_plane.apply_file(&definition).await?;
+        }
     }
     if let Some(definition) = source.definition {
         control_plane.apply(&definition.text()?).await?;
@@ -191,15 +220,16 @@ async fn fill(client: &Client, source: Source, count: u32) -> Result<()> {
     let records = &Records::new(client.clone(), version, kind, plural, namespace)?;
     let nodes: &Api<Node> = &Api::all(client.clone());
     let make = |index: u32| async move {
+        let object = serde_json::from_value(json!({"metadata": {"name": node(index)}}))?;
+        let created = nodes.create(&PostParams::default(), &object).await;
+        let uid = created.context("cannot create a Node")?.metadata.uid;
         let name = format!("machine-{index}");
         let labels = json!({"node": node(index), "pool": "workers", "role": "worker"});
         records
             .create(&name, &labels, &(source.spec)(index))
             .await?;
-        records.set_status(&name, &(source.status)(index)).await?;
-        let object = serde_json::from_value(json!({"metadata": {"name": node(index)}}))?;
-        let created = nodes.create(&PostParams::default(), &object).await;
-        created.map(drop).context("cannot create a Node")
+        let status = (source.status)(index, &uid.unwrap_or_default());
+        records.set_status(&name, &status).await
     };
     futures::stream::iter(0..count)
         .map(make)
