@@ -13,6 +13,9 @@ const PROFILE: &str = "agent";
 /// The name of the binary and, with this prefix, of its package.
 const NODE_AGENT: &str = "rollcall-node-agent";
 
+/// A program that is relocated at its start, as musl's is, with its relocations packed: they are half a megabyte otherwise.
+const STATIC_GLIBC: &str = "-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs";
+
 /// Builds it with musl, or, where that target cannot be had, with a static glibc, and returns where it is.
 pub(crate) fn build() -> Result<PathBuf> {
     let musl = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
@@ -23,7 +26,7 @@ pub(crate) fn build() -> Result<PathBuf> {
         say(&format!(
             "the target {musl} cannot be had here; building with a static glibc instead"
         ));
-        (glibc, "-C target-feature=+crt-static")
+        (glibc, STATIC_GLIBC)
     };
     let mut build = cargo(&[
         "build",

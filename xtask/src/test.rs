@@ -46,7 +46,8 @@ pub(crate) fn run_all(no_install: bool, vm: bool, filter: Option<&str>) -> Resul
     Ok(())
 }
 
-/// The tests that boot machines, one after the other: two at once take longer than one after the other on two cores.
+/// The tests that boot machines, two at one time: much of what they do is to wait until a certificate has expired or a
+/// network is back.
 fn run_vm(no_install: bool, filter: Option<&str>, totals: &mut Totals) -> Result<()> {
     packages::install_for_vm(no_install)?;
     let agent = agent::build()?;
@@ -60,7 +61,7 @@ fn run_vm(no_install: bool, filter: Option<&str>, totals: &mut Totals) -> Result
         "--ignored",
     ]);
     tests
-        .args(["--test-threads=1", "--nocapture"])
+        .args(["--test-threads=2", "--nocapture"])
         .args(filter)
         .env("ROLLCALL_IMAGE_AGENT", agent);
     let before = totals.ran();
