@@ -1,4 +1,7 @@
-//! Tells the cluster's users why a request waits: Events on the request and its Machine, off the approval path.
+//! Tells the cluster's users why a request waits: Events on the request and its Machine, and annotations on the request
+//! itself for the machine that made it, off the approval path.
+
+mod annotation;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,27 +14,30 @@ use k8s_openapi::api::events::v1::Event;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tracing::warn;
 
+pub(crate) use self::annotation::Annotation;
+use self::annotation::annotate;
 use crate::convert::shorten;
 use crate::errors::describe;
 use crate::fair::Fair;
+use crate::lease::Leadership;
 use crate::metrics::Metrics;
 
 /// The name under which Events are reported.
 const REPORTER: &str = "rollcall-approver";
 /// Where Events about cluster-scoped objects go (Kubernetes: `client-go/tools/events`).
 const CLUSTER_SCOPED: &str = "default";
-/// How many Events may wait to be written; what is more is left out, and counted.
+/// How many Events and annotations may wait to be written; what is more is left out, and counted.
 const QUEUE: usize = 4096;
 /// How many of them one requestor may be the cause of, so that its junk leaves room for the others.
 const PER_REQUESTOR: usize = 1024;
-/// The shortest time between two Events: 50 a second leave the API server free for approvals.
+/// The shortest time between two writes: 50 a second leave the API server free for approvals.
 const PACE: Duration = Duration::from_millis(20);
 
-/// How long the write of an Event may take: while one cluster does not answer, the other's Events wait.
+/// How long one write may take: while one cluster does not answer, the other's Events wait.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// How long one reason is not told again of one object: a hold that comes and goes writes one Event in this time. An Event
 /// lives an hour (`--event-ttl` of kube-apiserver), so it is still there when it is told again.
@@ -58,8 +64,15 @@ pub(crate) struct Announcement {
     pub(crate) note: String,
 }
 
-/// The announcements that wait to be written.
-type Waiting = Mutex<Fair<Announcement>>;
+/// One thing to write.
+#[derive(Debug)]
+enum Telling {
+    Annotation(Annotation),
+    Event(Announcement),
+}
+
+/// What waits to be written.
+type Waiting = Mutex<Fair<Telling>>;
 
 /// Where announcements are handed in. Never waits.
 #[derive(Clone, Debug)]
@@ -77,6 +90,7 @@ impl Announcer {
     pub(crate) fn new(
         client: Client,
         management: Client,
+        leadership: watch::Receiver<Leadership>,
         metrics: Metrics,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (wake, woken) = mpsc::channel(1);
@@ -86,10 +100,12 @@ impl Announcer {
             client,
             management,
             instance: crate::connect::host_name(),
+            leadership,
             waiting: Arc::clone(&waiting),
             silent: Arc::clone(&silent),
             written: HashMap::new(),
-            trouble: None,
+            trouble: Trouble::default(),
+            annotation_trouble: Trouble::default(),
         };
         let announcer = Self {
             waiting,
@@ -107,18 +123,38 @@ impl Announcer {
 
     /// Hands one in that a request of this requestor is the cause of; when too many wait already, it is left out.
     pub(crate) fn tell(&self, requestor: &str, announcement: Announcement) {
-        let mut waiting = hold(&self.waiting);
-        if waiting.len() >= QUEUE || waiting.len_of(requestor) >= PER_REQUESTOR {
-            self.metrics.events_dropped.inc();
-            return;
+        self.hand_in(requestor, Telling::Event(announcement));
+    }
+
+    /// Has a request of this requestor tell what it is held for; when too much waits already, it is left out.
+    pub(crate) fn annotate(&self, requestor: &str, annotation: Annotation) {
+        self.hand_in(requestor, Telling::Annotation(annotation));
+    }
+
+    /// Whether one more may wait for this requestor; if not, it counts as left out.
+    pub(crate) fn has_room(&self, requestor: &str) -> bool {
+        self.is_room(&lock(&self.waiting), requestor)
+    }
+
+    fn hand_in(&self, requestor: &str, telling: Telling) {
+        let mut waiting = lock(&self.waiting);
+        if self.is_room(&waiting, requestor) {
+            waiting.push(requestor, telling);
+            // A publisher that has been woken already looks at everything; one that has ended writes nothing more.
+            self.wake.try_send(()).ok();
         }
-        waiting.push(requestor, announcement);
-        // A publisher that has been woken already looks at everything; one that has ended writes nothing more.
-        self.wake.try_send(()).ok();
+    }
+
+    fn is_room(&self, waiting: &Fair<Telling>, requestor: &str) -> bool {
+        let room = waiting.len() < QUEUE && waiting.len_of(requestor) < PER_REQUESTOR;
+        if !room {
+            self.metrics.events_dropped.inc();
+        }
+        room
     }
 }
 
-fn hold(waiting: &Waiting) -> MutexGuard<'_, Fair<Announcement>> {
+fn lock(waiting: &Waiting) -> MutexGuard<'_, Fair<Telling>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -130,45 +166,45 @@ pub(crate) async fn publish_now(client: &Client, announcement: Announcement) -> 
     api.create(&PostParams::default(), &event).await.map(drop)
 }
 
-/// What writes the Events.
+/// What does the writing.
 struct Publisher {
     client: Client,
     management: Client,
     instance: String,
+    leadership: watch::Receiver<Leadership>,
     waiting: Arc<Waiting>,
     silent: Arc<AtomicBool>,
     /// When which reason was written of which object. The pace bounds how many there are.
     written: HashMap<(String, &'static str), Instant>,
-    /// What went wrong last.
-    trouble: Option<String>,
+    trouble: Trouble,
+    annotation_trouble: Trouble,
 }
 
 impl Publisher {
     async fn run(mut self, mut woken: mpsc::Receiver<()>) {
         let mut swept = Instant::now();
-        while let Some(announcement) = self.next(&mut woken).await {
+        while let Some(telling) = self.next(&mut woken).await {
             if swept.elapsed() > REPEAT {
                 swept = Instant::now();
                 self.written.retain(|_, at| at.elapsed() < REPEAT);
             }
-            let uid = announcement.about.uid.clone().unwrap_or_default();
-            let key = (uid, announcement.reason);
-            let repeats = self.written.get(&key);
-            let repeats = repeats.is_some_and(|at| at.elapsed() < REPEAT);
-            if repeats || self.silent.load(Ordering::Relaxed) {
+            if self.silent.load(Ordering::Relaxed) {
                 continue;
             }
-            if self.publish(announcement).await {
-                self.written.insert(key, Instant::now());
+            let tried = match telling {
+                Telling::Annotation(annotation) => self.annotate(&annotation).await,
+                Telling::Event(announcement) => self.announce(announcement).await,
+            };
+            if tried {
+                tokio::time::sleep(PACE).await;
             }
-            tokio::time::sleep(PACE).await;
         }
     }
 
     /// The next one to write; none when nobody can hand one in any more.
-    async fn next(&self, woken: &mut mpsc::Receiver<()>) -> Option<Announcement> {
+    async fn next(&self, woken: &mut mpsc::Receiver<()>) -> Option<Telling> {
         loop {
-            let next = hold(&self.waiting).pop();
+            let next = lock(&self.waiting).pop();
             if next.is_some() {
                 return next;
             }
@@ -176,8 +212,45 @@ impl Publisher {
         }
     }
 
-    /// Writes one. A failure is told once until it changes. Returns whether it was written.
-    async fn publish(&mut self, announcement: Announcement) -> bool {
+    /// Writes an annotation, if this replica still leads: another one has its own. Returns whether that was tried.
+    async fn annotate(&mut self, annotation: &Annotation) -> bool {
+        let leads = self.leadership.borrow().holds();
+        if leads {
+            let trouble = annotate(self.client.clone(), annotation).await;
+            if let Some(error) = self.annotation_trouble.news(trouble) {
+                warn!(
+                    request = annotation.target.name,
+                    error,
+                    "what a request is held for could not be written on it, so its machine cannot show it"
+                );
+            }
+        }
+        leads
+    }
+
+    /// Writes an Event, unless this was told of the object lately. Returns whether that was tried.
+    async fn announce(&mut self, announcement: Announcement) -> bool {
+        let uid = announcement.about.uid.clone().unwrap_or_default();
+        let key = (uid, announcement.reason);
+        let repeats = self.written.get(&key);
+        if repeats.is_some_and(|at| at.elapsed() < REPEAT) {
+            return false;
+        }
+        let trouble = self.publish(announcement).await;
+        if trouble.is_none() {
+            self.written.insert(key, Instant::now());
+        }
+        if let Some(error) = self.trouble.news(trouble) {
+            warn!(
+                error,
+                "an Event could not be written; the reason stands in this log only"
+            );
+        }
+        true
+    }
+
+    /// Writes one. Returns what went wrong.
+    async fn publish(&self, announcement: Announcement) -> Option<String> {
         let client = match announcement.place {
             Place::Cluster => &self.client,
             Place::Management => &self.management,
@@ -186,18 +259,23 @@ impl Publisher {
         let namespace = event.metadata.namespace.clone().unwrap_or_default();
         let api: Api<Event> = Api::namespaced(client.clone(), &namespace);
         let params = PostParams::default();
-        let trouble = match timeout(CALL_LIMIT, api.create(&params, &event)).await {
+        match timeout(CALL_LIMIT, api.create(&params, &event)).await {
             Ok(written) => written.err().map(|error| describe(&error)),
             Err(_) => Some(format!("no answer for {} s", CALL_LIMIT.as_secs())),
-        };
-        if let Some(error) = trouble.as_ref().filter(|_| self.trouble != trouble) {
-            warn!(
-                error,
-                "an Event could not be written; the reason stands in this log only"
-            );
         }
-        self.trouble = trouble;
-        self.trouble.is_none()
+    }
+}
+
+/// What went wrong last, so that it is told once until it changes.
+#[derive(Default)]
+struct Trouble(Option<String>);
+
+impl Trouble {
+    /// Takes in how a write ended; returns what has to be told of it.
+    fn news(&mut self, trouble: Option<String>) -> Option<&str> {
+        let news = trouble != self.0;
+        self.0 = trouble;
+        self.0.as_deref().filter(|_| news)
     }
 }
 

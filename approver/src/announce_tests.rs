@@ -24,10 +24,15 @@ fn announcement(name: &str, note: &str) -> Announcement {
     }
 }
 
+/// The leadership of a replica that always leads.
+fn leads() -> watch::Receiver<Leadership> {
+    watch::channel(Leadership::forever()).1
+}
+
 /// An announcer whose two clusters are one.
 fn announcer() -> (Announcer, Server) {
     let (client, server) = server();
-    let (announcer, publishing) = Announcer::new(client.clone(), client, Metrics::new());
+    let (announcer, publishing) = Announcer::new(client.clone(), client, leads(), Metrics::new());
     tokio::spawn(publishing);
     (announcer, server)
 }
@@ -72,7 +77,7 @@ async fn too_many_events_are_left_out_and_counted() {
     let (client, _server) = server();
     let metrics = Metrics::new();
     // Nothing takes them out of the queue.
-    let (announcer, _publishing) = Announcer::new(client.clone(), client, metrics.clone());
+    let (announcer, _publishing) = Announcer::new(client.clone(), client, leads(), metrics.clone());
     for number in 0..PER_REQUESTOR + 3 {
         announcer.tell("mallory", announcement(&format!("csr-{number}"), "a"));
     }
@@ -140,7 +145,8 @@ async fn many_events_are_spread_over_time() {
 async fn a_machine_is_told_in_its_own_namespace_of_the_cluster_that_keeps_it() {
     let (client, mut cluster) = server();
     let (management_client, mut management) = server();
-    let (announcer, publishing) = Announcer::new(client, management_client, Metrics::new());
+    let (announcer, publishing) =
+        Announcer::new(client, management_client, leads(), Metrics::new());
     tokio::spawn(publishing);
     let source = crate::sources::of(rollcall_approver_core::Source::OpenShift).unwrap();
     let record = (source.read)(crate::fixtures::machine("m-0", "worker-0"));

@@ -12,9 +12,11 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference,
 use kube::core::PartialObjectMeta;
 use rollcall_approver_core as core;
 use rollcall_approver_core::{Request, RequestUid, Requestor, Standing};
-use rollcall_csr::{CertificationRequest, NodeName, ParseError, Signer};
+use rollcall_csr::{
+    CertificationRequest, MESSAGE_ANNOTATION, NodeName, ParseError, REASON_ANNOTATION, Signer,
+};
 
-/// The longest message of a condition or note of an Event that is written, in bytes (Kubernetes limits an Event's note
+/// The longest message of a condition, note of an Event or annotation that is written, in bytes (Kubernetes limits an Event's note
 /// to 1 kB: `pkg/apis/core/validation/events.go`).
 pub(crate) const MAX_MESSAGE: usize = 1000;
 
@@ -53,6 +55,33 @@ impl Target {
             conditions.find(|condition| condition.type_ == type_)
         };
         ["Denied", "Approved", "Failed"].into_iter().find_map(find)
+    }
+
+    /// Whether the request says itself what it is held for, or nothing if it is not held. What it says is not believed.
+    pub(crate) fn tells(&self, hold: Option<&Hold>) -> bool {
+        let text = |key| {
+            let annotations = self.annotations.as_ref()?;
+            annotations.get(key).map(String::as_str)
+        };
+        text(REASON_ANNOTATION) == hold.map(|hold| hold.reason)
+            && text(MESSAGE_ANNOTATION) == hold.map(|hold| hold.message.as_str())
+    }
+}
+
+/// Why a request is held, as the request itself tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Hold {
+    reason: &'static str,
+    message: String,
+}
+
+impl Hold {
+    /// What a decision to hold says, with what the Event says too.
+    pub(crate) fn new(reason: core::Reason, message: &str) -> Self {
+        Self {
+            reason: reason.as_str(),
+            message: shorten(message),
+        }
     }
 }
 
@@ -149,9 +178,7 @@ fn standing(conditions: &[CertificateSigningRequestCondition]) -> Standing {
     })
 }
 
-/// The body of a write to the approval sub-resource: one more condition, everything else as it was. The API server
-/// keeps its own spec (Kubernetes: `pkg/registry/certificates/certificates/strategy.go`), so the request itself is not
-/// sent back.
+/// The body of a write that decides: one more condition. What the request was held for no longer stands on it then.
 pub(crate) fn to_approval(
     target: &Target,
     type_: &str,
@@ -167,12 +194,28 @@ pub(crate) fn to_approval(
         status: "True".to_owned(),
         type_: type_.to_owned(),
     });
+    to_update(target, conditions, None)
+}
+
+/// The body of a write that decides nothing: it only has the request tell what it is held for.
+pub(crate) fn to_annotated(target: &Target, hold: Option<&Hold>) -> CertificateSigningRequest {
+    to_update(target, target.conditions.clone(), hold)
+}
+
+/// The body of a write to the approval sub-resource: conditions and what it is held for, everything else as it was. The API
+/// server keeps its own spec (Kubernetes: `pkg/registry/certificates/certificates/strategy.go`), so the request itself is not
+/// sent back.
+fn to_update(
+    target: &Target,
+    conditions: Vec<CertificateSigningRequestCondition>,
+    hold: Option<&Hold>,
+) -> CertificateSigningRequest {
     CertificateSigningRequest {
         metadata: ObjectMeta {
             name: Some(target.name.clone()),
             uid: Some(target.uid.clone()),
             resource_version: Some(target.resource_version.clone()),
-            annotations: target.annotations.clone(),
+            annotations: Some(annotations(target, hold)),
             finalizers: target.finalizers.clone(),
             labels: target.labels.clone(),
             owner_references: target.owner_references.clone(),
@@ -187,6 +230,17 @@ pub(crate) fn to_approval(
             certificate: None,
         }),
     }
+}
+
+/// The annotations of a request, with what it is held for in place of what stood there.
+fn annotations(target: &Target, hold: Option<&Hold>) -> BTreeMap<String, String> {
+    let mut annotations = target.annotations.clone().unwrap_or_default();
+    annotations.retain(|key, _| ![REASON_ANNOTATION, MESSAGE_ANNOTATION].contains(&key.as_str()));
+    if let Some(Hold { reason, message }) = hold {
+        annotations.insert(REASON_ANNOTATION.to_owned(), (*reason).to_owned());
+        annotations.insert(MESSAGE_ANNOTATION.to_owned(), message.clone());
+    }
+    annotations
 }
 
 /// What an Event about a request points at.

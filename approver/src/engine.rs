@@ -1,5 +1,6 @@
 //! The engine: one task that owns everything known, feeds changes to the core, and has its decisions written.
 
+mod annotations;
 mod auditing;
 mod news;
 mod queue;
@@ -9,6 +10,7 @@ mod turns;
 mod writes;
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -16,7 +18,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::Api;
 use rollcall_approver_core::{
-    Change, Claim, Cluster, Decision, Dial, Finding, Reason, Request, RequestUid, Source, Verdict,
+    Change, Claim, Cluster, Decision, Dial, Finding, Request, RequestUid, Source, Verdict,
 };
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
@@ -24,6 +26,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior};
 use tokio_util::sync::CancellationToken;
 use tokio_util::time::DelayQueue;
 
+use self::annotations::Told;
 use self::queue::Queue;
 use self::turns::Turns;
 use self::writes::{Failures, Job};
@@ -84,8 +87,10 @@ pub(crate) struct Engine {
     mode: Mode,
     cluster: Cluster,
     outside: Outside,
-    targets: HashMap<RequestUid, Target>,
-    told: HashMap<RequestUid, Vec<Reason>>,
+    targets: HashMap<RequestUid, Arc<Target>>,
+    told: HashMap<RequestUid, Told>,
+    /// When requests are looked at that may have to tell something else.
+    annotations: DelayQueue<RequestUid>,
     to_judge: Turns,
     jobs: Queue,
     writes: JoinSet<(Job, Outcome)>,
@@ -112,6 +117,7 @@ impl Engine {
             outside,
             targets: HashMap::new(),
             told: HashMap::new(),
+            annotations: DelayQueue::new(),
             to_judge: Turns::default(),
             jobs: Queue::default(),
             writes: JoinSet::new(),
@@ -148,6 +154,10 @@ impl Engine {
                     None => break,
                 },
                 Some(expired) = self.retries.next() => self.retry(expired.into_inner()),
+                Some(expired) = self.annotations.next() => {
+                    self.annotate(&expired.into_inner());
+                    continue;
+                }
                 () = tokio::time::sleep(due) => self.cluster.due(Timestamp::now()),
                 changed = self.outside.leadership.changed() => match changed {
                     Ok(()) => self.leadership_changed(),
@@ -335,6 +345,10 @@ fn count(number: usize) -> i64 {
 #[cfg(test)]
 #[path = "engine_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "engine_annotations_tests.rs"]
+mod annotations_tests;
 
 #[cfg(test)]
 #[path = "engine_dial_tests.rs"]

@@ -43,9 +43,14 @@ pub(super) fn start(mode: Mode, feeds: &[Feed]) -> Running {
         }
     });
     let (audit, metrics) = (Audit::default(), Metrics::new());
-    let (announcer, publishing) = Announcer::new(events_client, management_client, metrics.clone());
-    tokio::spawn(publishing);
     let (leadership, leads) = watch::channel(Leadership::forever());
+    let (announcer, publishing) = Announcer::new(
+        events_client,
+        management_client,
+        leads.clone(),
+        metrics.clone(),
+    );
+    tokio::spawn(publishing);
     let (ready, is_ready) = watch::channel(false);
     let (record, to_record) = watch::channel(Vec::new());
     let (dials, wanted) = mpsc::unbounded_channel();
@@ -137,7 +142,7 @@ pub(super) fn approval(name: &str) -> String {
 }
 
 /// The object after its approval, as the watch brings it.
-fn approved(object: &Value) -> Value {
+pub(super) fn approved(object: &Value) -> Value {
     let mut object = object.clone();
     object["metadata"]["resourceVersion"] = json!("8");
     object["status"] = json!({"conditions": [
@@ -489,7 +494,7 @@ async fn a_hold_is_told_on_the_machine_too_once_for_each_reason() {
         running.request(&csr(name, "worker-0")).await;
         assert_eq!(running.event().await.0, "Warning MachineFailed");
     }
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let told = told_of_machines(&mut running);
     let [one] = told.as_slice() else {
         panic!("{told:?}");
@@ -501,7 +506,7 @@ async fn a_hold_is_told_on_the_machine_too_once_for_each_reason() {
     for _ in 0..2 {
         assert_eq!(running.event().await.0, "Warning MachineAmbiguous");
     }
-    tokio::time::sleep(Duration::from_secs(5)).await;
+    tokio::time::sleep(Duration::from_secs(1)).await;
     let mut told = told_of_machines(&mut running);
     told.sort();
     let [first, second] = told.as_slice() else {

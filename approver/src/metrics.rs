@@ -33,7 +33,7 @@ pub(crate) struct Metrics {
     config_last_reload: Gauge,
     /// Whether what the configuration file holds now is valid.
     pub(crate) config_valid: Gauge,
-    /// Events left out because too many were waiting.
+    /// Events and annotations left out because too many were waiting.
     pub(crate) events_dropped: Counter,
     /// Whether this replica is the one that writes.
     pub(crate) leader: Gauge,
@@ -110,7 +110,7 @@ impl Metrics {
         );
         registry.register(
             "events_dropped",
-            "Events left out because too many were waiting",
+            "Events and annotations left out because too many were waiting",
             self.events_dropped.clone(),
         );
         registry.register(

@@ -21,7 +21,7 @@ use crate::feeds::{Nodes, Requests};
 use crate::joins::Joins;
 use crate::kubelets::Kubelets;
 use crate::leadership::Turn;
-use crate::lease::Candidate;
+use crate::lease::{Candidate, Leadership};
 use crate::machine_feeds::MachineFeeds;
 use crate::metrics::Metrics;
 use crate::reload::{Fixed, Reload};
@@ -61,7 +61,6 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     let cluster = Cluster::new(in_force.policy, feeds.into_iter().chain(machines))
         .with_kubelet_ca(kubelets.sources());
     let dials = look_at_kubelets(&mut tasks, &clients.cluster, kubelets, &news)?;
-    let announcer = clients.announce(&mut tasks, mode, &metrics);
     let (modes, mode_in_force) = watch::channel(mode);
     let claims = ClaimsRecord::new(clients.cluster.clone(), &clients.namespace);
     let leadership = leadership::start(
@@ -72,6 +71,7 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
         news.clone(),
         metrics.clone(),
     );
+    let announcer = clients.announce(&mut tasks, mode, leadership.clone(), &metrics);
     let turn = Turn::new(leadership.clone(), mode_in_force.clone());
     let joins = clients.keep_records(&mut tasks, &turn, &metrics);
     let record = record_claims(&mut tasks, claims);
@@ -139,10 +139,17 @@ impl Clients {
         })
     }
 
-    /// Starts what writes Events.
-    fn announce(&self, tasks: &mut Tasks, mode: Mode, metrics: &Metrics) -> Announcer {
+    /// Starts what writes Events, and annotations on requests.
+    fn announce(
+        &self,
+        tasks: &mut Tasks,
+        mode: Mode,
+        leadership: watch::Receiver<Leadership>,
+        metrics: &Metrics,
+    ) -> Announcer {
         let (cluster, management) = (self.cluster.clone(), self.management.clone());
-        let (announcer, publishing) = Announcer::new(cluster, management, metrics.clone());
+        let (announcer, publishing) =
+            Announcer::new(cluster, management, leadership, metrics.clone());
         announcer.set_silent(mode == Mode::Audit);
         tasks.forever("events", publishing);
         announcer

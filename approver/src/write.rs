@@ -45,11 +45,11 @@ pub(crate) struct Outcome {
 /// Writes one decision.
 pub(crate) async fn write(
     api: Api<CertificateSigningRequest>,
-    target: Target,
+    target: &Target,
     side: Side,
     finding: Finding,
 ) -> Outcome {
-    let body = to_approval(&target, side.condition(), &finding, Timestamp::now());
+    let body = to_approval(target, side.condition(), &finding, Timestamp::now());
     let params = PostParams::default();
     let call = api.replace_subresource("approval", &target.name, &params, &body);
     match timeout(CALL_LIMIT, call).await {

@@ -18,7 +18,10 @@ fn finding() -> Finding {
 async fn approve(object: Value, answer: impl FnOnce(Call)) -> Outcome {
     let (client, mut server) = server();
     let (_, target) = to_request(read(&object)).unwrap();
-    let writing = tokio::spawn(write(Api::all(client), target, Side::Approved, finding()));
+    let writing =
+        tokio::spawn(
+            async move { write(Api::all(client), &target, Side::Approved, finding()).await },
+        );
     answer(server.expect("PUT", PATH).await);
     let outcome = writing.await.unwrap();
     server.expect_none(Duration::from_secs(1)).await;
@@ -93,7 +96,8 @@ async fn a_denial_is_a_condition_of_that_type() {
     let (client, mut server) = server();
     let (_, target) = to_request(read(&object())).unwrap();
     let finding = Finding::new(Reason::NamesNotAllowed, "names".repeat(1000));
-    let writing = tokio::spawn(write(Api::all(client), target, Side::Denied, finding));
+    let writing =
+        tokio::spawn(async move { write(Api::all(client), &target, Side::Denied, finding).await });
     let call = server.expect("PUT", PATH).await;
     let condition = &call.body["status"]["conditions"][0];
     assert_eq!(condition["type"], "Denied");
@@ -187,7 +191,10 @@ async fn after_a_failed_server_or_a_broken_connection_nobody_knows() {
 async fn a_server_that_does_not_answer_is_given_up() {
     let (client, mut server) = server();
     let (_, target) = to_request(read(&object())).unwrap();
-    let writing = tokio::spawn(write(Api::all(client), target, Side::Approved, finding()));
+    let writing =
+        tokio::spawn(
+            async move { write(Api::all(client), &target, Side::Approved, finding()).await },
+        );
     let _unanswered = server.expect("PUT", PATH).await;
     let outcome = writing.await.unwrap();
     assert_eq!(outcome.settlement, Settlement::Unknown);

@@ -8,6 +8,7 @@
 //! The approver must see what the signer (Go's `crypto/x509` in kube-controller-manager) sees, or refuse. So parsing
 //! is strict: whatever is not understood is an error, never skipped.
 
+mod annotations;
 mod der;
 mod encode;
 mod error;
@@ -26,6 +27,7 @@ mod signature;
 mod signer;
 mod subject;
 
+pub use annotations::{MESSAGE_ANNOTATION, REASON_ANNOTATION};
 pub use error::ParseError;
 pub use evidence::{
     Binding, ClusterId, Evidence, EvidenceError, JoinKey, MAX_STATEMENTS, OtherStatement,

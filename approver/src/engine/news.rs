@@ -1,6 +1,7 @@
 //! Taking in what the watches bring.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use rollcall_approver_core::{Change, Feed, RequestUid};
@@ -62,7 +63,7 @@ impl Engine {
                 let (request, target) = *news;
                 self.audit_decided(&request, &target, now);
                 if request.is_pending() {
-                    self.targets.insert(request.uid.clone(), target);
+                    self.targets.insert(request.uid.clone(), Arc::new(target));
                 } else {
                     self.forget(&request.uid);
                 }
@@ -90,7 +91,7 @@ impl Engine {
 
     pub(super) fn forget(&mut self, uid: &RequestUid) {
         self.targets.remove(uid);
-        self.told.remove(uid);
+        self.forget_told(uid);
         if let Some(key) = self
             .failures
             .remove(uid)

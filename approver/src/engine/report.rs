@@ -45,12 +45,14 @@ impl Engine {
         let Some(request) = self.cluster.request(uid) else {
             return;
         };
-        if self.told.get(uid) == Some(&reasons) {
+        let (request, requestor) = (request.name.clone(), request.requestor.username.clone());
+        if !self.told.entry(uid.clone()).or_default().is_news(reasons) {
             return;
         }
-        self.told.insert(uid.clone(), reasons);
         self.outside.metrics.decided(decision);
-        let (request, requestor) = (request.name.clone(), request.requestor.username.clone());
+        if self.may_annotate(decision) {
+            self.annotate_later(uid);
+        }
         let message = decision.explanation();
         let (verdict, reason) = (decision.verdict().as_str(), decision.reason());
         if self.mode == Mode::Enforce && verdict != "hold" && verdict != "ignore" {

@@ -27,6 +27,7 @@ impl Engine {
             self.mode = mode;
             // What was told in one mode stands where the other has to say it too, or must not.
             self.told.clear();
+            self.annotations.clear();
             self.outside.announcer.set_silent(mode == Mode::Audit);
             if mode == Mode::Audit && self.heard {
                 self.outside.audit.begin(Timestamp::now());

@@ -71,7 +71,7 @@ impl Engine {
             }
             let api = self.outside.requests.clone();
             self.writes.spawn(async move {
-                let outcome = write(api, target, job.side, job.finding.clone()).await;
+                let outcome = write(api, &target, job.side, job.finding.clone()).await;
                 (job, outcome)
             });
         }

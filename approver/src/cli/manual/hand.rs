@@ -91,7 +91,7 @@ impl Hand {
         };
         let target = &known.1;
         let requests = Api::all(self.client.clone());
-        let outcome = write(requests, target.clone(), side, finding.clone()).await;
+        let outcome = write(requests, target, side, finding.clone()).await;
         match (outcome.settlement, outcome.trouble) {
             (Settlement::Written, _) => {}
             (Settlement::Undone, None) => return Written::Changed,

@@ -1,0 +1,46 @@
+//! Writes on a request itself what it is held for: its machine can read that, and may not read Events.
+
+use std::sync::Arc;
+
+use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use kube::api::PostParams;
+use kube::{Api, Client};
+use tokio::time::timeout;
+use tracing::debug;
+
+use super::CALL_LIMIT;
+use crate::convert::{Hold, Target, to_annotated};
+use crate::errors::{Failure, classify, describe};
+
+/// What one request shall tell: what it is held for, or no longer anything.
+#[derive(Debug)]
+pub(crate) struct Annotation {
+    /// The request as it was seen last: if it has changed since, nothing is written.
+    pub(crate) target: Arc<Target>,
+    pub(crate) hold: Option<Hold>,
+}
+
+/// Writes one, by the sub-resource that decisions are written to: it takes metadata as they are sent, and so no right is
+/// needed that an approver lacks. Returns what went wrong, where a person has to know.
+pub(super) async fn annotate(client: Client, annotation: &Annotation) -> Option<String> {
+    let Annotation { target, hold } = annotation;
+    let api: Api<CertificateSigningRequest> = Api::all(client);
+    let body = to_annotated(target, hold.as_ref());
+    let params = PostParams::default();
+    let call = api.replace_subresource("approval", &target.name, &params, &body);
+    let error = match timeout(CALL_LIMIT, call).await {
+        Ok(Ok(_)) => return None,
+        Ok(Err(error)) => error,
+        Err(_) => return Some(format!("no answer for {} s", CALL_LIMIT.as_secs())),
+    };
+    match classify(&error) {
+        // It was decided, changed or removed meanwhile.
+        Failure::Conflict | Failure::NotFound => {
+            debug!(request = target.name, "the request is no longer as it was");
+            None
+        }
+        Failure::Forbidden | Failure::Later | Failure::Refused | Failure::Unknown => {
+            Some(describe(&error))
+        }
+    }
+}
