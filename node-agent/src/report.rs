@@ -23,7 +23,8 @@ pub(crate) fn tell(note: &Note, console: &Console, place: &Place, names: Names<'
         Note::Trouble { fault, .. } => {
             console.wait_for(&format!("the API server: {}", fault.describe(place)))
         }
-        Note::Waiting { .. } => console.wait_for(&format!("the approval of {name}")),
+        Note::Held(verdict) => wait_for_approval(console, name, Some(verdict)),
+        Note::Waiting { held, .. } => wait_for_approval(console, name, held.as_ref()),
         Note::Adopted { .. }
         | Note::Recovered { .. }
         | Note::SignerSlow { .. }
@@ -40,8 +41,16 @@ pub(crate) fn tell(note: &Note, console: &Console, place: &Place, names: Names<'
         }
         Note::SignerSlow { .. } => console.warn(Topic::Waiting, &sentence),
         Note::Trouble { .. } => console.warn(Topic::Bootstrap, &sentence),
-        Note::Waiting { .. } => console.say(Topic::Waiting, &sentence),
+        Note::Held(_) | Note::Waiting { .. } => console.say(Topic::Waiting, &sentence),
     }
+}
+
+fn wait_for_approval(console: &Console, name: &str, held: Option<&Verdict>) {
+    let held = held.map(|verdict| format!(", which is held: {}", reason(verdict)));
+    console.wait_for(&format!(
+        "the approval of {name}{}",
+        held.unwrap_or_default()
+    ));
 }
 
 fn sentence(note: &Note, place: &Place, names: Names<'_>) -> String {
@@ -54,6 +63,7 @@ fn sentence(note: &Note, place: &Place, names: Names<'_>) -> String {
             )
         }
         Note::Approved(verdict) => format!("{name} was approved{}", because(verdict)),
+        Note::Held(verdict) => format!("{name} is held: {}", reason(verdict)),
         Note::Recovered { lasted } => {
             format!(
                 "{} answers again after {}",
@@ -82,15 +92,18 @@ fn sentence(note: &Note, place: &Place, names: Names<'_>) -> String {
                 words::span(*retry_in)
             )
         }
-        Note::Waiting { waited } => {
+        Note::Waiting { waited, held } => {
             let so_far = if waited.as_secs() == 0 {
                 String::new()
             } else {
                 format!(" for {}", words::span(*waited))
             };
+            let why = match held {
+                Some(verdict) => format!("it is held: {}", reason(verdict)),
+                None => format!("to see why: kubectl describe csr {name}"),
+            };
             format!(
-                "{name} is pending{so_far} until the cluster's approver or an administrator approves it; \
-                 to see why: kubectl describe csr {name}"
+                "{name} is pending{so_far} until the cluster's approver or an administrator approves it; {why}"
             )
         }
     }
@@ -98,9 +111,47 @@ fn sentence(note: &Note, place: &Place, names: Names<'_>) -> String {
 
 /// A condition's reason and message in brackets, as far as it has them.
 pub(crate) fn because(verdict: &Verdict) -> String {
+    match reason(verdict).as_str() {
+        "" => String::new(),
+        text => format!(" ({text})"),
+    }
+}
+
+/// Reason and message, as far as they are there.
+fn reason(verdict: &Verdict) -> String {
     match (verdict.reason.as_str(), verdict.message.as_str()) {
-        ("", "") => String::new(),
-        ("", text) | (text, "") => format!(" ({text})"),
-        (reason, message) => format!(" ({reason}: {message})"),
+        ("", text) | (text, "") => text.to_owned(),
+        (reason, message) => format!("{reason}: {message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::clock::Clock;
+    use crate::console::LogFormat;
+
+    #[test]
+    fn whoever_gives_up_waiting_for_a_held_request_says_what_it_was_held_for() {
+        let sink = Box::new(std::io::sink());
+        let console = Console::new(sink, LogFormat::Text, false, Clock::system());
+        let place = Place {
+            authority_name: "the CA".to_owned(),
+            credential_name: "the token".to_owned(),
+            server: "https://api.test".to_owned(),
+        };
+        let names = Names {
+            now: "csr-0",
+            next: "csr-1",
+        };
+        let verdict = Verdict {
+            reason: "MachineNotFound".to_owned(),
+            message: "no Machine owns worker-0".to_owned(),
+        };
+        tell(&Note::Held(verdict), &console, &place, names);
+        assert_eq!(
+            console.waiting_for(),
+            "the approval of csr-0, which is held: MachineNotFound: no Machine owns worker-0"
+        );
     }
 }

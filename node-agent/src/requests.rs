@@ -11,7 +11,7 @@ use k8s_openapi::api::certificates::v1::{
 };
 use kube::api::{Api, ListParams, ObjectMeta, PostParams, WatchEvent, WatchParams};
 use kube::core::Status;
-use rollcall_csr::Signer;
+use rollcall_csr::{MESSAGE_ANNOTATION, REASON_ANNOTATION, Signer};
 use tokio::time::Instant;
 use x509_parser::certification_request::X509CertificationRequest;
 use x509_parser::prelude::FromDer as _;
@@ -19,6 +19,7 @@ use x509_parser::prelude::FromDer as _;
 use crate::clock::Clock;
 use crate::fault::Fault;
 use crate::step::{Event, RequestStatus, Seen, Verdict};
+use crate::words;
 
 /// How long any single call may take; the API server itself ends what is no watch after 60 s, and what takes longer
 /// than this is better asked again of another server behind the same name.
@@ -29,6 +30,12 @@ const WATCH_SECONDS: u32 = 60;
 
 /// How much later than [`WATCH_SECONDS`] the server may end a watch before the connection is taken for dead.
 const WATCH_GRACE: Duration = Duration::from_secs(5);
+
+/// How much of the reason for which the approver holds a request is shown, in characters: it is one word.
+const LONGEST_REASON: usize = 64;
+
+/// How much of the message with that reason is shown, in characters: some lines of a console.
+const LONGEST_MESSAGE: usize = 500;
 
 type Watch =
     Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<CertificateSigningRequest>>> + Send>>;
@@ -271,10 +278,8 @@ pub(crate) async fn limited<T>(call: impl Future<Output = kube::Result<T>>) -> R
 
 /// How far the request has come. What ends it counts before what lets it go on.
 fn status(request: &CertificateSigningRequest) -> RequestStatus {
-    let Some(status) = &request.status else {
-        return RequestStatus::Pending;
-    };
     let condition = |kind: &str| {
+        let status = request.status.as_ref()?;
         let conditions = status.conditions.as_deref().unwrap_or_default();
         conditions
             .iter()
@@ -288,16 +293,25 @@ fn status(request: &CertificateSigningRequest) -> RequestStatus {
         return RequestStatus::Failed(verdict);
     }
     let Some(verdict) = condition("Approved") else {
-        return RequestStatus::Pending;
+        return held(request).map_or(RequestStatus::Pending, RequestStatus::Held);
     };
-    match status
-        .certificate
-        .as_ref()
-        .filter(|certificate| !certificate.0.is_empty())
-    {
-        Some(certificate) => RequestStatus::Issued(certificate.0.clone()),
-        None => RequestStatus::Approved(verdict),
-    }
+    let certificate = request.status.as_ref().and_then(|status| {
+        let certificate = status.certificate.as_ref()?;
+        (!certificate.0.is_empty()).then(|| certificate.0.clone())
+    });
+    certificate.map_or(RequestStatus::Approved(verdict), RequestStatus::Issued)
+}
+
+/// What the approver says it holds the request for. It is text to show and nothing else, so not much of it is taken.
+fn held(request: &CertificateSigningRequest) -> Option<Verdict> {
+    let annotations = request.metadata.annotations.as_ref()?;
+    let text = |key, limit| {
+        let text: Option<&String> = annotations.get(key);
+        text.map(|text| words::shortened(text, limit))
+    };
+    let reason = text(REASON_ANNOTATION, LONGEST_REASON).filter(|reason| !reason.is_empty())?;
+    let message = text(MESSAGE_ANNOTATION, LONGEST_MESSAGE).unwrap_or_default();
+    Some(Verdict { reason, message })
 }
 
 fn verdict(condition: &CertificateSigningRequestCondition) -> Verdict {

@@ -15,8 +15,10 @@ use std::time::Duration;
 use crate::backoff;
 use crate::fault::Fault;
 
+mod pending;
 mod vocabulary;
 
+use pending::Follow;
 pub use vocabulary::{Action, Ending, Event, Moment, Note, RequestStatus, Seen, Verdict};
 
 /// API servers refuse good tokens for some seconds after a start, until their caches are filled; kubeadm's own patience
@@ -55,16 +57,6 @@ enum Stage {
     Adopt,
     Follow(Follow),
     Submit,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Follow {
-    /// How old it was when this run began to follow it.
-    age: Duration,
-    /// When this run began to follow it.
-    since: Duration,
-    approved_since: Option<Duration>,
-    remind_at: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -308,7 +300,14 @@ fn observed(mut state: State, seen: Seen, moment: Moment, mut notes: Vec<Note>) 
             }
             None
         }
-        RequestStatus::Pending => None,
+        RequestStatus::Held(verdict) => {
+            follow.hold(verdict, moment.now, &mut notes);
+            None
+        }
+        RequestStatus::Pending => {
+            follow.let_go(moment.now);
+            None
+        }
     };
     state.stage = Stage::Follow(follow);
     let action = end.unwrap_or_else(|| waiting(&mut state, moment, &mut notes));
@@ -316,22 +315,6 @@ fn observed(mut state: State, seen: Seen, moment: Moment, mut notes: Vec<Note>) 
         state,
         action,
         notes,
-    }
-}
-
-impl Follow {
-    /// Follows a request that is `age` old from now on; the first reminder is due at once.
-    fn begin(now: Duration, age: Duration) -> Self {
-        Self {
-            since: now,
-            age,
-            approved_since: None,
-            remind_at: now,
-        }
-    }
-
-    fn pending(&self, now: Duration) -> Duration {
-        now.saturating_sub(self.since).saturating_add(self.age)
     }
 }
 
@@ -375,8 +358,11 @@ fn waiting(state: &mut State, moment: Moment, notes: &mut Vec<Note>) -> Action {
         };
     }
     if now >= follow.remind_at {
-        notes.push(Note::Waiting { waited: pending });
-        follow.remind_at = now.saturating_add(reminder(now.saturating_sub(follow.since)));
+        notes.push(Note::Waiting {
+            waited: pending,
+            held: follow.held.clone(),
+        });
+        follow.put_off(now);
     }
     let resubmit_at = now.saturating_add(resubmit_after.saturating_sub(pending));
     Action::Watch {

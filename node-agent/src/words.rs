@@ -34,10 +34,18 @@ pub fn distance(one: Timestamp, other: Timestamp) -> Duration {
 }
 
 /// Text from a server or a file with its control characters turned into spaces, so that it can neither forge a line
-/// nor move the cursor of a terminal.
+/// nor move the cursor of a terminal, nor turn the direction of what follows.
 pub fn printable(text: &str) -> String {
+    // Zero-width and directional characters, line and paragraph separators (Unicode: General Punctuation, and U+FEFF).
+    let is_invisible = |c| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
     text.chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
+        .map(|c| {
+            if c.is_control() || is_invisible(c) {
+                ' '
+            } else {
+                c
+            }
+        })
         .collect()
 }
 
@@ -75,6 +83,7 @@ mod tests {
     #[test]
     fn foreign_text_stays_on_its_line() {
         assert_eq!(printable("a\nb\x1b[31m"), "a b [31m");
+        assert_eq!(printable("a\u{2028}b\u{202e}c\u{9b}d – é"), "a b c d – é");
         assert_eq!(shortened("äöü", 2), "äö…");
         assert_eq!(shortened("äöü", 3), "äöü");
     }

@@ -49,7 +49,8 @@ fn a_filed_request_is_watched_and_its_certificate_ends_the_work() {
         [
             Note::Submitted,
             Note::Waiting {
-                waited: Duration::ZERO
+                waited: Duration::ZERO,
+                held: None,
             }
         ]
     );
@@ -215,6 +216,65 @@ fn an_approved_request_waits_for_its_signer_and_says_so_after_ten_seconds() {
         0,
         "no second request for an approved one"
     );
+}
+
+fn held(reason: &str) -> (Verdict, Event) {
+    let verdict = Verdict {
+        reason: reason.to_owned(),
+        message: "m".to_owned(),
+    };
+    let event = Event::Observed(seen(RequestStatus::Held(verdict.clone())));
+    (verdict, event)
+}
+
+fn waiting(seconds: u64, held: Option<Verdict>) -> [Note; 1] {
+    let waited = Duration::from_secs(seconds);
+    [Note::Waiting { waited, held }]
+}
+
+#[test]
+fn what_the_approver_holds_it_for_is_told_once_for_every_change_and_by_every_reminder() {
+    let (verdict, event) = held("MachineNotFound");
+    let next = step(pending_since(0).state, event.clone(), at(6));
+    assert_eq!(next.notes, [Note::Held(verdict.clone())]);
+    // That line is as good as a reminder.
+    assert_eq!(next.action, until(16));
+    let again = step(next.state, event, at(7));
+    assert_eq!((again.action, again.notes), (until(16), vec![]));
+    let reminded = step(again.state, Event::Woke, at(16));
+    assert_eq!(reminded.notes, waiting(16, Some(verdict)));
+    let (other, event) = held("MachineBound");
+    let changed = step(reminded.state, event, at(17));
+    assert_eq!(changed.notes, [Note::Held(other)]);
+    let pending = Event::Observed(seen(RequestStatus::Pending));
+    let free = step(changed.state, pending.clone(), at(20));
+    assert_eq!(free.notes, waiting(20, None));
+    assert_eq!(step(free.state, pending, at(21)).notes, []);
+}
+
+#[test]
+fn a_request_that_is_adopted_says_with_its_first_reminder_what_it_is_held_for() {
+    let adopting = step(State::start().0, Event::Exists, at(0)).state;
+    let (verdict, event) = held("MachineNotFound");
+    let next = step(adopting, event, at(2));
+    let adopted = Note::Adopted {
+        age: Duration::ZERO,
+    };
+    assert_eq!(next.notes[0], adopted);
+    assert_eq!(next.notes[1..], waiting(0, Some(verdict)));
+}
+
+#[test]
+fn a_held_request_is_filed_again_like_any_other_and_the_next_one_says_anew_what_it_waits_for() {
+    let (verdict, event) = held("MachineNotFound");
+    let next = step(pending_since(0).state, event.clone(), at(6));
+    let late = step(next.state, Event::Woke, at(600));
+    assert_eq!(late.notes, [Note::Resubmitting { pending: RESUBMIT }]);
+    let created = Event::Created(seen(RequestStatus::Pending));
+    let filed = step(late.state, created, at(600));
+    assert_eq!(filed.notes[1..], waiting(0, None));
+    let told = step(filed.state, event, at(606));
+    assert_eq!(told.notes, [Note::Held(verdict)]);
 }
 
 #[test]

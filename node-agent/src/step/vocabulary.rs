@@ -46,13 +46,15 @@ pub enum RequestStatus {
     Denied(Verdict),
     /// The signer cannot sign it, for ever.
     Failed(Verdict),
+    /// Nobody has decided, and the approver says what it waits for.
+    Held(Verdict),
     /// Approved and signed; the certificate in PEM.
     Issued(Vec<u8>),
     /// Nobody has decided.
     Pending,
 }
 
-/// What a condition says.
+/// What a condition says, or the approver of a request that it holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// One word.
@@ -111,6 +113,8 @@ pub enum Note {
     },
     /// It was approved.
     Approved(Verdict),
+    /// The approver holds it, for this reason from now on.
+    Held(Verdict),
     /// The API server answers again.
     Recovered {
         /// How long it did not.
@@ -143,6 +147,8 @@ pub enum Note {
     Waiting {
         /// For how long.
         waited: Duration,
+        /// What the approver holds it for, if it says so.
+        held: Option<Verdict>,
     },
 }
 
