@@ -174,14 +174,16 @@ fn check_bound(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
 /// Whether the Machine is to stay as it is: it is not going away, has not failed and is not given up.
 pub(crate) fn check_stays(machine: &Machine) -> impl Iterator<Item = Finding> + use<> {
     let reference = &machine.reference;
+    let phase = machine.phase.as_deref().unwrap_or("unknown");
     let deleting = machine.deleting.then(|| {
         Finding::new(
             Reason::MachineDeleting,
-            format!("Machine {reference} is being deleted (metadata.deletionTimestamp)"),
+            format!(
+                "Machine {reference} is being deleted (metadata.deletionTimestamp, or phase {phase})"
+            ),
         )
     });
     let failed = machine.failed.then(|| {
-        let phase = machine.phase.as_deref().unwrap_or("unknown");
         Finding::new(
             Reason::MachineFailed,
             format!("Machine {reference} has failed for good (phase {phase})"),
