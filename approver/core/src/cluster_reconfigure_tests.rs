@@ -7,8 +7,8 @@ use jiff::SignedDuration;
 use crate::cluster::tests::{judge, put, put_machine, uids};
 use crate::fixtures::{NAMESPACE, at, machine, request, request_uid};
 use crate::{
-    Change, Cluster, Feed, MachineUid, NameStrategy, Naming, Policy, Reason, Scope, Settlement,
-    Source, Standing,
+    Change, Cluster, Feed, LookUp, MachineUid, NameStrategy, Naming, Policy, Reason, Scope,
+    Settlement, Source, Standing,
 };
 
 fn scope(namespace: &str) -> Scope {
@@ -153,4 +153,26 @@ fn another_naming_reads_the_names_of_every_machine_anew() {
     assert_eq!(judge(&mut cluster, "csr-0", at(62)).0, "approve");
     let held = judge(&mut cluster, "csr-1", at(62));
     assert_eq!(held, ("hold", vec![Reason::MachineNotFound]));
+}
+
+#[test]
+fn a_look_up_that_is_no_longer_named_holds_up_nobody() {
+    let looked_up = Scope {
+        look_up: Some(LookUp::Ec2 { region: None }),
+        ..scope(NAMESPACE)
+    };
+    let mut cluster = Cluster::new(Policy::default(), looked_up.feeds());
+    cluster.apply(Change::Synced(Feed::Machines(looked_up.clone())), at(0));
+    put(&mut cluster, request("csr-0", "worker-0", 0));
+    let (_, reasons) = judge(&mut cluster, "csr-0", at(62));
+    assert_eq!(reasons, [Reason::FactsStale, Reason::MachineNotFound]);
+    let lost = Change::Lost(Feed::Instances(looked_up), at(62));
+    assert_eq!(cluster.apply(lost, at(62)), uids(&["csr-0"]));
+
+    cluster.reconfigure(Policy::default(), &BTreeSet::from([scope(NAMESPACE)]));
+    assert!(!cluster.freshness().all_heard());
+    cluster.apply(Change::Synced(feed(NAMESPACE)), at(63));
+    assert!(cluster.freshness().all_heard());
+    let (_, reasons) = judge(&mut cluster, "csr-0", at(63));
+    assert_eq!(reasons, [Reason::MachineNotFound]);
 }

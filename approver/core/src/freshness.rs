@@ -15,6 +15,8 @@ pub enum Feed {
     Claims,
     /// The MachineHealthChecks of one source; no decision rests on them.
     HealthChecks(Scope),
+    /// What the cloud says of the instances of one source. Only names that nobody else knows are judged by it.
+    Instances(Scope),
     /// One of the sources of the kubelet CA. Only what nodes serve is judged by it: it makes nothing else stale.
     KubeletCa(String),
     /// The Machines of one source, in one namespace or in all.
@@ -30,6 +32,7 @@ impl fmt::Display for Feed {
         match self {
             Self::Claims => f.write_str("claims"),
             Self::HealthChecks(scope) => write!(f, "machine health checks ({scope})"),
+            Self::Instances(scope) => write!(f, "instances ({scope})"),
             Self::KubeletCa(source) => write!(f, "kubelet CA ({source})"),
             Self::Machines(scope) => write!(f, "machines ({scope})"),
             Self::Nodes => f.write_str("nodes"),
@@ -89,12 +92,15 @@ impl Freshness {
             && self.0.insert(feed, State::Live) != Some(State::Live)
     }
 
-    /// The feed broke at this time; an earlier loss stands. Returns whether it is a source that was hoped for until now:
-    /// what waited for it need not wait any longer to hear so.
+    /// The feed broke at this time; an earlier loss stands. Returns whether it was hoped for until now, and what waited for
+    /// it need not wait any longer to hear so.
     pub fn lost(&mut self, feed: &Feed, at: Timestamp) -> bool {
         match (feed, self.0.get_mut(feed)) {
-            (_, Some(state @ State::Live)) => *state = State::Lost(at),
-            (Feed::Machines(_), Some(state @ State::Starting)) => {
+            (_, Some(state @ State::Live)) => {
+                *state = State::Lost(at);
+                return matches!(feed, Feed::Instances(_));
+            }
+            (Feed::Instances(_) | Feed::Machines(_), Some(state @ State::Starting)) => {
                 *state = State::Missing;
                 return true;
             }
@@ -119,6 +125,7 @@ impl Freshness {
             Feed::Machines(scope) => Some(scope),
             Feed::Claims
             | Feed::HealthChecks(_)
+            | Feed::Instances(_)
             | Feed::KubeletCa(_)
             | Feed::Nodes
             | Feed::Requests(_) => None,
@@ -128,14 +135,14 @@ impl Freshness {
     /// The first feed that every decision rests on and whose facts may no longer be used, if there is one.
     pub fn stale(&self, max_staleness: SignedDuration, now: Timestamp) -> Option<Stale> {
         self.first(
-            |feed| !matches!(feed, Feed::Machines(_)),
+            |feed| !matches!(feed, Feed::Instances(_) | Feed::Machines(_)),
             max_staleness,
             now,
         )
     }
 
     /// The first source whose facts may no longer be used, if there is one: of those that a Machine is read from, or, without
-    /// a Machine, of all.
+    /// a Machine, of all, together with the look-ups of their instances.
     pub fn stale_source(
         &self,
         machine: Option<&Machine>,
@@ -144,7 +151,7 @@ impl Freshness {
     ) -> Option<Stale> {
         let asked = |feed: &Feed| match (feed, machine) {
             (Feed::Machines(scope), Some(machine)) => scope.covers(machine),
-            (Feed::Machines(_), None) => true,
+            (Feed::Instances(_) | Feed::Machines(_), None) => true,
             _ => false,
         };
         self.first(asked, max_staleness, now)
@@ -158,7 +165,13 @@ impl Freshness {
     ) -> Option<Stale> {
         let mut asked = self.0.iter().filter(|(feed, _)| asked(feed));
         asked.find_map(|(feed, state)| {
-            state.stale(max_staleness, now).map(|since| Stale {
+            // A name that was not looked up is not there at all: nothing is old that could be trusted for a while.
+            let limit = if matches!(feed, Feed::Instances(_)) {
+                SignedDuration::MIN
+            } else {
+                max_staleness
+            };
+            state.stale(limit, now).map(|since| Stale {
                 feed: feed.clone(),
                 since,
             })
@@ -180,10 +193,10 @@ impl Freshness {
         self.in_state(State::Missing)
     }
 
-    /// Whether the Machines of every source have been complete at least once.
+    /// Whether the Machines of every source, and the names that are looked up for them, have been complete at least once.
     pub(crate) fn knows_every_source(&self) -> bool {
         let mut unknown = self.starting().chain(self.missing());
-        !unknown.any(|feed| matches!(feed, Feed::Machines(_)))
+        !unknown.any(|feed| matches!(feed, Feed::Instances(_) | Feed::Machines(_)))
     }
 
     fn in_state(&self, wanted: State) -> impl Iterator<Item = &Feed> {
@@ -197,17 +210,27 @@ impl Freshness {
 /// What speaks against every request while facts may not be used.
 pub(crate) fn check_stale(stale: &Stale, now: Timestamp) -> Finding {
     let feed = &stale.feed;
-    let until = if matches!(feed, Feed::Machines(_)) {
-        "of the Machines that only it knows, nothing is approved"
-    } else {
-        "nothing is approved"
+    let (what, until) = match feed {
+        Feed::Instances(_) => (
+            "look-up",
+            "for the names that only it tells, nothing is approved",
+        ),
+        Feed::Machines(_) => (
+            "watch",
+            "of the Machines that only it knows, nothing is approved",
+        ),
+        Feed::Claims
+        | Feed::HealthChecks(_)
+        | Feed::KubeletCa(_)
+        | Feed::Nodes
+        | Feed::Requests(_) => ("watch", "nothing is approved"),
     };
     let message = match stale.since {
         Some(since) => {
             let seconds = now.duration_since(since).as_secs();
-            format!("the watch of {feed} was lost {seconds} s ago; {until} until it is back")
+            format!("the {what} of {feed} was lost {seconds} s ago; {until} until it is back")
         }
-        None => format!("the watch of {feed} has not been complete yet; {until} before"),
+        None => format!("the {what} of {feed} has not been complete yet; {until} before"),
     };
     Finding::new(Reason::FactsStale, message)
 }
@@ -245,6 +268,36 @@ mod tests {
         );
         assert!(freshness.live(Feed::Nodes));
         assert_eq!(freshness.stale(limit, at(71)), None);
+    }
+
+    #[test]
+    fn a_look_up_that_fails_is_told_at_once_and_only_of_names_that_nobody_knows() {
+        let limit = SignedDuration::from_secs(60);
+        let at = |secs| Timestamp::from_second(secs).unwrap();
+        let scope = Scope {
+            look_up: Some(crate::LookUp::Ec2 { region: None }),
+            ..Scope::new(Source::Karpenter, "")
+        };
+        let mut freshness = Freshness::new(scope.feeds());
+        freshness.live(Feed::Machines(scope.clone()));
+        let look_up = Feed::Instances(scope);
+        assert!(!freshness.all_heard());
+        assert!(freshness.lost(&look_up, at(0)), "nobody waits for it");
+        assert!(freshness.all_heard() && !freshness.knows_every_source());
+        assert!(freshness.live(look_up.clone()));
+        assert!(freshness.knows_every_source());
+        assert!(freshness.lost(&look_up, at(10)));
+        assert!(!freshness.lost(&look_up, at(11)), "that is no news");
+        let stale = freshness.stale_source(None, limit, at(10)).unwrap();
+        assert_eq!(stale.since, Some(at(10)));
+        let message = check_stale(&stale, at(12)).message;
+        let said = "the look-up of instances (karpenter) was lost 2 s ago; for the names";
+        assert!(message.starts_with(said), "{message}");
+        let machine = crate::fixtures::machine("m-0", "worker-0");
+        assert_eq!(freshness.stale_source(Some(&machine), limit, at(10)), None);
+        assert_eq!(freshness.stale(limit, at(1000)), None);
+        assert!(freshness.live(look_up));
+        assert_eq!(freshness.stale_source(None, limit, at(12)), None);
     }
 
     #[test]

@@ -65,7 +65,7 @@ pub use health_check::{HealthCheck, Limit, NotALimit, Remediation, Requirement, 
 pub use ip_range::{IpRange, IpRangeError};
 pub use join::{Join, JoinStage};
 pub use kubelet_ca::KubeletCa;
-pub use machine::{Address, JoinKey, Machine, MachineReference, MachineUid, Scope, Source};
+pub use machine::{Address, JoinKey, LookUp, Machine, MachineReference, MachineUid, Scope, Source};
 pub use naming::{NameStrategy, NameTemplate, NameTemplateError, Naming};
 pub use policy::{
     Contested, DenyClass, ExtraRange, Policy, RequestorRule, Rules, ServingPolicy, Strength,

@@ -7,6 +7,8 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use rollcall_csr::NodeName;
 
+use crate::Feed;
+
 /// The API that a Machine record comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
@@ -35,6 +37,16 @@ impl Source {
     }
 }
 
+/// Who is asked for the names and addresses of instances whose records have none.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum LookUp {
+    /// Amazon EC2.
+    Ec2 {
+        /// The region of the instances; none for the approver's own.
+        region: Option<String>,
+    },
+}
+
 /// Where Machine records are read: those of one source, in one namespace or in all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope {
@@ -44,6 +56,8 @@ pub struct Scope {
     pub namespace: String,
     /// A label and the value that the records have; without it, all are read.
     pub label: Option<(String, String)>,
+    /// Who knows what the records do not say of their instances.
+    pub look_up: Option<LookUp>,
 }
 
 impl Scope {
@@ -53,7 +67,15 @@ impl Scope {
             source,
             namespace: namespace.to_owned(),
             label: None,
+            look_up: None,
         }
+    }
+
+    /// What decisions about these Machines rest on: their records, and the look-up of their instances if there is one.
+    pub fn feeds(&self) -> impl Iterator<Item = Feed> {
+        let look_up = self.look_up.is_some();
+        let look_up = look_up.then(|| Feed::Instances(self.clone()));
+        std::iter::once(Feed::Machines(self.clone())).chain(look_up)
     }
 
     /// Whether a Machine is read here.

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::Cluster;
-use crate::{Claim, Feed, MachineUid, Policy, RequestUid, Scope};
+use crate::{Claim, MachineUid, Policy, RequestUid, Scope};
 
 impl Cluster {
     /// Takes over another policy, and these places to read Machines in instead of the present ones. The Machines of a
@@ -21,11 +21,11 @@ impl Cluster {
             .cloned()
             .collect();
         self.detach(machines);
-        for scope in gone {
-            self.freshness.forget(&Feed::Machines(scope));
+        for feed in gone.iter().flat_map(Scope::feeds) {
+            self.freshness.forget(&feed);
         }
-        for scope in machines {
-            self.freshness.expect(Feed::Machines(scope.clone()));
+        for feed in machines.iter().flat_map(Scope::feeds) {
+            self.freshness.expect(feed);
         }
         if policy.naming != self.policy.naming {
             self.roll.name_by(policy.naming.clone());
