@@ -19,10 +19,11 @@ use std::sync::Arc;
 
 pub(crate) use self::auto_scaling::{Member, Selection};
 use self::credentials::CredentialsCache;
-pub(crate) use self::ec2::{Instance, InstanceState, instance_id};
+pub(crate) use self::ec2::{INSTANCES_PER_CALL, Instance, InstanceState, instance_id};
 pub(crate) use self::environment::Environment;
 pub(crate) use self::error::Error;
 use self::http::Http;
+pub(crate) use self::region::is_region;
 
 /// A connection to the AWS APIs of one region. Cheap to clone: all clones share credentials and connections.
 #[derive(Clone, Debug)]

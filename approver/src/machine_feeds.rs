@@ -9,22 +9,29 @@ use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
 use crate::engine::Input;
+use crate::metrics::Metrics;
 use crate::sources;
+use crate::sources::instances::{self, Cloud};
+
+/// How much may wait for whoever adds what the cloud says: little, for it hardly ever waits itself.
+const RECORDS: usize = 64;
 
 /// The feeds that run.
 pub(crate) struct MachineFeeds {
     management: Client,
     news: mpsc::Sender<Input>,
+    metrics: Metrics,
     running: BTreeMap<Scope, AbortHandle>,
     tasks: JoinSet<()>,
 }
 
 impl MachineFeeds {
     /// No feed yet. Machines are read from this cluster, and news go there.
-    pub(crate) fn new(management: Client, news: mpsc::Sender<Input>) -> Self {
+    pub(crate) fn new(management: Client, news: mpsc::Sender<Input>, metrics: Metrics) -> Self {
         Self {
             management,
             news,
+            metrics,
             running: BTreeMap::new(),
             tasks: JoinSet::new(),
         }
@@ -46,9 +53,21 @@ impl MachineFeeds {
     /// Starts to read Machines somewhere.
     pub(crate) fn start(&mut self, scope: Scope) {
         if let Some(source) = sources::of(scope.source) {
-            let client = self.management.clone();
-            let feed = (source.follow)(client, scope.clone(), self.news.clone());
-            let handle = self.tasks.spawn(feed);
+            let (client, news) = (self.management.clone(), self.news.clone());
+            let handle = match scope.look_up.clone() {
+                None => self
+                    .tasks
+                    .spawn((source.follow)(client, scope.clone(), news)),
+                Some(look_up) => {
+                    let (records, told) = mpsc::channel(RECORDS);
+                    let feed = (source.follow)(client, scope.clone(), records);
+                    let (cloud, metrics) = (Cloud::of_process(look_up), self.metrics.clone());
+                    let looking_up = instances::run(scope.clone(), cloud, told, news, metrics);
+                    self.tasks.spawn(async move {
+                        tokio::join!(feed, looking_up);
+                    })
+                }
+            };
             self.running.insert(scope, handle);
         }
     }

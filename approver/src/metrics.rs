@@ -37,6 +37,8 @@ pub(crate) struct Metrics {
     pub(crate) events_dropped: Counter,
     /// Whether this replica is the one that writes.
     pub(crate) leader: Gauge,
+    /// Questions about instances that the cloud did not answer.
+    pub(crate) look_up_failures: Counter,
     /// Machines on the roll.
     pub(crate) machines: Gauge,
     /// Requests that wait.
@@ -73,6 +75,7 @@ impl Metrics {
             decisions: Family::default(),
             events_dropped: Counter::default(),
             leader: Gauge::default(),
+            look_up_failures: Counter::default(),
             machines: Gauge::default(),
             pending: Gauge::default(),
             status_failures: Counter::default(),
@@ -112,6 +115,11 @@ impl Metrics {
             "events_dropped",
             "Events and annotations left out because too many were waiting",
             self.events_dropped.clone(),
+        );
+        registry.register(
+            "look_up_failures",
+            "Questions about instances that the cloud did not answer",
+            self.look_up_failures.clone(),
         );
         registry.register(
             "status_failures",

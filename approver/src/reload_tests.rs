@@ -34,7 +34,8 @@ fn start(fixed: Fixed) -> Running {
     let (client, machines) = server();
     let (news, told) = mpsc::channel(100);
     let (modes, mode) = watch::channel(fixed.with(&config).mode);
-    let reload = Reload::new(fixed, MachineFeeds::new(client, news), modes);
+    let feeds = MachineFeeds::new(client, news, Metrics::new());
+    let reload = Reload::new(fixed, feeds, modes);
     tokio::spawn(reload.run(config, Some(file), Metrics::new()));
     Running {
         folder,

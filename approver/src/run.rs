@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use jiff::Timestamp;
 use kube::{Api, Client};
-use rollcall_approver_core::{Claim, Cluster, Dial, Feed};
+use rollcall_approver_core::{Claim, Cluster, Dial, Feed, Scope};
 use rollcall_csr::Signer;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -56,7 +56,7 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     let ready = serve::start(&mut tasks, settings.metrics_addr, served).await?;
     let (news, inbox) = mpsc::channel(NEWS);
     let feeds = watch_all(&mut tasks, &clients.cluster, &news);
-    let machines = in_force.machines.into_iter().map(Feed::Machines);
+    let machines = in_force.machines.iter().flat_map(Scope::feeds);
     let kubelets = &settings.config.kubelets;
     let cluster = Cluster::new(in_force.policy, feeds.into_iter().chain(machines))
         .with_kubelet_ca(kubelets.sources());
@@ -88,7 +88,7 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
         dials,
         joins,
     };
-    let feeds = MachineFeeds::new(clients.management, news);
+    let feeds = MachineFeeds::new(clients.management, news, metrics.clone());
     let reload = Reload::new(clients.fixed, feeds, modes);
     let reload = reload.run(settings.config, settings.config_file, metrics);
     tasks.add("configuration", reload);

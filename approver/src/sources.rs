@@ -9,6 +9,7 @@ mod expected_machines;
 mod fields;
 mod gardener;
 mod health_checks;
+pub(crate) mod instances;
 mod karpenter;
 mod machines;
 mod object;

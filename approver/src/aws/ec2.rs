@@ -15,8 +15,8 @@ const DESCRIBE: Action = Action {
     name: "DescribeInstances",
 };
 
-/// How many values one filter may have (EC2 API Reference, `DescribeInstances`).
-const IDS_PER_CALL: usize = 200;
+/// How many instances one call may name: values of a filter (EC2 API Reference, `DescribeInstances`).
+pub(crate) const INSTANCES_PER_CALL: usize = 200;
 /// How many instances one page may have (EC2 API Reference, `DescribeInstances`: 5 to 1000).
 const PAGE: &str = "1000";
 
@@ -59,6 +59,16 @@ impl Instance {
     pub(crate) fn provider_id(&self) -> String {
         format!("aws:///{}/{}", self.zone, self.id)
     }
+
+    /// The DNS name that is made of its id, whether or not it calls itself so (EC2 User Guide, "EC2 instance hostname
+    /// types": resource-based naming).
+    pub(crate) fn resource_name(&self, region: &str) -> Option<NodeName> {
+        let domain = match region {
+            "us-east-1" => "ec2.internal".to_owned(),
+            _ => format!("{region}.compute.internal"),
+        };
+        NodeName::from_dns_name(&format!("{}.{domain}", self.id)).ok()
+    }
 }
 
 /// The instance that a provider ID names (`aws:///eu-west-1a/i-0123`, cloud-provider-aws).
@@ -76,7 +86,7 @@ impl Aws {
     /// If AWS does not answer, or not with all of them.
     pub(crate) async fn instances(&self, ids: &[String]) -> Result<Vec<Instance>, Error> {
         let mut instances = Vec::new();
-        for ids in ids.chunks(IDS_PER_CALL) {
+        for ids in ids.chunks(INSTANCES_PER_CALL) {
             let mut next = None;
             for page in 0.. {
                 let answer: Response = self.call(DESCRIBE, &parameters(ids, next)).await?;

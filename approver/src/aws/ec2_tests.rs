@@ -87,6 +87,15 @@ async fn an_instance_is_read_with_all_its_names_and_addresses() {
         expected.provider_id(),
         "aws:///eu-west-1c/i-1234567890abcdef0"
     );
+    for (region, resource_name) in [
+        ("us-east-1", "i-1234567890abcdef0.ec2.internal"),
+        (
+            "eu-west-1",
+            "i-1234567890abcdef0.eu-west-1.compute.internal",
+        ),
+    ] {
+        assert_eq!(expected.resource_name(region), name(resource_name));
+    }
     assert_eq!(instances.unwrap(), [expected]);
 }
 

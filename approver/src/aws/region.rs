@@ -24,14 +24,18 @@ pub(super) async fn find(
             .await
             .map_err(|error| {
                 Error::Setting(format!(
-                    "no AWS region is named: set `region` of awsAutoScaling or AWS_REGION ({error})"
+                    "no AWS region is named: set `region` in the configuration or AWS_REGION ({error})"
                 ))
             })?,
     };
-    // It becomes part of a host name.
-    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
-    if region.is_empty() || !region.chars().all(is_plain) {
+    if !is_region(&region) {
         return Err(Error::Setting(format!("{region:?} is no AWS region")));
     }
     Ok(region)
+}
+
+/// Whether this can be the name of a region. It becomes part of a host name.
+pub(crate) fn is_region(text: &str) -> bool {
+    let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
+    !text.is_empty() && text.chars().all(is_plain)
 }

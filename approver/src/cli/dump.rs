@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use rollcall_approver_core::{Change, Cluster, Scope};
+use rollcall_approver_core::{Change, Cluster, Feed, Scope};
 
 use super::documents::{Found, Object, Origin, parse};
 use super::input::{self, InputError};
@@ -173,10 +173,18 @@ fn twice(earlier: &Told, later: &Told) -> String {
     )
 }
 
-/// Puts together what is known. A dump is as it was when it was made: nothing in it is stale.
+/// Puts together what is known. A dump is as it was when it was made: nothing in it is stale. What was never in it, because the
+/// approver asks a cloud, is missing.
 fn assemble(latest: Latest, config: Config, at: Timestamp) -> Scene {
     let mut elsewhere: BTreeMap<String, usize> = BTreeMap::new();
-    let mut scene = Scene::new(Cluster::new(config.policy, []));
+    let look_ups = config.machines.iter().flat_map(Scope::feeds);
+    let look_ups = look_ups.filter(|feed| matches!(feed, Feed::Instances(_)));
+    let look_ups: Vec<Feed> = look_ups.collect();
+    for feed in &look_ups {
+        let sentence = format!("{feed} are not looked up offline, so that names are missing here");
+        complain("warning", &sentence);
+    }
+    let mut scene = Scene::new(Cluster::new(config.policy, look_ups));
     let mut entries = Vec::new();
     for told in latest.told.into_iter().flatten() {
         match told.news {

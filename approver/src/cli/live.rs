@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, ResourceExt as _};
-use rollcall_approver_core::{Change, Cluster, Feed};
+use rollcall_approver_core::{Change, Cluster, Feed, Scope};
 use tokio::time::timeout;
 
 use super::kubelets;
@@ -19,6 +19,7 @@ use crate::errors::describe;
 use crate::feeds::Nodes;
 use crate::listing::{self, CALL_LIMIT, pages};
 use crate::sources;
+use crate::sources::instances::{self, Cloud};
 
 /// The namespace that `deploy/` puts the approver in.
 const NAMESPACE: &str = "rollcall";
@@ -44,7 +45,7 @@ pub(super) async fn open(args: &LookArgs, mut config: Config) -> anyhow::Result<
     let now = Timestamp::now();
     let entries = requests(&client).await?;
     let machines = config.machines;
-    let feeds = machines.iter().cloned().map(Feed::Machines);
+    let feeds = machines.iter().flat_map(Scope::feeds);
     let feeds = [Feed::Claims, Feed::Nodes].into_iter().chain(feeds);
     let cluster = Cluster::new(config.policy, feeds);
     let mut scene = Scene::new(cluster.with_kubelet_ca(config.kubelets.sources()));
@@ -53,6 +54,10 @@ pub(super) async fn open(args: &LookArgs, mut config: Config) -> anyhow::Result<
     for scope in machines {
         if let Some(source) = sources::of(scope.source) {
             let listed = (source.list)(management.clone(), scope.clone()).await;
+            let listed = match listed {
+                Ok(changes) => Ok(with_instances(&scope, changes).await),
+                Err(error) => Err(error),
+            };
             facts(&mut scene, &Feed::Machines(scope.clone()), listed, now);
             if let Some(checks) = &source.health_checks {
                 // Where there are none, or a person may not read them, nothing is said of them.
@@ -93,6 +98,24 @@ async fn requests(client: &Client) -> anyhow::Result<Vec<Entry>> {
             .ok()
     });
     Ok(read.collect())
+}
+
+/// Adds what the cloud says of the instances, where it is to be asked. A person may have no credentials for that.
+async fn with_instances(scope: &Scope, mut changes: Vec<Change>) -> Vec<Change> {
+    if let Some(look_up) = scope.look_up.clone() {
+        let cloud = Cloud::of_process(look_up);
+        match instances::complete(scope, &cloud, &changes).await {
+            Ok(more) => changes.extend(more),
+            Err(error) => complain(
+                "warning",
+                &format!(
+                    "instances ({scope}) cannot be looked up from here, so that their Machines have no names that only EC2 \
+                     knows: {error}"
+                ),
+            ),
+        }
+    }
+    changes
 }
 
 /// Takes in all that one feed of the approver would tell.

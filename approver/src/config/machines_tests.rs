@@ -1,6 +1,6 @@
 //! `machines`: which sources the file names, and how their Machines are matched.
 
-use rollcall_approver_core::{NameStrategy, Naming, Scope, Source};
+use rollcall_approver_core::{LookUp, NameStrategy, Naming, Scope, Source};
 
 use super::tests::{assert_refused, parse};
 
@@ -68,6 +68,43 @@ fn every_source_can_be_named() {
     ));
     let scope = Scope::new(Source::ClusterApi, "");
     assert_eq!(config.machines, [Scope { label, ..scope }]);
+}
+
+#[test]
+fn instances_are_looked_up_where_the_file_says_so() {
+    let look_up = |options: &str| {
+        let config = parse(&format!("machines:\n- karpenter: {options}")).unwrap();
+        config.machines.into_iter().next().unwrap().look_up
+    };
+    let ec2 = |region: Option<&str>| {
+        let region = region.map(str::to_owned);
+        Some(LookUp::Ec2 { region })
+    };
+    assert_eq!(look_up("{}"), None);
+    assert_eq!(look_up("{ec2: {}}"), ec2(None));
+    assert_eq!(
+        look_up("{ec2: {region: eu-west-1}}"),
+        ec2(Some("eu-west-1"))
+    );
+    for (body, words) in [
+        ("machines:\n- karpenter: {ec2: }", &["ec2", "line 4"][..]),
+        ("machines:\n- karpenter: {ec2: true}", &["ec2", "line 4"]),
+        (
+            "machines:\n- karpenter: {ec2: {regions: [a]}}",
+            &["regions", "line 4"],
+        ),
+        (
+            "machines:\n- karpenter: {ec2: {region: 'eu west'}}",
+            &["eu west", "line 4"],
+        ),
+        ("machines:\n- openshift: {ec2: {}}", &["ec2", "line 4"]),
+        (
+            "machines:\n- karpenter: {}\n- karpenter: {ec2: {}}",
+            &["karpenter", "once"],
+        ),
+    ] {
+        assert_refused(body, words);
+    }
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! `machines` in the configuration file: which sources there are, and how their Machines are matched with node names.
 
-use rollcall_approver_core::{NameStrategy, NameTemplate, Naming, Scope, Source};
+use rollcall_approver_core::{LookUp, NameStrategy, NameTemplate, Naming, Scope, Source};
 use serde::Deserialize;
 
 use super::cluster_api::CLUSTER;
+use crate::aws;
 use crate::config::AwsAutoScaling;
 
 /// Where OpenShift keeps its Machines.
@@ -36,7 +37,7 @@ pub(crate) enum Entry {
     ClusterApi(ClusterApi),
     ExpectedMachines(ExpectedMachines),
     Gardener(Somewhere),
-    Karpenter(ClusterScoped),
+    Karpenter(Karpenter),
     #[serde(rename = "openshift")]
     OpenShift(OpenShift),
 }
@@ -52,12 +53,26 @@ pub(crate) struct ClusterApi {
     node_name_template: Option<Template>,
 }
 
-/// A source whose records are in no namespace.
+/// A source whose records are in no namespace, and do not say what their instances are called.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(crate) struct ClusterScoped {
+pub(crate) struct Karpenter {
+    #[serde(default, deserialize_with = "present")]
+    ec2: Option<Ec2>,
     name_strategies: Option<Vec<Strategy>>,
     node_name_template: Option<Template>,
+}
+
+/// Instances are looked up in EC2.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Ec2 {
+    region: Option<Region>,
+}
+
+/// What stands in the file, though it be nothing: `ec2:` without a value is a mistake, and not to be passed over.
+fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Ec2>, D::Error> {
+    Ec2::deserialize(deserializer).map(Some)
 }
 
 /// A source whose records name their nodes themselves, and are in no namespace.
@@ -94,7 +109,7 @@ impl Entry {
     /// # Errors
     /// If the strategies contradict each other.
     pub(crate) fn read(self) -> Result<(Scope, Naming), String> {
-        let mut label = None;
+        let (mut label, mut look_up) = (None, None);
         let (source, namespace, strategies, template) = match self {
             Self::ClusterApi(ClusterApi {
                 namespace,
@@ -123,10 +138,16 @@ impl Entry {
                 name_strategies,
                 node_name_template,
             ),
-            Self::Karpenter(ClusterScoped {
+            Self::Karpenter(Karpenter {
+                ec2,
                 name_strategies,
                 node_name_template,
-            }) => (Source::Karpenter, None, name_strategies, node_name_template),
+            }) => {
+                look_up = ec2.map(|Ec2 { region }| LookUp::Ec2 {
+                    region: region.map(|Region(region)| region),
+                });
+                (Source::Karpenter, None, name_strategies, node_name_template)
+            }
             Self::OpenShift(OpenShift {
                 namespace,
                 name_strategies,
@@ -143,6 +164,7 @@ impl Entry {
             .map_err(|message| format!("machines: {}: {message}", source.as_str()))?;
         let scope = Scope {
             label,
+            look_up,
             ..Scope::new(source, &namespace)
         };
         Ok((scope, naming))
@@ -234,6 +256,20 @@ impl<'de> Deserialize<'de> for Template {
         text.parse()
             .map(Self)
             .map_err(|error| serde::de::Error::custom(format!("nodeNameTemplate: {error}")))
+    }
+}
+
+/// A region of AWS.
+struct Region(String);
+
+impl<'de> Deserialize<'de> for Region {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        if !aws::is_region(&text) {
+            let message = format!("{text:?} is no AWS region; write it like eu-west-1");
+            return Err(serde::de::Error::custom(message));
+        }
+        Ok(Self(text))
     }
 }
 

@@ -1,0 +1,323 @@
+//! The Machines of a source whose records do not say what their instances are called: the cloud is asked, beside everything
+//! else, and what it says arrives as addresses that come late.
+//!
+//! This sits between the feed of the source and the engine. Whatever the feed tells goes through at once; while the cloud
+//! does not answer, Machines keep the names that are known, and new ones have none.
+
+mod book;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use jiff::Timestamp;
+use rollcall_approver_core::{Change, Feed, LookUp, Machine, Scope};
+use tokio::sync::{OnceCell, mpsc};
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+use tracing::{debug, error, info, warn};
+
+use self::book::{Asked, Book};
+use crate::aws::{self, Aws, Environment, Instance, instance_id};
+use crate::engine::Input;
+use crate::metrics::Metrics;
+
+/// The shortest time between the starts of two questions: when many instances are launched, one question is about many. EC2
+/// allows ten times as many calls to a whole account (EC2 API Reference, "Request throttling": 20 a second).
+const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
+/// How long one question may take, with all that it needs: credentials, and the repetitions of a call.
+const CALL_LIMIT: Duration = Duration::from_secs(30);
+/// The first pause after a question that failed; each next one is twice as long.
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// The longest pause after a question that failed.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// A cloud that is asked.
+#[derive(Debug)]
+pub(crate) struct Cloud {
+    environment: Environment,
+    region: Option<String>,
+    connected: OnceCell<Aws>,
+}
+
+/// What a cloud said: the instances that it knows, and the region they are in.
+type Answer = Result<(Vec<Instance>, String), aws::Error>;
+
+impl Cloud {
+    /// The cloud that a scope names, asked with the settings and credentials that this process has.
+    pub(crate) fn of_process(look_up: LookUp) -> Self {
+        Self::new(look_up, Environment::of_process())
+    }
+
+    fn new(look_up: LookUp, environment: Environment) -> Self {
+        let LookUp::Ec2 { region } = look_up;
+        Self {
+            environment,
+            region,
+            connected: OnceCell::new(),
+        }
+    }
+
+    /// Asks about instances.
+    async fn ask(&self, asked: &Asked) -> Answer {
+        let question = async {
+            let connect = || Aws::connect(self.environment.clone(), self.region.as_deref());
+            let aws = self.connected.get_or_try_init(connect).await?;
+            let mut ids: Vec<String> = asked.iter().map(|(_, id)| id.clone()).collect();
+            ids.sort_unstable();
+            ids.dedup();
+            Ok((aws.instances(&ids).await?, aws.region().to_owned()))
+        };
+        let answer = timeout(CALL_LIMIT, question).await;
+        answer.unwrap_or_else(|_| {
+            Err(aws::Error::Unreachable {
+                host: "EC2".to_owned(),
+                message: format!("no answer for {} s", CALL_LIMIT.as_secs()),
+            })
+        })
+    }
+}
+
+/// Passes on what the feed of a scope tells, and tells what the cloud says of its instances, until nobody listens any more.
+pub(crate) async fn run(
+    scope: Scope,
+    cloud: Cloud,
+    mut told: mpsc::Receiver<Input>,
+    sink: mpsc::Sender<Input>,
+    metrics: Metrics,
+) {
+    let mut asking = Asking::new(scope, cloud, sink, metrics);
+    // At most one question at a time: those that come meanwhile are asked about together.
+    let mut question = JoinSet::new();
+    loop {
+        let next = asking.next_question().filter(|_| question.is_empty());
+        let outcome = tokio::select! {
+            input = told.recv() => match input {
+                Some(input) => asking.pass_on(input).await,
+                None => return,
+            },
+            Some(Ok((asked, answer))) = question.join_next() => asking.hear(&asked, answer).await,
+            () = sleep_until(next.unwrap_or_else(Instant::now)), if next.is_some() => {
+                let asked = asking.begin();
+                let cloud = asking.cloud.clone();
+                question.spawn(async move {
+                    let answer = cloud.ask(&asked).await;
+                    (asked, answer)
+                });
+                Ok(())
+            }
+        };
+        if outcome.is_err() {
+            return;
+        }
+    }
+}
+
+/// The receiver is gone.
+struct Stopped;
+
+/// How the last question ended.
+enum State {
+    /// Nothing is known yet.
+    Starting,
+    /// With an answer, as is told.
+    Live,
+    /// Without one, as is told.
+    Lost,
+}
+
+struct Asking {
+    feed: Feed,
+    cloud: Arc<Cloud>,
+    sink: mpsc::Sender<Input>,
+    metrics: Metrics,
+    book: Book,
+    /// Whether all Machines were told once.
+    listed: bool,
+    state: State,
+    /// Since when no question was answered.
+    failing: Option<Timestamp>,
+    pauses: ExponentialBackoff,
+    /// No question before.
+    not_before: Instant,
+    /// What was told last of a failure.
+    complaint: Option<String>,
+}
+
+impl Asking {
+    fn new(scope: Scope, cloud: Cloud, sink: mpsc::Sender<Input>, metrics: Metrics) -> Self {
+        Self {
+            feed: Feed::Instances(scope),
+            cloud: Arc::new(cloud),
+            sink,
+            metrics,
+            book: Book::default(),
+            listed: false,
+            state: State::Starting,
+            failing: None,
+            pauses: pauses(),
+            not_before: Instant::now(),
+            complaint: None,
+        }
+    }
+
+    /// When to ask next.
+    fn next_question(&self) -> Option<Instant> {
+        Some(self.book.next_due()?.max(self.not_before))
+    }
+
+    /// Whom to ask about now.
+    fn begin(&mut self) -> Asked {
+        let now = Instant::now();
+        self.not_before = now.checked_add(SHORTEST_PAUSE).unwrap_or(now);
+        self.book.due(now)
+    }
+
+    /// Takes in what the feed tells, and passes it on.
+    async fn pass_on(&mut self, input: Input) -> Result<(), Stopped> {
+        let input = match input {
+            Input::Change(Change::Machine(record)) => {
+                if !self.book.knows(&record)
+                    && let Some(remark) = strange(&record)
+                {
+                    warn!(feed = %self.feed, machine = %record.reference, "{remark}");
+                }
+                let whole = self.book.put(*record, Instant::now());
+                Input::Change(Change::Machine(Box::new(whole)))
+            }
+            Input::Change(Change::MachineGone(uid)) => {
+                self.book.forget(&uid);
+                Input::Change(Change::MachineGone(uid))
+            }
+            Input::Change(Change::MachineList(scope, present)) => {
+                self.book.retain(&present);
+                Input::Change(Change::MachineList(scope, present))
+            }
+            input @ (Input::Change(_) | Input::Config(_) | Input::Request(_)) => {
+                self.listed |= matches!(&input, Input::Change(Change::Synced(_)));
+                input
+            }
+        };
+        self.send(input).await?;
+        self.tell_state().await
+    }
+
+    /// Takes in how a question ended.
+    async fn hear(&mut self, asked: &Asked, answer: Answer) -> Result<(), Stopped> {
+        match answer {
+            Ok((instances, region)) => {
+                if self.complaint.take().is_some() {
+                    info!(feed = %self.feed, "EC2 answers again");
+                }
+                self.pauses = pauses();
+                self.failing = None;
+                let heard = self.book.hear(asked, &instances, &region, Instant::now());
+                for remark in heard.remarks {
+                    warn!(feed = %self.feed, "{remark}");
+                }
+                for machine in heard.changed {
+                    let change = Change::Machine(Box::new(machine));
+                    self.send(Input::Change(change)).await?;
+                }
+            }
+            Err(error) => self.failed(&error),
+        }
+        self.tell_state().await
+    }
+
+    fn failed(&mut self, error: &aws::Error) {
+        self.metrics.look_up_failures.inc();
+        self.failing.get_or_insert_with(Timestamp::now);
+        let pause = self.pauses.next().unwrap_or(LONGEST_PAUSE);
+        if let Some(at) = Instant::now().checked_add(pause) {
+            self.not_before = at;
+        }
+        let text = error.to_string();
+        if self.complaint.as_ref() == Some(&text) {
+            debug!(feed = %self.feed, error = text, "instances still cannot be looked up");
+        } else {
+            error!(
+                feed = %self.feed,
+                error = text,
+                "instances cannot be looked up; Machines keep the names that are known, and new ones wait"
+            );
+            self.complaint = Some(text);
+        }
+    }
+
+    /// Says whether names are missing because the cloud was not heard, where that is news.
+    async fn tell_state(&mut self) -> Result<(), Stopped> {
+        // Nobody is left to ask about.
+        if self.book.next_due().is_none() {
+            self.failing = None;
+        }
+        let (state, change) = match (self.failing, &self.state) {
+            (Some(since), State::Starting | State::Live) => {
+                (State::Lost, Change::Lost(self.feed.clone(), since))
+            }
+            (None, State::Starting | State::Lost) if self.listed && self.book.is_complete() => {
+                (State::Live, Change::Synced(self.feed.clone()))
+            }
+            (None, _) | (Some(_), State::Lost) => return Ok(()),
+        };
+        self.state = state;
+        self.send(Input::Change(change)).await
+    }
+
+    async fn send(&self, input: Input) -> Result<(), Stopped> {
+        self.sink.send(input).await.map_err(|_| Stopped)
+    }
+}
+
+/// Why a Machine's instance cannot be asked about although it has one.
+fn strange(record: &Machine) -> Option<String> {
+    let id = record.provider_id.as_deref()?;
+    instance_id(id)
+        .is_none()
+        .then(|| format!("its providerID {id:?} names no instance of EC2, so that nobody can be asked what it is called"))
+}
+
+fn pauses() -> ExponentialBackoff {
+    ExponentialBuilder::new()
+        .with_min_delay(FIRST_PAUSE)
+        .with_max_delay(LONGEST_PAUSE)
+        .with_jitter()
+        .without_max_times()
+        .build()
+}
+
+/// Adds to what a list of a scope's Machines told what the cloud says of their instances, once, for the commands.
+///
+/// # Errors
+/// If the cloud does not answer: then what the list told stands alone.
+pub(crate) async fn complete(
+    scope: &Scope,
+    cloud: &Cloud,
+    told: &[Change],
+) -> Result<Vec<Change>, aws::Error> {
+    let now = Instant::now();
+    let mut book = Book::default();
+    for change in told {
+        if let Change::Machine(record) = change {
+            book.put((**record).clone(), now);
+        }
+    }
+    let mut changes = Vec::new();
+    loop {
+        let asked = book.due(now);
+        if asked.is_empty() {
+            break;
+        }
+        let (instances, region) = cloud.ask(&asked).await?;
+        // What has no name yet is due again a moment later than `now`: nothing is asked twice.
+        let heard = book.hear(&asked, &instances, &region, now);
+        let changed = heard.changed.into_iter().map(Box::new);
+        changes.extend(changed.map(Change::Machine));
+    }
+    changes.push(Change::Synced(Feed::Instances(scope.clone())));
+    Ok(changes)
+}
+
+#[cfg(test)]
+#[path = "instances_tests.rs"]
+mod tests;
