@@ -35,6 +35,7 @@ pub mod records;
 pub mod requests;
 mod scratch;
 pub mod serving;
+pub mod slow;
 pub mod usage;
 pub mod vm;
 pub mod wait;

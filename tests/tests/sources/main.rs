@@ -2,88 +2,24 @@
 //! the kinds as their projects publish them; and what happens while a source is not there.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use std::path::PathBuf;
+mod site;
+mod unwell;
+
 use std::time::Duration;
 
 use kube::Client;
 use rollcall_e2e::machines::{self, MachineStatus};
-use rollcall_e2e::programs::{Program, apply_deploy, approver_kubeconfig, deploy};
+use rollcall_e2e::programs::{apply_component, apply_deploy};
 use rollcall_e2e::published::{CLUSTER_API_MACHINES, GARDENER_MACHINES, KARPENTER_NODE_CLAIMS};
 use rollcall_e2e::records::Records;
-use rollcall_e2e::requests::{self, NodeRequest};
 use rollcall_e2e::{ControlPlane, wait};
 use serde_json::json;
+
+use self::site::{NodeClaims, Site, launched, registered};
 
 /// Far more than anything here takes; only a failure waits that long.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const NAMESPACE: &str = "fleet";
-
-/// A cluster that nodes join, with the manifests of the approver, and a machine that holds the bootstrap credential.
-struct Site {
-    control_plane: ControlPlane,
-    admin: Client,
-    bootstrapper: Client,
-    kubeconfig: PathBuf,
-}
-
-impl Site {
-    async fn open(component: &str) -> Self {
-        let control_plane = ControlPlane::start().await.unwrap();
-        let kubeconfig = approver_kubeconfig(&control_plane).await.unwrap();
-        give_rights(&control_plane, component).await;
-        control_plane.ensure_namespace(NAMESPACE).await.unwrap();
-        let bootstrap = control_plane.bootstrap_kubeconfig().await.unwrap();
-        Self {
-            admin: control_plane.admin(),
-            bootstrapper: control_plane.client_from(&bootstrap).await.unwrap(),
-            kubeconfig,
-            control_plane,
-        }
-    }
-
-    /// Starts the approver with these sources.
-    fn approver(&self, machines: &str, more: &[&str]) -> Program {
-        let file = self.control_plane.dir().join("sources.yaml");
-        let text = format!(
-            "apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\nmaxStaleness: 3s\nmachines:\n{machines}"
-        );
-        std::fs::write(&file, text).unwrap();
-        let config = file.to_str().unwrap();
-        let arguments: Vec<&str> = ["--config", config].iter().chain(more).copied().collect();
-        Program::approver_as(&self.control_plane, &self.kubeconfig, &arguments).unwrap()
-    }
-
-    async fn ask(&self, node: &str) -> String {
-        let request = NodeRequest::client(node).unwrap();
-        request.submit(&self.bootstrapper).await.unwrap()
-    }
-
-    async fn wait_issued(&self, request: &str) {
-        requests::wait_certificate(&self.admin, request, TIMEOUT)
-            .await
-            .unwrap();
-        let request = requests::api(&self.admin).get(request).await.unwrap();
-        let (reason, _) = requests::condition(&request, "Approved").unwrap();
-        assert_eq!(reason, "FirstCertificate");
-    }
-
-    async fn wait_held(&self, request: &str, reason: &str) -> String {
-        let event = requests::wait_event(&self.admin, request, reason, TIMEOUT)
-            .await
-            .unwrap();
-        let held = requests::api(&self.admin).get(request).await.unwrap();
-        assert!(requests::is_pending(&held), "{held:?}");
-        event.message.unwrap_or_default()
-    }
-}
-
-/// Applies a component of `deploy/`, so that the approver has the rights that it gives and no other.
-async fn give_rights(control_plane: &ControlPlane, component: &str) {
-    let folder = deploy().join("../components").join(component);
-    for file in ["cluster-role.yaml", "cluster-role-binding.yaml"] {
-        control_plane.apply_file(&folder.join(file)).await.unwrap();
-    }
-}
 
 fn cluster_api(client: Client) -> Records {
     let version = "cluster.x-k8s.io/v1beta2";
@@ -144,7 +80,7 @@ async fn a_management_cluster_vouches_for_machines_of_another_and_nothing_is_app
     let site = Site::open("cluster-api").await;
     let management = ControlPlane::start().await.unwrap();
     apply_deploy(&management).await.unwrap();
-    give_rights(&management, "cluster-api").await;
+    apply_component(&management, "cluster-api").await.unwrap();
     management.ensure_namespace(NAMESPACE).await.unwrap();
     management
         .apply(&CLUSTER_API_MACHINES.text().unwrap())
@@ -166,8 +102,8 @@ async fn a_management_cluster_vouches_for_machines_of_another_and_nothing_is_app
 
     // A Machine that was known before the management cluster went vouches for nobody any more.
     scale_up(&machines, "md-0-b", "worker-1").await;
+    let config = site.config(&source);
     let preview = || async {
-        let config = site.control_plane.dir().join("sources.yaml");
         let output =
             tokio::process::Command::new(rollcall_e2e::programs::binary("rollcall-approver")?)
                 .args([
@@ -212,43 +148,14 @@ async fn a_node_claim_of_karpenter_lets_its_instance_in() {
     );
     let request = site.ask("i-0123.eu-west-1.compute.internal").await;
     site.wait_held(&request, "MachineNotFound").await;
-    let claims = Records::new(
-        site.admin.clone(),
-        "karpenter.sh/v1",
-        "NodeClaim",
-        "nodeclaims",
-        None,
-    )
-    .unwrap();
-    let labels =
-        json!({"karpenter.sh/nodepool": "default", "topology.kubernetes.io/region": "eu-west-1"});
-    let spec = json!({
-        "nodeClassRef": {"group": "karpenter.k8s.aws", "kind": "EC2NodeClass", "name": "default"},
-        "requirements": [{"key": "kubernetes.io/arch", "operator": "In", "values": ["amd64"]}],
-    });
-    claims
-        .create("default-x7k2p", &labels, &spec)
-        .await
-        .unwrap();
-    let condition = |kind: &str, status: &str| {
-        let now = jiff::Timestamp::now().to_string();
-        json!({"type": kind, "status": status, "reason": kind, "message": "", "lastTransitionTime": now})
-    };
-    let launched = json!({
-        "providerID": "aws:///eu-west-1a/i-0123",
-        "conditions": [condition("Launched", "True"), condition("Registered", "Unknown")],
-    });
-    claims.set_status("default-x7k2p", &launched).await.unwrap();
+    let claims = NodeClaims::of(&site.admin);
+    claims.create("default-x7k2p").await;
+    let status = launched(Some("aws:///eu-west-1a/i-0123"));
+    claims.set_status("default-x7k2p", &status).await;
     site.wait_issued(&request).await;
 
-    let registered = json!({
-        "nodeName": "i-0123.eu-west-1.compute.internal",
-        "conditions": [condition("Launched", "True"), condition("Registered", "True")],
-    });
-    claims
-        .set_status("default-x7k2p", &registered)
-        .await
-        .unwrap();
+    let registered = registered("i-0123.eu-west-1.compute.internal");
+    claims.set_status("default-x7k2p", &registered).await;
     let again = site.ask("i-0123.eu-west-1.compute.internal").await;
     site.wait_held(&again, "MachineBound").await;
     assert!(!approver.log().contains("ERROR"), "{}", approver.log());
