@@ -24,6 +24,13 @@ pub const CLUSTER_API_MACHINES: Published = Published {
     path: "core/config/crd/bases/cluster.x-k8s.io_machines.yaml",
 };
 
+/// Machines of Cluster API as of the last release that serves no other version than `v1beta1`.
+pub const CLUSTER_API_MACHINES_V1BETA1: Published = Published {
+    module: "sigs.k8s.io/cluster-api",
+    version: "v1.10.4",
+    path: "config/crd/bases/cluster.x-k8s.io_machines.yaml",
+};
+
 /// Machines of Gardener's machine-controller-manager.
 pub const GARDENER_MACHINES: Published = Published {
     module: "github.com/gardener/machine-controller-manager",

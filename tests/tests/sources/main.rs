@@ -10,7 +10,9 @@ use std::time::Duration;
 use kube::Client;
 use rollcall_e2e::machines::{self, MachineStatus};
 use rollcall_e2e::programs::{apply_component, apply_deploy};
-use rollcall_e2e::published::{CLUSTER_API_MACHINES, GARDENER_MACHINES, KARPENTER_NODE_CLAIMS};
+use rollcall_e2e::published::{
+    CLUSTER_API_MACHINES, CLUSTER_API_MACHINES_V1BETA1, GARDENER_MACHINES, KARPENTER_NODE_CLAIMS,
+};
 use rollcall_e2e::records::Records;
 use rollcall_e2e::{ControlPlane, wait};
 use serde_json::json;
@@ -22,7 +24,11 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 const NAMESPACE: &str = "fleet";
 
 fn cluster_api(client: Client) -> Records {
-    let version = "cluster.x-k8s.io/v1beta2";
+    cluster_api_in("v1beta2", client)
+}
+
+fn cluster_api_in(version: &str, client: Client) -> Records {
+    let version = &format!("cluster.x-k8s.io/{version}");
     Records::new(client, version, "Machine", "machines", Some(NAMESPACE)).unwrap()
 }
 
@@ -73,6 +79,48 @@ async fn cluster_api_is_found_when_it_is_installed_and_the_other_source_works_un
         .line(&["the watch is back", "clusterAPI"], TIMEOUT)
         .await
         .unwrap();
+}
+
+#[tokio::test]
+async fn a_machine_of_cluster_api_lets_its_node_in_where_only_v1beta1_is_served() {
+    let site = Site::open("cluster-api").await;
+    let definition = CLUSTER_API_MACHINES_V1BETA1.text().unwrap();
+    site.control_plane.apply(&definition).await.unwrap();
+    let approver = site.approver(&format!("- clusterAPI: {{namespace: {NAMESPACE}}}\n"), &[]);
+    let request = site.ask("worker-0").await;
+    site.wait_held(&request, "MachineNotFound").await;
+
+    // As a MachineSet, the bootstrap provider and the infrastructure provider write it in that version.
+    let machines = cluster_api_in("v1beta1", site.admin.clone());
+    let reference = |group: &str, kind: &str| {
+        let version = format!("{group}.cluster.x-k8s.io/v1beta1");
+        json!({"apiVersion": version, "kind": kind, "name": "md-0-a", "namespace": NAMESPACE})
+    };
+    let spec = json!({
+        "clusterName": "c",
+        "bootstrap": {"configRef": reference("bootstrap", "KubeadmConfig"), "dataSecretName": "md-0-a"},
+        "infrastructureRef": reference("infrastructure", "DockerMachine"),
+        "version": "v1.36.3",
+    });
+    let labels =
+        json!({"cluster.x-k8s.io/cluster-name": "c", "cluster.x-k8s.io/deployment-name": "md-0"});
+    machines.create("md-0-a", &labels, &spec).await.unwrap();
+    let id = json!({"spec": {"providerID": "docker:////worker-0"}});
+    machines.change("md-0-a", &id).await.unwrap();
+    let provisioned = json!({
+        "phase": "Provisioned", "bootstrapReady": true, "infrastructureReady": true,
+        "addresses": [{"type": "InternalIP", "address": "192.0.2.10"}, {"type": "Hostname", "address": "worker-0"}],
+    });
+    machines.set_status("md-0-a", &provisioned).await.unwrap();
+    site.wait_issued(&request).await;
+
+    // In this version the reference says what it refers to.
+    let node = json!({"apiVersion": "v1", "kind": "Node", "name": "worker-0", "uid": "u"});
+    let running = json!({"phase": "Running", "nodeRef": node});
+    machines.set_status("md-0-a", &running).await.unwrap();
+    let again = site.ask("worker-0").await;
+    site.wait_held(&again, "MachineBound").await;
+    assert!(!approver.log().contains("ERROR"), "{}", approver.log());
 }
 
 #[tokio::test]
