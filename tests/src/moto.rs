@@ -87,11 +87,6 @@ impl Moto {
         Ok(moto)
     }
 
-    /// Where it answers: the value of `AWS_ENDPOINT_URL`.
-    pub fn url(&self) -> &str {
-        &self.url
-    }
-
     /// Ends it at once: from then on, AWS is down.
     pub fn kill(self) {
         self.program.kill();
@@ -140,6 +135,44 @@ impl Moto {
             ("DesiredCapacity", &desired),
         ];
         self.call("autoscaling", &parameters).await.map(drop)
+    }
+
+    /// Launches an instance, as Karpenter does. Returns its id and its private DNS name.
+    ///
+    /// # Errors
+    /// If moto refuses.
+    pub async fn launch(&self) -> Result<(String, String)> {
+        let parameters = [
+            ("Action", "RunInstances"),
+            ("ImageId", IMAGE),
+            ("InstanceType", "t2.micro"),
+            ("MinCount", "1"),
+            ("MaxCount", "1"),
+            ("Placement.AvailabilityZone", ZONE),
+        ];
+        let answer = self.call("ec2", &parameters).await?;
+        // What stands before the id is about the network interface, which is called otherwise here.
+        let launched = answer.split_once("<instanceId>").and_then(|(_, own)| {
+            let (id, own) = own.split_once('<')?;
+            let (_, name) = own.split_once("<privateDnsName>")?;
+            Some((id.to_owned(), name.split_once('<')?.0.to_owned()))
+        });
+        launched.with_context(|| format!("moto names no instance: {answer}"))
+    }
+
+    /// The `providerID` of an instance that it launched.
+    pub fn provider_id(instance: &str) -> String {
+        format!("aws:///{ZONE}/{instance}")
+    }
+
+    /// What makes a program find AWS here, with credentials that moto takes.
+    pub fn environment(&self) -> [(&str, &str); 4] {
+        [
+            ("AWS_ENDPOINT_URL", &self.url),
+            ("AWS_REGION", REGION),
+            ("AWS_ACCESS_KEY_ID", "test"),
+            ("AWS_SECRET_ACCESS_KEY", "test"),
+        ]
     }
 
     /// Terminates an instance behind its group's back, as when a spot instance is reclaimed.

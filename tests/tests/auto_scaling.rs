@@ -12,7 +12,7 @@ use kube::{Api, Client, ResourceExt as _};
 use rollcall_csr::NODES_GROUP;
 use rollcall_e2e::ControlPlane;
 use rollcall_e2e::expected::{self, wait_stage};
-use rollcall_e2e::moto::{Moto, REGION};
+use rollcall_e2e::moto::Moto;
 use rollcall_e2e::programs::{APPROVER, Program, apply_component, approver_kubeconfig};
 use rollcall_e2e::requests::{self, NodeRequest};
 use rollcall_e2e::wait::poll;
@@ -183,13 +183,8 @@ impl Scene {
             "--config",
             &config,
         ];
-        let environment = [
-            ("POD_UID", "approver-under-test"),
-            ("AWS_ENDPOINT_URL", self.moto.url()),
-            ("AWS_REGION", REGION),
-            ("AWS_ACCESS_KEY_ID", "test"),
-            ("AWS_SECRET_ACCESS_KEY", "test"),
-        ];
+        let mut environment = vec![("POD_UID", "approver-under-test")];
+        environment.extend(self.moto.environment());
         let logs = self.control_plane.logs_dir();
         Program::start_with("rollcall-approver", &logs, &arguments, &environment).unwrap()
     }

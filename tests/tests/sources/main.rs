@@ -1,7 +1,12 @@
 //! One way to a certificate for each source of Machines, from scale-up to issued, through the public API objects only, with
 //! the kinds as their projects publish them; and what happens while a source is not there.
-#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "tests fail by panicking"
+)]
 
+mod ec2;
 mod site;
 mod unwell;
 
