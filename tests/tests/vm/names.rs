@@ -7,9 +7,9 @@ use crate::lab::{BOOT, Lab, SOON};
 
 const NODE: &str = "worker-0";
 
-/// Prints the status of the unit as soon as it says that it waits.
+/// Prints the status of the unit as soon as it says why it waits.
 const SHOW_STATUS: &str = "until systemctl show --property=StatusText rollcall-node-agent.service | \
-    grep '=waiting: '; do sleep 1; done";
+    grep 'is held: '; do sleep 1; done";
 
 #[tokio::test]
 #[ignore = "boots virtual machines: cargo xtask test --vm"]
@@ -33,11 +33,14 @@ async fn a_machine_waits_for_its_record_and_another_with_its_credential_and_name
     assert_eq!(verdict, "hold", "{why}");
     assert!(why.contains("MachineNotFound"), "{why}");
 
-    // What the service manager shows is the same.
-    machine
-        .line(&["StatusText=waiting: ", "is pending"], SOON)
-        .await
-        .unwrap();
+    // So does the machine itself: on its console, and in what the service manager shows.
+    for place in ["] waiting ", "StatusText=waiting: "] {
+        let line = machine
+            .line(&[place, "is held: MachineNotFound: "], SOON)
+            .await
+            .unwrap();
+        println!("{line}");
+    }
 
     lab.expect(&machine, NODE).await;
     machine
@@ -54,10 +57,14 @@ async fn a_machine_waits_for_its_record_and_another_with_its_credential_and_name
     // The same user-data, read by somebody else on the network.
     let mut thief = lab.machine(1, "thief");
     lab.power_on(&mut thief, &seed);
-    let waiting = thief.line(&["is pending"], BOOT).await.unwrap();
+    let held = thief
+        .line(&["] waiting ", "is held: NodeExists: "], BOOT)
+        .await
+        .unwrap();
     let (verdict, why) = lab.explained(NODE).await.unwrap();
-    println!("{waiting}\n{verdict}: {why}");
+    println!("{held}\n{verdict}: {why}");
     assert_eq!(verdict, "hold", "{why}");
+    assert!(why.contains("NodeExists"), "{why}");
     let console = thief.console().unwrap().text();
     assert!(!console.contains("was approved"), "{console}");
     assert_eq!(issued_keys(&lab.admin, NODE).await.unwrap(), first);
