@@ -162,7 +162,11 @@ fn read_machines(
             auto_scaling.push(groups.read()?);
             continue;
         }
-        let (scope, naming) = entry.read()?;
+        let sources::Reading {
+            scope,
+            naming,
+            bootstrap_tokens,
+        } = entry.read()?;
         if let Some(other) = scopes.iter().find(|other| overlap(other, &scope)) {
             return Err(format!(
                 "machines: {other} and {scope} are the same Machines; each is to be named once"
@@ -170,6 +174,9 @@ fn read_machines(
         }
         if naming != Naming::of(scope.source) {
             policy.naming.insert(scope.clone(), naming);
+        }
+        if bootstrap_tokens {
+            policy.bootstrap_tokens.insert(scope.clone());
         }
         scopes.push(scope);
     }

@@ -73,6 +73,9 @@ async fn next(told: &mut mpsc::Receiver<Input>) -> String {
             | Change::HealthCheck(_)
             | Change::HealthCheckGone(_, _)
             | Change::HealthCheckList(_, _)
+            | Change::KubeadmConfig(_)
+            | Change::KubeadmConfigGone(_)
+            | Change::KubeadmConfigList(_, _)
             | Change::KubeletCa(_, _)
             | Change::Request(_)
             | Change::Served(_, _),

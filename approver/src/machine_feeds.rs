@@ -1,10 +1,11 @@
-//! The feeds of Machines: one per source that the configuration names, started and stopped while the approver runs.
+//! The feeds of Machines, and of whose their bootstrap tokens are: those that the configuration names, started and stopped
+//! while the approver runs.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use anyhow::{Context as _, bail};
 use kube::Client;
-use rollcall_approver_core::Scope;
+use rollcall_approver_core::{Feed, Scope};
 use tokio::sync::mpsc;
 use tokio::task::{AbortHandle, JoinError, JoinSet};
 
@@ -21,7 +22,7 @@ pub(crate) struct MachineFeeds {
     management: Client,
     news: mpsc::Sender<Input>,
     metrics: Metrics,
-    running: BTreeMap<Scope, AbortHandle>,
+    running: BTreeMap<Feed, AbortHandle>,
     tasks: JoinSet<()>,
 }
 
@@ -37,8 +38,8 @@ impl MachineFeeds {
         }
     }
 
-    /// Where Machines are read.
-    pub(crate) fn running(&self) -> BTreeSet<Scope> {
+    /// The feeds that run.
+    pub(crate) fn running(&self) -> BTreeSet<Feed> {
         self.running.keys().cloned().collect()
     }
 
@@ -50,34 +51,56 @@ impl MachineFeeds {
         self.news.send(input).await.ok().context("the engine ended")
     }
 
-    /// Starts to read Machines somewhere.
-    pub(crate) fn start(&mut self, scope: Scope) {
-        if let Some(source) = sources::of(scope.source) {
-            let (client, news) = (self.management.clone(), self.news.clone());
-            let handle = match scope.look_up.clone() {
-                None => self
-                    .tasks
-                    .spawn((source.follow)(client, scope.clone(), news)),
-                Some(look_up) => {
-                    let (records, told) = mpsc::channel(RECORDS);
-                    let feed = (source.follow)(client, scope.clone(), records);
-                    let (cloud, metrics) = (Cloud::of_process(look_up), self.metrics.clone());
-                    let looking_up = instances::run(scope.clone(), cloud, told, news, metrics);
-                    self.tasks.spawn(async move {
-                        tokio::join!(feed, looking_up);
-                    })
-                }
-            };
-            self.running.insert(scope, handle);
+    /// Starts a feed that the configuration names.
+    pub(crate) fn start(&mut self, feed: Feed) {
+        let handle = match &feed {
+            Feed::KubeadmConfigs(scope) => self.start_tokens(scope),
+            Feed::Machines(scope) => self.start_machines(scope),
+            // The others run whatever the configuration says, or as part of these.
+            Feed::Claims
+            | Feed::HealthChecks(_)
+            | Feed::Instances(_)
+            | Feed::KubeletCa(_)
+            | Feed::Nodes
+            | Feed::Requests(_) => None,
+        };
+        if let Some(handle) = handle {
+            self.running.insert(feed, handle);
         }
     }
 
-    /// Stops to read Machines somewhere: once this returns, no more news come from there.
+    fn start_tokens(&mut self, scope: &Scope) -> Option<AbortHandle> {
+        let tokens = sources::of(scope.source)?.tokens.as_ref()?;
+        let (client, news) = (self.management.clone(), self.news.clone());
+        Some(
+            self.tasks
+                .spawn((tokens.follow)(client, scope.clone(), news)),
+        )
+    }
+
+    /// Starts to read Machines somewhere, and to look up their instances if need be.
+    fn start_machines(&mut self, scope: &Scope) -> Option<AbortHandle> {
+        let source = sources::of(scope.source)?;
+        let (client, news) = (self.management.clone(), self.news.clone());
+        let Some(look_up) = scope.look_up.clone() else {
+            let feed = (source.follow)(client, scope.clone(), news);
+            return Some(self.tasks.spawn(feed));
+        };
+        let (records, told) = mpsc::channel(RECORDS);
+        let feed = (source.follow)(client, scope.clone(), records);
+        let (cloud, metrics) = (Cloud::of_process(look_up), self.metrics.clone());
+        let looking_up = instances::run(scope.clone(), cloud, told, news, metrics);
+        Some(self.tasks.spawn(async move {
+            tokio::join!(feed, looking_up);
+        }))
+    }
+
+    /// Stops a feed: once this returns, no more news come from it.
     ///
     /// # Errors
     /// If another feed ended by itself.
-    pub(crate) async fn stop(&mut self, scope: &Scope) -> anyhow::Result<()> {
-        let Some(handle) = self.running.remove(scope) else {
+    pub(crate) async fn stop(&mut self, feed: &Feed) -> anyhow::Result<()> {
+        let Some(handle) = self.running.remove(feed) else {
             return Ok(());
         };
         handle.abort();

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use jiff::SignedDuration;
-use rollcall_approver_core::{Policy, Scope};
+use rollcall_approver_core::{Feed, Policy, Scope};
 use tokio::sync::watch;
 use tracing::{info, warn};
 
@@ -27,6 +27,21 @@ pub(crate) struct InForce {
     pub(crate) policy: Policy,
     /// Where Machines are read.
     pub(crate) machines: BTreeSet<Scope>,
+}
+
+impl InForce {
+    /// The feeds that run because the configuration names what they read.
+    pub(crate) fn feeds(&self) -> BTreeSet<Feed> {
+        let machines = self.machines.iter().cloned().map(Feed::Machines);
+        let tokens = self.policy.bootstrap_tokens.iter().cloned();
+        machines.chain(tokens.map(Feed::KubeadmConfigs)).collect()
+    }
+
+    /// What decisions rest on because the configuration names it.
+    pub(crate) fn facts(&self) -> BTreeSet<Feed> {
+        let machines = self.machines.iter().flat_map(Scope::feeds);
+        machines.chain(self.feeds()).collect()
+    }
 }
 
 /// What stays as it was at the start, whatever the file says.
@@ -97,8 +112,8 @@ impl Reload {
         file: Option<PathBuf>,
         metrics: Metrics,
     ) -> anyhow::Result<()> {
-        for scope in self.fixed.with(&config).machines {
-            self.feeds.start(scope);
+        for feed in self.fixed.with(&config).feeds() {
+            self.feeds.start(feed);
         }
         let Some(path) = file else {
             return Err(self.feeds.failure().await);
@@ -116,14 +131,14 @@ impl Reload {
     /// Machine outlives its source, and none is on the roll before its feed is waited for.
     async fn take_over(&mut self, config: &Config) -> anyhow::Result<()> {
         let in_force = self.fixed.with(config);
-        let (mode, wanted) = (in_force.mode, in_force.machines.clone());
+        let (mode, wanted) = (in_force.mode, in_force.feeds());
         let running = self.feeds.running();
-        for scope in running.difference(&wanted) {
-            self.feeds.stop(scope).await?;
+        for feed in running.difference(&wanted) {
+            self.feeds.stop(feed).await?;
         }
         self.feeds.tell(Input::Config(Box::new(in_force))).await?;
-        for scope in wanted.difference(&running) {
-            self.feeds.start(scope.clone());
+        for feed in wanted.difference(&running) {
+            self.feeds.start(feed.clone());
         }
         self.mode.send_replace(mode);
         info!(

@@ -68,6 +68,21 @@ impl Running {
             .events(&[], false);
     }
 
+    /// Refuses the next call. Returns what it asked for.
+    async fn refuse(&mut self) -> String {
+        loop {
+            tokio::select! {
+                call = self.machines.call() => {
+                    let path = call.path.clone();
+                    call.fail(403, "not allowed");
+                    return path;
+                }
+                // Nobody else takes the news, and the feeds wait for that.
+                told = self.told.recv() => drop(told.expect("it lives")),
+            }
+        }
+    }
+
     async fn next(&mut self) -> Input {
         let next = timeout(Duration::from_secs(20), self.told.recv()).await;
         next.expect("something has to be told").expect("it lives")
@@ -112,6 +127,47 @@ async fn sources_end_before_the_engine_is_told_and_begin_after() {
     // The feed that ended asks for nothing and tells nothing, though its watch would have been over twice.
     let silent = timeout(Duration::from_secs(20), running.told.recv()).await;
     assert!(silent.is_err(), "{silent:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn whose_a_token_is_is_read_while_the_file_says_so_and_the_machines_stay() {
+    let mut running = start(Fixed::default());
+    running.serve("openshift-machine-api").await;
+    running.expect_feed("openshift-machine-api").await;
+    running.write("machines: [{openshift: {}}, {clusterAPI: {bootstrapTokens: true}}]");
+    let config = running.expect_config().await;
+    let scope = Scope::new(Source::ClusterApi, "");
+    let feeds = [
+        Feed::KubeadmConfigs(scope.clone()),
+        Feed::Machines(scope.clone()),
+        Feed::Machines(self::scope("openshift-machine-api")),
+    ];
+    assert_eq!(config.feeds(), BTreeSet::from(feeds));
+    // Neither is there, and so each is asked for again.
+    let mut asked = BTreeSet::new();
+    while asked.len() < 2 {
+        asked.insert(running.refuse().await);
+    }
+    let [tokens, machines] = [
+        "/apis/bootstrap.cluster.x-k8s.io/v1beta2",
+        "/apis/cluster.x-k8s.io/v1beta2",
+    ];
+    assert_eq!(asked, [tokens, machines].map(str::to_owned).into());
+    running.write("machines: [{openshift: {}}, {clusterAPI: {}}]");
+    let begun = tokio::time::Instant::now();
+    // A call that was under way when the feed ended may still be seen.
+    let (settled, end) = (Duration::from_secs(20), Duration::from_secs(80));
+    let mut seen = BTreeSet::new();
+    while begun.elapsed() < end {
+        let path = running.refuse().await;
+        if begun.elapsed() > settled {
+            seen.insert(path);
+        }
+    }
+    assert!(
+        seen.contains(machines) && !seen.contains(tokens),
+        "{seen:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

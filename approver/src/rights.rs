@@ -1,12 +1,14 @@
 //! Every right that the approver uses, in one list: the roles in `deploy/` are compared with it, and at the start the
 //! API server is asked for each, so that a missing one is named before it is missed.
 
+use std::collections::BTreeSet;
+
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SelfSubjectAccessReview, SelfSubjectAccessReviewSpec,
 };
 use kube::api::PostParams;
 use kube::{Api, Client};
-use rollcall_approver_core::{self as core, Source};
+use rollcall_approver_core::{Feed, Source};
 use tracing::{debug, error};
 
 use crate::errors::describe;
@@ -154,13 +156,19 @@ pub fn of_source(source: Source) -> &'static [Right] {
     sources::of(source).map_or(&[], |known| known.rights)
 }
 
+/// What it takes to read which bootstrap token was made for which Machine of a source.
+pub fn of_tokens(source: Source) -> &'static [Right] {
+    let tokens = sources::of(source).and_then(|known| known.tokens.as_ref());
+    tokens.map_or(&[], |tokens| tokens.rights)
+}
+
 /// Asks for every right and names those that are missing. Nothing stops: roles may come later than the approver. The
 /// Machines are in the cluster of the second client.
 pub(crate) async fn check(
     client: Client,
     own: String,
     management: Client,
-    machines: Vec<core::Scope>,
+    named: BTreeSet<Feed>,
     kubelet_ca: Vec<CaSource>,
     mirrors: bool,
 ) {
@@ -184,10 +192,23 @@ pub(crate) async fn check(
         };
         ask_all(&client, right, namespace).await;
     }
-    for scope in machines {
+    for feed in named {
+        let (scope, rights) = match &feed {
+            Feed::KubeadmConfigs(scope) => (scope, of_tokens(scope.source)),
+            Feed::Machines(scope) => (scope, of_source(scope.source)),
+            Feed::Claims
+            | Feed::HealthChecks(_)
+            | Feed::Instances(_)
+            | Feed::KubeletCa(_)
+            | Feed::Nodes
+            | Feed::Requests(_) => continue,
+        };
         let namespace = Some(scope.namespace.as_str()).filter(|name| !name.is_empty());
-        for right in of_source(scope.source) {
+        for right in rights {
             ask_all(&management, right, namespace).await;
+        }
+        if !matches!(feed, Feed::Machines(_)) {
+            continue;
         }
         // Events about Machines that are in no namespace go to the namespace `default`.
         let namespaced = sources::of(scope.source).is_none_or(|known| known.namespaced);

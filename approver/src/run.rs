@@ -3,7 +3,7 @@
 use anyhow::Context as _;
 use jiff::Timestamp;
 use kube::{Api, Client};
-use rollcall_approver_core::{Claim, Cluster, Dial, Feed, Scope};
+use rollcall_approver_core::{Claim, Cluster, Dial, Feed};
 use rollcall_csr::Signer;
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
@@ -56,9 +56,9 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     let ready = serve::start(&mut tasks, settings.metrics_addr, served).await?;
     let (news, inbox) = mpsc::channel(NEWS);
     let feeds = watch_all(&mut tasks, &clients.cluster, &news);
-    let machines = in_force.machines.iter().flat_map(Scope::feeds);
+    let named = in_force.facts();
     let kubelets = &settings.config.kubelets;
-    let cluster = Cluster::new(in_force.policy, feeds.into_iter().chain(machines))
+    let cluster = Cluster::new(in_force.policy, feeds.into_iter().chain(named))
         .with_kubelet_ca(kubelets.sources());
     let dials = look_at_kubelets(&mut tasks, &clients.cluster, kubelets, &news)?;
     let (modes, mode_in_force) = watch::channel(mode);
@@ -191,7 +191,7 @@ impl Clients {
             self.cluster.clone(),
             self.namespace.clone(),
             self.management.clone(),
-            config.machines.clone(),
+            self.fixed.with(config).feeds(),
             config.kubelets.ca.clone(),
             !config.auto_scaling.is_empty(),
         )

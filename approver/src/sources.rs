@@ -11,6 +11,7 @@ mod gardener;
 mod health_checks;
 pub(crate) mod instances;
 mod karpenter;
+mod kubeadm_configs;
 mod machines;
 mod object;
 mod openshift;
@@ -18,13 +19,14 @@ mod openshift;
 use futures::future::BoxFuture;
 use k8s_openapi::api::core::v1::ObjectReference;
 use kube::Client;
-use rollcall_approver_core::{Change, Machine, Scope, Source};
+use rollcall_approver_core::{Change, KubeadmConfig, Machine, Scope, Source};
 use serde_json::Value;
 use tokio::sync::mpsc;
 
-pub(crate) use self::entry::{Entry, default, everything};
+pub(crate) use self::entry::{Entry, Reading, default, everything};
 pub(crate) use self::health_checks::KIND as HEALTH_CHECK;
 use self::health_checks::{HealthCheckApi, HealthChecks};
+use self::kubeadm_configs::KubeadmConfigs;
 use self::machines::{MachineApi, Machines};
 use crate::engine::Input;
 use crate::rights::Right;
@@ -52,6 +54,26 @@ pub(crate) struct Description {
     pub(crate) list: List,
     /// Its MachineHealthChecks, where it has such.
     pub(crate) health_checks: Option<Checks>,
+    /// Where it names the bootstrap tokens that were made for one Machine each, where that is not in the Machines.
+    pub(crate) tokens: Option<Tokens>,
+}
+
+/// What the rest of the program knows of where a source names bootstrap tokens.
+pub(crate) struct Tokens {
+    /// The API group.
+    pub(crate) group: &'static str,
+    /// The versions of it that are understood, the best first.
+    pub(crate) versions: &'static [&'static str],
+    /// What the objects are called.
+    pub(crate) kind: &'static str,
+    /// What is needed to read them.
+    pub(crate) rights: &'static [Right],
+    /// Reads one out of an object of the API.
+    pub(crate) read: fn(Value) -> Result<KubeadmConfig, String>,
+    /// Watches them for ever.
+    pub(crate) follow: Follow,
+    /// Lists them once.
+    pub(crate) list: List,
 }
 
 /// What the rest of the program knows of the MachineHealthChecks of a source.
@@ -69,12 +91,27 @@ type List = fn(Client, Scope) -> BoxFuture<'static, anyhow::Result<Vec<Change>>>
 
 /// Every source of Machine records.
 pub(crate) const ALL: &[Description] = &[
-    with_checks::<cluster_api::ClusterApi>(),
+    Description {
+        tokens: Some(KUBEADM_CONFIGS),
+        ..with_checks::<cluster_api::ClusterApi>()
+    },
     describe::<expected_machines::ExpectedMachines>(),
     describe::<gardener::Gardener>(),
     describe::<karpenter::Karpenter>(),
     with_checks::<openshift::OpenShift>(),
 ];
+
+const KUBEADM_CONFIGS: Tokens = Tokens {
+    group: kubeadm_configs::GROUP,
+    versions: kubeadm_configs::VERSIONS,
+    kind: kubeadm_configs::KIND,
+    rights: kubeadm_configs::RIGHTS,
+    read: kubeadm_configs::read_value,
+    follow: |client, scope, sink| Box::pin(feed::run(KubeadmConfigs(scope), client, sink)),
+    list: |client, scope| {
+        Box::pin(async move { listing::everything(&KubeadmConfigs(scope), &client).await })
+    },
+};
 
 /// The description of a source.
 pub(crate) fn of(source: Source) -> Option<&'static Description> {
@@ -113,6 +150,7 @@ const fn describe<A: MachineApi>() -> Description {
             Box::pin(async move { listing::everything(&Machines::<A>::new(scope), &client).await })
         },
         health_checks: None,
+        tokens: None,
     }
 }
 

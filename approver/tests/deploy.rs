@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rollcall_approver::rights::{RIGHTS, Right, Scope, of_source};
+use rollcall_approver::rights::{RIGHTS, Right, Scope, of_source, of_tokens};
 use rollcall_approver_core::Source;
 use serde_json::{Value, json};
 
@@ -156,6 +156,16 @@ fn each_component_gives_what_its_source_needs_and_no_more() {
         assert_same(folder, &used(rights, None));
         assert_all_bound(folder);
     }
+}
+
+/// KubeadmConfigs hold secrets, so that the right to read them is one of its own.
+#[test]
+fn only_the_component_for_bootstrap_tokens_gives_the_right_to_read_them() {
+    let folder = "components/cluster-api-bootstrap-tokens";
+    let rights = of_tokens(Source::ClusterApi);
+    assert!(!rights.is_empty());
+    assert_same(folder, &used(rights, None));
+    assert_all_bound(folder);
 }
 
 #[test]

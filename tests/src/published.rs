@@ -31,6 +31,13 @@ pub const CLUSTER_API_MACHINES_V1BETA1: Published = Published {
     path: "config/crd/bases/cluster.x-k8s.io_machines.yaml",
 };
 
+/// KubeadmConfigs of Cluster API's kubeadm bootstrap provider, in `v1beta1` and `v1beta2`.
+pub const CLUSTER_API_KUBEADM_CONFIGS: Published = Published {
+    module: CLUSTER_API_MACHINES.module,
+    version: CLUSTER_API_MACHINES.version,
+    path: "bootstrap/kubeadm/config/crd/bases/bootstrap.cluster.x-k8s.io_kubeadmconfigs.yaml",
+};
+
 /// Machines of Gardener's machine-controller-manager.
 pub const GARDENER_MACHINES: Published = Published {
     module: "github.com/gardener/machine-controller-manager",

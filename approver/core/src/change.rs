@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use rollcall_csr::{NodeName, Signer};
 
 use crate::{
-    Authority, Claim, Feed, HealthCheck, Machine, MachineReference, MachineUid, Node, Request,
-    RequestUid, Scope, Served, Source,
+    Authority, Claim, Feed, HealthCheck, KubeadmConfig, Machine, MachineReference, MachineUid,
+    Node, Request, RequestUid, Scope, Served, Source,
 };
 
 /// One piece of news from a watch.
@@ -21,6 +21,12 @@ pub enum Change {
     HealthCheckGone(Source, MachineReference),
     /// A full list of the MachineHealthChecks of one scope ended: these are all.
     HealthCheckList(Scope, HashSet<MachineReference>),
+    /// A KubeadmConfig appeared or changed.
+    KubeadmConfig(KubeadmConfig),
+    /// A KubeadmConfig is gone, or cannot be read any more.
+    KubeadmConfigGone(MachineReference),
+    /// A full list of the KubeadmConfigs of one scope ended: these are all.
+    KubeadmConfigList(Scope, HashSet<MachineReference>),
     /// One of the sources of the kubelet CA, named as in [`Feed::KubeletCa`], holds these certificates and no other.
     KubeletCa(String, Vec<Authority>),
     /// A feed broke; it was last known to be up to date at this time.

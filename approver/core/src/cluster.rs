@@ -7,6 +7,7 @@
 mod facts;
 mod filed;
 mod joins;
+mod kubeadm_configs;
 mod kubelets;
 mod machines;
 mod reconfigure;
@@ -22,6 +23,7 @@ use self::facts::claim_of;
 use self::filed::Filed;
 use crate::asking::Asking;
 use crate::blockers::Blockers;
+use crate::kubeadm_config::KubeadmConfigs;
 use crate::timers::Timers;
 use crate::{
     Change, Claim, Claims, Decision, Dialled, Feed, Freshness, HealthCheck, KubeletCa,
@@ -36,6 +38,7 @@ pub struct Cluster {
     freshness: Freshness,
     roll: Roll,
     health_checks: BTreeMap<(Source, MachineReference), HealthCheck>,
+    kubeadm_configs: KubeadmConfigs,
     nodes: HashMap<NodeName, Node>,
     /// What nodes served when they were last dialled.
     served: HashMap<NodeName, Dialled>,
@@ -62,6 +65,7 @@ impl Cluster {
             policy,
             freshness: Freshness::new(feeds),
             health_checks: BTreeMap::new(),
+            kubeadm_configs: KubeadmConfigs::default(),
             nodes: HashMap::new(),
             served: HashMap::new(),
             kubelet_ca: None,
@@ -97,6 +101,11 @@ impl Cluster {
                 self.remove_health_check(source, reference)
             }
             Change::HealthCheckList(scope, present) => self.retain_health_checks(&scope, &present),
+            Change::KubeadmConfig(config) => self.put_kubeadm_config(config),
+            Change::KubeadmConfigGone(reference) => self.remove_kubeadm_config(&reference),
+            Change::KubeadmConfigList(scope, present) => {
+                self.retain_kubeadm_configs(&scope, &present)
+            }
             Change::KubeletCa(source, authorities) => self.put_kubelet_ca(source, authorities),
             // Whatever the clock did in between, it was not heard later than now.
             Change::Lost(feed, since) => self.lose(feed, since.min(now)),
@@ -110,15 +119,7 @@ impl Cluster {
             Change::MachineGone(uid) => self.remove_machine(&uid),
             Change::MachineList(scope, present) => self.retain_machines(&scope, &present),
             Change::Node(name, node) => self.wake(|known| known.put_node(name, node)),
-            Change::NodeGone(name) => self.wake(|known| {
-                known.served.remove(&name);
-                known
-                    .nodes
-                    .remove(&name)
-                    .map(|_| name)
-                    .into_iter()
-                    .collect()
-            }),
+            Change::NodeGone(name) => self.wake(|known| known.remove_node(name)),
             Change::NodeList(present) => self.wake(|known| known.retain_nodes(&present)),
             Change::Request(request) => self.put_request(*request),
             Change::RequestGone(uid) => self.remove_request(&uid),
@@ -302,6 +303,12 @@ impl Cluster {
         }
         self.nodes.insert(name.clone(), node);
         BTreeSet::from([name])
+    }
+
+    fn remove_node(&mut self, name: NodeName) -> BTreeSet<NodeName> {
+        self.served.remove(&name);
+        let known = self.nodes.remove(&name);
+        known.map(|_| name).into_iter().collect()
     }
 
     fn retain_nodes(&mut self, present: &HashSet<NodeName>) -> BTreeSet<NodeName> {

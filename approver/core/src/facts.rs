@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 
 use crate::{
-    Claim, Dialled, Finding, KubeletCa, Machine, MachineReference, Request, ServerName, Stale,
+    Claim, Dialled, Finding, KubeadmConfig, KubeletCa, Machine, MachineReference, Request,
+    ServerName, Stale,
 };
 
 /// A Node, reduced to what a decision needs.
@@ -33,6 +34,8 @@ pub struct Facts<'a> {
     /// The bootstrap tokens that this request and its rivals came with, by their ids, each with the Machines that it was made
     /// for. A token that was made for no Machine in particular is not among them.
     pub tokens: BTreeMap<&'a str, Vec<&'a Machine>>,
+    /// How the machine joins that owns the name, when one does, and where that is read.
+    pub kubeadm_configs: Vec<KubeadmConfig>,
     /// The Node of that name.
     pub node: Option<&'a Node>,
     /// The certificates already approved for the Machine, when one Machine owns the name.

@@ -13,7 +13,7 @@ use crate::evidence::{Proven, check_required};
 use crate::freshness::check_stale;
 use crate::itself::check_stays;
 use crate::profile::check_client_profile;
-use crate::token::check_token;
+use crate::token::check_first_token;
 use crate::{Claim, Decision, Facts, Finding, Machine, Policy, Reason, Request, Verdict, Wait};
 
 /// Decides a pending request of a bootstrapper. Every check runs; every finding is kept.
@@ -63,7 +63,7 @@ fn weigh(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) 
         weighed
             .against
             .extend(check_window(request, machine, facts, policy));
-        weighed.against.extend(check_token(request, machine, facts));
+        weighed.take_token(check_first_token(request, machine, facts));
         let evidence = check_evidence(request, machine, facts, policy, now);
         weighed.against.extend(evidence);
     }
@@ -78,6 +78,14 @@ impl Weighed {
             Some(leftover) if is_leftover(facts, policy) => self.warnings.push(leftover),
             node => self.against.extend(node),
         }
+    }
+
+    fn take_token(&mut self, finding: Option<Finding>) {
+        let missing = finding
+            .as_ref()
+            .is_some_and(|finding| finding.reason == Reason::FactsStale);
+        self.waits.extend(missing.then_some(Wait::Feed));
+        self.against.extend(finding);
     }
 
     fn take_claims(&mut self, claimed: Claimed, facts: &Facts<'_>) {

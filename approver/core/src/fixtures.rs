@@ -8,9 +8,9 @@ use rcgen::{
     CertificateParams, CertificateSigningRequest, DistinguishedName, DnType, KeyPair, SanType,
 };
 use rollcall_approver_core::{
-    Address, Claim, Decision, Dialled, Facts, KubeletCa, Machine, MachineReference, MachineUid,
-    Node, Policy, Reason, Request, RequestUid, Requestor, ServerName, Source, Stale, Standing,
-    decide,
+    Address, Claim, Decision, Dialled, Facts, KubeadmConfig, KubeletCa, Machine, MachineReference,
+    MachineUid, Node, Policy, Reason, Request, RequestUid, Requestor, ServerName, Source, Stale,
+    Standing, decide,
 };
 use rollcall_csr::{CertificationRequest, KeyHash, NODES_GROUP, NodeName, ParseError, Signer};
 
@@ -147,6 +147,7 @@ pub(crate) struct World {
     pub(crate) bound: Vec<Machine>,
     pub(crate) mirrors: Vec<Machine>,
     pub(crate) tokens: BTreeMap<&'static str, Vec<Machine>>,
+    pub(crate) kubeadm_configs: Vec<KubeadmConfig>,
     pub(crate) elsewhere: Vec<(ServerName, MachineReference)>,
     pub(crate) node: Option<Node>,
     pub(crate) claims: Vec<Claim>,
@@ -168,6 +169,7 @@ impl World {
             bound: Vec::new(),
             mirrors: Vec::new(),
             tokens: BTreeMap::new(),
+            kubeadm_configs: Vec::new(),
             elsewhere: Vec::new(),
             node: None,
             claims: Vec::new(),
@@ -251,6 +253,7 @@ impl World {
                 .iter()
                 .map(|(id, machines)| (*id, machines.iter().collect()))
                 .collect(),
+            kubeadm_configs: self.kubeadm_configs.clone(),
             elsewhere: self
                 .elsewhere
                 .iter()

@@ -17,6 +17,9 @@ pub enum Feed {
     HealthChecks(Scope),
     /// What the cloud says of the instances of one source. Only names that nobody else knows are judged by it.
     Instances(Scope),
+    /// The KubeadmConfigs of one source, which say which bootstrap token is whose. Only what is asked for with one rests on
+    /// them.
+    KubeadmConfigs(Scope),
     /// One of the sources of the kubelet CA. Only what nodes serve is judged by it: it makes nothing else stale.
     KubeletCa(String),
     /// The Machines of one source, in one namespace or in all.
@@ -33,6 +36,7 @@ impl fmt::Display for Feed {
             Self::Claims => f.write_str("claims"),
             Self::HealthChecks(scope) => write!(f, "machine health checks ({scope})"),
             Self::Instances(scope) => write!(f, "instances ({scope})"),
+            Self::KubeadmConfigs(scope) => write!(f, "kubeadm configs ({scope})"),
             Self::KubeletCa(source) => write!(f, "kubelet CA ({source})"),
             Self::Machines(scope) => write!(f, "machines ({scope})"),
             Self::Nodes => f.write_str("nodes"),
@@ -100,7 +104,10 @@ impl Freshness {
                 *state = State::Lost(at);
                 return matches!(feed, Feed::Instances(_));
             }
-            (Feed::Instances(_) | Feed::Machines(_), Some(state @ State::Starting)) => {
+            (
+                Feed::Instances(_) | Feed::KubeadmConfigs(_) | Feed::Machines(_),
+                Some(state @ State::Starting),
+            ) => {
                 *state = State::Missing;
                 return true;
             }
@@ -126,6 +133,7 @@ impl Freshness {
             Feed::Claims
             | Feed::HealthChecks(_)
             | Feed::Instances(_)
+            | Feed::KubeadmConfigs(_)
             | Feed::KubeletCa(_)
             | Feed::Nodes
             | Feed::Requests(_) => None,
@@ -135,10 +143,25 @@ impl Freshness {
     /// The first feed that every decision rests on and whose facts may no longer be used, if there is one.
     pub fn stale(&self, max_staleness: SignedDuration, now: Timestamp) -> Option<Stale> {
         self.first(
-            |feed| !matches!(feed, Feed::Instances(_) | Feed::Machines(_)),
+            |feed| {
+                !matches!(
+                    feed,
+                    Feed::Instances(_) | Feed::KubeadmConfigs(_) | Feed::Machines(_)
+                )
+            },
             max_staleness,
             now,
         )
+    }
+
+    /// The first feed that says whose a bootstrap token is and whose facts may no longer be used, if there is one.
+    pub(crate) fn stale_tokens(
+        &self,
+        max_staleness: SignedDuration,
+        now: Timestamp,
+    ) -> Option<Stale> {
+        let asked = |feed: &Feed| matches!(feed, Feed::KubeadmConfigs(_));
+        self.first(asked, max_staleness, now)
     }
 
     /// The first source whose facts may no longer be used, if there is one: of those that a Machine is read from, or, without
@@ -215,6 +238,7 @@ pub(crate) fn check_stale(stale: &Stale, now: Timestamp) -> Finding {
             "look-up",
             "for the names that only it tells, nothing is approved",
         ),
+        Feed::KubeadmConfigs(_) => ("watch", "whoever asks with a bootstrap token gets nothing"),
         Feed::Machines(_) => (
             "watch",
             "of the Machines that only it knows, nothing is approved",

@@ -174,6 +174,8 @@ pub struct Machine {
     pub deleting: bool,
     /// Whether it has failed for good: its controller will never touch it again.
     pub failed: bool,
+    /// The KubeadmConfig in its namespace that says how it joins, where its API has such.
+    pub kubeadm_config: Option<String>,
     /// Its labels, by which MachineHealthChecks select it.
     pub labels: BTreeMap<String, String>,
     /// Its phase, in the words of its API, to be shown.
@@ -212,6 +214,7 @@ impl Machine {
             join_key: None,
             deleting: false,
             failed: false,
+            kubeadm_config: None,
             labels: BTreeMap::new(),
             phase: None,
             node_reference: None,

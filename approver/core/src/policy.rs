@@ -163,6 +163,8 @@ impl ServingPolicy {
 /// The settings of the decision.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
+    /// Where the bootstrap tokens are read that were made for one Machine each (Cluster API's KubeadmConfigs).
+    pub bootstrap_tokens: BTreeSet<Scope>,
     /// Who may bring a first certificate's request.
     pub bootstrappers: Vec<RequestorRule>,
     /// How far the clocks of the API server's replicas may differ.
@@ -190,6 +192,7 @@ pub struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self {
+            bootstrap_tokens: BTreeSet::new(),
             bootstrappers: vec![
                 // OpenShift 4 and 3.11, and whoever holds a bootstrap token (kubeadm, Cluster API).
                 RequestorRule::username(
@@ -218,6 +221,12 @@ impl Policy {
         let pool = machine.pool.as_ref();
         pool.and_then(|pool| self.pools.get(pool))
             .unwrap_or(&self.rules)
+    }
+
+    /// Whether it is read which bootstrap token was made for a Machine.
+    pub(crate) fn reads_token_of(&self, machine: &Machine) -> bool {
+        let mut scopes = self.bootstrap_tokens.iter();
+        scopes.any(|scope| scope.covers(machine))
     }
 
     /// Whether a first certificate may come through this requestor. Who is a node never passes for a bootstrapper.

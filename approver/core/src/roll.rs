@@ -87,7 +87,7 @@ impl Roll {
     }
 
     /// The names that a Machine owns or is bound to, by any record of it.
-    fn names_around(&self, machine: &Machine) -> BTreeSet<NodeName> {
+    pub(crate) fn names_around(&self, machine: &Machine) -> BTreeSet<NodeName> {
         let records = self.mirrors(machine).into_iter().chain([machine]);
         records
             .flat_map(|record| {

@@ -1,10 +1,10 @@
 //! Bootstrap tokens that were made for one Machine: whoever holds one may ask for that Machine and for no other.
 //!
-//! Which Machine a token is for is known in one of two ways. Either the record says which tokens are its own (Gardener),
-//! or the token itself says it, by a group that the API server puts into each request that comes with it
+//! Which Machine a token is for is known in one of two ways. Either the record says which tokens are its own (Gardener; Cluster
+//! API in the Machine's KubeadmConfig), or the token itself says it, by a group that the API server puts into each request that comes with it
 //! ([`machine_group`]): then no Secret has to be read to know it.
 
-use crate::{Facts, Finding, Machine, MachineReference, Reason, Request};
+use crate::{Facts, Finding, JoinToken, Machine, MachineReference, Reason, Request};
 
 /// What the group begins with that a token for one Machine gives to its holder. The API server takes no other groups from
 /// a token than those below `system:bootstrappers:` (Kubernetes: `staging/src/k8s.io/cluster-bootstrap/token/api`,
@@ -57,6 +57,48 @@ pub(crate) fn is_of<'a>(request: &Request, machine: &'a Machine, facts: &Facts<'
     })
 }
 
+/// Whether the bootstrap token that was used may be used for a Machine's first certificate. A Machine that has one of its own
+/// is given nothing for another: so neither a token whose Machine is gone nor one that is not known yet helps to pass for it.
+pub(crate) fn check_first_token<'a>(
+    request: &Request,
+    machine: &'a Machine,
+    facts: &Facts<'a>,
+) -> Option<Finding> {
+    check_token(request, machine, facts).or_else(|| check_own_token(request, machine, facts))
+}
+
+fn check_own_token<'a>(
+    request: &Request,
+    machine: &'a Machine,
+    facts: &Facts<'a>,
+) -> Option<Finding> {
+    let id = request.requestor.bootstrap_token()?;
+    if is_of(request, machine, facts) {
+        return None;
+    }
+    let reference = &machine.reference;
+    let mut configs = facts.kubeadm_configs.iter();
+    configs.find_map(|config| match config.token {
+        JoinToken::Awaited if facts.stale.is_some() => None,
+        JoinToken::Awaited => Some(Finding::new(
+            Reason::FactsStale,
+            format!(
+                "Machine {reference} joins with a bootstrap token of its own, and KubeadmConfig {}, which names it, is not \
+                 there or names none yet",
+                config.reference
+            ),
+        )),
+        JoinToken::Id(_) => Some(Finding::new(
+            Reason::TokenOfAnotherMachine,
+            format!(
+                "Machine {reference} joins with a bootstrap token of its own (KubeadmConfig {}), and {id} is another one",
+                config.reference
+            ),
+        )),
+        JoinToken::Unused => None,
+    })
+}
+
 /// Which Machines a token was made for.
 enum Bound {
     /// Any.
@@ -87,7 +129,7 @@ mod tests {
 
     use super::*;
     use crate::fixtures::{NAMESPACE, World, machine, reasons};
-    use crate::{Requestor, Rules, Strength};
+    use crate::{KubeadmConfig, Requestor, Rules, Strength};
 
     /// A request with a token that was made for this Machine.
     fn with_token(name: &str) -> World {
@@ -115,6 +157,62 @@ mod tests {
         let mut elsewhere = with_token("m-0");
         elsewhere.owner().reference.namespace = "another".to_owned();
         assert_eq!(reasons(&elsewhere.decide()), [TokenOfAnotherMachine]);
+    }
+
+    /// A request with the token `abcdef`, for a Machine whose KubeadmConfig says this.
+    fn with_config(token: JoinToken) -> World {
+        let mut world = World::approvable();
+        world.request.requestor = Requestor {
+            username: "system:bootstrap:abcdef".to_owned(),
+            groups: vec!["system:bootstrappers".to_owned()],
+        };
+        let owner = world.owner();
+        let (own, reference) = (owner.clone(), owner.reference.clone());
+        let id = match &token {
+            JoinToken::Id(id) if id == "abcdef" => Some("abcdef"),
+            JoinToken::Awaited | JoinToken::Id(_) | JoinToken::Unused => None,
+        };
+        world.tokens.extend(id.map(|id| (id, vec![own])));
+        world.kubeadm_configs = vec![KubeadmConfig { reference, token }];
+        world
+    }
+
+    #[test]
+    fn a_machine_that_has_a_token_of_its_own_gets_nothing_for_another() {
+        let id = |id: &str| JoinToken::Id(id.to_owned());
+        for (token, expected) in [
+            (id("abcdef"), FirstCertificate),
+            (id("fedcba"), TokenOfAnotherMachine),
+            (JoinToken::Awaited, FactsStale),
+            (JoinToken::Unused, FirstCertificate),
+        ] {
+            let world = with_config(token.clone());
+            assert_eq!(reasons(&world.decide()), [expected], "{token:?}");
+        }
+        let decision = with_config(id("fedcba")).decide();
+        assert!(decision.message().contains("abcdef is another one"));
+        let decision = with_config(JoinToken::Awaited).decide();
+        let words = format!("KubeadmConfig {NAMESPACE}/m-0, which names it");
+        assert!(decision.message().contains(&words), "{decision:?}");
+    }
+
+    #[test]
+    fn who_comes_without_a_token_or_with_one_that_says_whose_it_is_needs_no_kubeadm_config() {
+        for groups in [
+            vec![],
+            vec![
+                "system:bootstrappers".to_owned(),
+                machine_group(&machine("m-0", "x").reference),
+            ],
+        ] {
+            let mut world = with_config(JoinToken::Awaited);
+            if groups.is_empty() {
+                world.request.requestor = World::approvable().request.requestor;
+            } else {
+                world.request.requestor.groups = groups;
+            }
+            assert_eq!(reasons(&world.decide()), [FirstCertificate]);
+        }
     }
 
     #[test]

@@ -51,6 +51,7 @@ const ALWAYS_ALLOWED: &[&str] = &[
     "machine.reference: another namespace",
     "machine.provider_id: none",
     "machine.bootstrap_tokens: one",
+    "machine.kubeadm_config: one",
     "machine.labels: another",
     "machine.phase: another",
     "machine.startup_from: long ago",
@@ -60,6 +61,7 @@ const ALWAYS_ALLOWED: &[&str] = &[
     "claims: the same key",
     "rivals: an older one",
     "rivals: a newer one of a visitor",
+    "policy.bootstrap_tokens: read everywhere",
     "policy.bootstrappers: one more",
     "policy.clusters: another one too",
     "policy.replace_leftover_nodes: yes",
@@ -158,6 +160,9 @@ const PATHS: [Path; 5] = [
             "claims: another key, long ago",
             "claims: as many keys as there may be",
             "owners: another one too",
+            // It proves which machine it is, and the token that was made for that one is long over.
+            "kubeadm_configs: one with another token",
+            "kubeadm_configs: one without a token yet",
             // They show nothing.
             "rivals: a newer one",
             "rivals: a newer one with the same key",
@@ -303,6 +308,9 @@ fn decide(world: &World) -> Decision {
     {
         cluster.apply(Change::Machine(Box::new(machine)), now);
     }
+    for config in world.kubeadm_configs.iter().cloned() {
+        cluster.apply(Change::KubeadmConfig(config), now);
+    }
     for claim in &world.claims {
         cluster.apply(Change::Claimed(claim.clone()), now);
     }
@@ -331,6 +339,7 @@ fn is_changed(old: &World, new: &World) -> bool {
         || old.bound != new.bound
         || old.mirrors != new.mirrors
         || old.tokens != new.tokens
+        || old.kubeadm_configs != new.kubeadm_configs
         || old.elsewhere != new.elsewhere
         || old.node != new.node
         || old.claims != new.claims
@@ -369,6 +378,7 @@ const FIELDS: &[&str] = &[
     "bound",
     "claims",
     "elsewhere",
+    "kubeadm_configs",
     "kubelet_ca",
     "machine.addresses",
     "machine.bootstrap_tokens",
@@ -377,6 +387,7 @@ const FIELDS: &[&str] = &[
     "machine.failed",
     "machine.join_by",
     "machine.join_key",
+    "machine.kubeadm_config",
     "machine.labels",
     "machine.node_reference",
     "machine.phase",
@@ -394,6 +405,7 @@ const FIELDS: &[&str] = &[
     "node.uid",
     "now",
     "owners",
+    "policy.bootstrap_tokens",
     "policy.bootstrappers",
     "policy.clock_skew",
     "policy.clusters",
@@ -440,6 +452,7 @@ fn name_fields(world: World) {
         crowded: _,
         mirrors: _,
         tokens: _,
+        kubeadm_configs: _,
         kubelet_ca: _,
         served: _,
         stale: _,
@@ -486,6 +499,7 @@ fn name_machine(machine: Machine) {
         join_key: _,
         deleting: _,
         failed: _,
+        kubeadm_config: _,
         labels: _,
         phase: _,
         node_reference: _,
@@ -503,6 +517,7 @@ fn name_machine(machine: Machine) {
 
 fn name_policy(policy: Policy) {
     let Policy {
+        bootstrap_tokens: _,
         bootstrappers: _,
         clock_skew: _,
         clusters: _,

@@ -1,6 +1,6 @@
 //! A dump to a scene: what `kubectl get -o yaml`, a support dump or a text editor made, judged without a cluster.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use jiff::Timestamp;
@@ -184,12 +184,17 @@ fn assemble(latest: Latest, config: Config, at: Timestamp) -> Scene {
         let sentence = format!("{feed} are not looked up offline, so that names are missing here");
         complain("warning", &sentence);
     }
+    let mut unread = 0_usize;
+    let tokens = config.policy.bootstrap_tokens.clone();
     let mut scene = Scene::new(Cluster::new(config.policy, look_ups));
     let mut entries = Vec::new();
     for told in latest.told.into_iter().flatten() {
         match told.news {
             News::Request(entry) => entries.push(*entry),
             News::Fact(None) => {}
+            News::Fact(Some(change)) if !reads(&change, &tokens) => {
+                unread = unread.saturating_add(1);
+            }
             News::Fact(Some(change)) => match stranger(&change, &config.machines) {
                 Some(place) => {
                     let count = elsewhere.entry(place).or_default();
@@ -205,6 +210,15 @@ fn assemble(latest: Latest, config: Config, at: Timestamp) -> Scene {
     for entry in entries {
         scene.add(entry, at);
     }
+    if unread > 0 {
+        complain(
+            "warning",
+            &format!(
+                "{unread} KubeadmConfigs were passed over: by the configuration, it is not read whose the bootstrap tokens \
+                 are (machines: clusterAPI: bootstrapTokens); see --config"
+            ),
+        );
+    }
     for (place, count) in elsewhere {
         let read: Vec<String> = config.machines.iter().map(ToString::to_string).collect();
         let read = read.join(", ");
@@ -217,6 +231,16 @@ fn assemble(latest: Latest, config: Config, at: Timestamp) -> Scene {
         );
     }
     scene
+}
+
+/// Whether the configuration has it read what a KubeadmConfig says. Written by hand, it may leave out its namespace.
+fn reads(change: &Change, tokens: &BTreeSet<Scope>) -> bool {
+    let Change::KubeadmConfig(config) = change else {
+        return true;
+    };
+    let own = &config.reference.namespace;
+    let known = |scope: &Scope| scope.namespace.is_empty() || *own == scope.namespace;
+    !tokens.is_empty() && (own.is_empty() || tokens.iter().any(known))
 }
 
 /// Where a Machine comes from that the configuration does not name. Written by hand, it may leave out its namespace.

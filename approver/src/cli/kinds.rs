@@ -2,7 +2,7 @@
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::core::PartialObjectMeta;
-use rollcall_approver_core::{Change, Machine};
+use rollcall_approver_core::{Change, KubeadmConfig, Machine};
 use serde_json::{Map, Value, json};
 
 use super::scene::Entry;
@@ -22,6 +22,7 @@ pub(super) struct Kind {
 #[derive(Clone, Copy, Debug)]
 enum Read {
     HealthCheck(fn(Value) -> Result<Option<Change>, String>),
+    KubeadmConfig(fn(Value) -> Result<KubeadmConfig, String>),
     Machine(fn(Value) -> Result<Machine, String>),
     Other(fn(Value) -> Result<News, String>),
 }
@@ -93,7 +94,23 @@ impl Kind {
                 read,
             })
         };
-        known.map(|(_, kind)| kind).or_else(of_source)
+        let of_tokens = || {
+            let mut all = sources::ALL
+                .iter()
+                .filter_map(|source| source.tokens.as_ref());
+            let tokens = all.find(|tokens| {
+                tokens.group == group && tokens.versions.contains(&version) && tokens.kind == kind
+            })?;
+            Some(Self {
+                group: tokens.group,
+                kind: tokens.kind,
+                read: Read::KubeadmConfig(tokens.read),
+            })
+        };
+        known
+            .map(|(_, kind)| kind)
+            .or_else(of_source)
+            .or_else(of_tokens)
     }
 
     /// Reads an object. What a dump often lacks is filled in where nothing depends on what it was.
@@ -104,6 +121,7 @@ impl Kind {
         let identity = self.identify(metadata)?;
         let news = match self.read {
             Read::HealthCheck(read) => News::Fact(read(value)?.map(Box::new)),
+            Read::KubeadmConfig(read) => News::fact(Change::KubeadmConfig(read(value)?)),
             Read::Machine(read) => News::fact(Change::Machine(Box::new(read(value)?))),
             Read::Other(read) => read(value)?,
         };

@@ -45,7 +45,9 @@ pub(super) async fn open(args: &LookArgs, mut config: Config) -> anyhow::Result<
     let now = Timestamp::now();
     let entries = requests(&client).await?;
     let machines = config.machines;
+    let tokens = config.policy.bootstrap_tokens.clone();
     let feeds = machines.iter().flat_map(Scope::feeds);
+    let feeds = feeds.chain(tokens.iter().cloned().map(Feed::KubeadmConfigs));
     let feeds = [Feed::Claims, Feed::Nodes].into_iter().chain(feeds);
     let cluster = Cluster::new(config.policy, feeds);
     let mut scene = Scene::new(cluster.with_kubelet_ca(config.kubelets.sources()));
@@ -66,6 +68,12 @@ pub(super) async fn open(args: &LookArgs, mut config: Config) -> anyhow::Result<
                     scene.cluster.apply(change, now);
                 }
             }
+        }
+    }
+    for scope in tokens {
+        if let Some(tokens) = sources::of(scope.source).and_then(|source| source.tokens.as_ref()) {
+            let listed = (tokens.list)(management.clone(), scope.clone()).await;
+            facts(&mut scene, &Feed::KubeadmConfigs(scope), listed, now);
         }
     }
     let namespace = args.cluster.namespace.as_deref().unwrap_or(NAMESPACE);

@@ -108,6 +108,20 @@ fn instances_are_looked_up_where_the_file_says_so() {
 }
 
 #[test]
+fn it_is_read_whose_a_token_is_only_where_the_file_says_so() {
+    let tokens = |body: &str| parse(body).unwrap().policy.bootstrap_tokens;
+    let fleet = Scope::new(Source::ClusterApi, "fleet");
+    let body = "machines: [{clusterAPI: {namespace: fleet, bootstrapTokens: true}}, {clusterAPI: {namespace: other}}]";
+    assert_eq!(tokens(body), [fleet].into());
+    for body in [
+        "machines: [{clusterAPI: {}}]",
+        "machines: [{clusterAPI: {bootstrapTokens: false}}]",
+    ] {
+        assert_eq!(tokens(body), [].into(), "{body}");
+    }
+}
+
+#[test]
 fn what_is_wrong_with_a_source_is_named_with_its_line() {
     for (body, words) in [
         ("machines: []", &["machines"][..]),
@@ -122,6 +136,14 @@ fn what_is_wrong_with_a_source_is_named_with_its_line() {
         (
             "machines:\n- clusterAPI: {}\n- clusterAPI: {namespace: a}",
             &["clusterAPI in a", "once"],
+        ),
+        (
+            "machines:\n- clusterAPI: {bootstrapTokens: always}",
+            &["boolean", "line 4"],
+        ),
+        (
+            "machines:\n- openshift: {bootstrapTokens: true}",
+            &["bootstrapTokens", "line 4"],
         ),
         ("machines:\n- openshift: {namespace: ''}", &["namespace"]),
         (

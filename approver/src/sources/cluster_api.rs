@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::fields::{Address, NodeReference, NotARecord, addresses};
 use super::health_checks::{HealthCheckApi, Terms, limit, selector, startup_timeout};
+use super::kubeadm_configs;
 use super::machines::MachineApi;
 use crate::rights::{READ, Right, Scope};
 
@@ -28,13 +29,45 @@ const REGION: &str = "topology.kubernetes.io/region";
 /// The source.
 pub(super) struct ClusterApi;
 
-/// The fields of a Machine's spec that a decision needs; the same in both versions.
+/// The fields of a Machine's spec that a decision needs, where either version has them.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Spec {
+    bootstrap: Option<Bootstrap>,
     #[serde(rename = "providerID")]
     provider_id: Option<String>,
     failure_domain: Option<String>,
+}
+
+/// How a machine gets its user-data.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Bootstrap {
+    config_ref: Option<ConfigReference>,
+}
+
+/// The object that says how it joins, in the Machine's namespace (cluster-api, webhook of Machines).
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ConfigReference {
+    /// Since `v1beta2`.
+    api_group: Option<String>,
+    /// Until `v1beta1`.
+    api_version: Option<String>,
+    kind: Option<String>,
+    name: Option<String>,
+}
+
+impl ConfigReference {
+    /// The name, if it is a KubeadmConfig's: other bootstrap providers make no token for one Machine that could be found.
+    fn kubeadm_config(self) -> Option<String> {
+        let version = self.api_version.as_deref().unwrap_or_default();
+        let group = version.split_once('/').map(|(group, _)| group);
+        let group = self.api_group.as_deref().or(group);
+        let is_one = group == Some(kubeadm_configs::GROUP)
+            && self.kind.as_deref() == Some(kubeadm_configs::KIND);
+        self.name.filter(|_| is_one)
+    }
 }
 
 /// The fields of a Machine's status that a decision needs, where either version has them.
@@ -116,6 +149,8 @@ impl MachineApi for ClusterApi {
         machine.startup_from = status.ready_at().max(created);
         machine.deleting |= status.is_in("Deleting") || status.is_in("Deleted");
         machine.provider_id = set(spec.provider_id);
+        let config = spec.bootstrap.and_then(|bootstrap| bootstrap.config_ref);
+        machine.kubeadm_config = config.and_then(ConfigReference::kubeadm_config);
         machine.zone = set(spec.failure_domain);
         machine.region = label(REGION);
         machine.pool = POOLS.into_iter().find_map(label);
@@ -243,6 +278,37 @@ mod tests {
         let ip = Known::InternalIp("10.0.0.1".parse().unwrap());
         assert_eq!(machine.addresses, [ip]);
         assert!(!machine.failed && !machine.deleting && machine.node_reference.is_none());
+    }
+
+    #[test]
+    fn the_kubeadm_config_is_found_in_either_version() {
+        let read = |config: Value| {
+            let spec = json!({"clusterName": "c", "bootstrap": {"configRef": config}});
+            let object = json!({
+                "metadata": {
+                    "name": "md-0-x7k2p", "namespace": "fleet", "uid": "u",
+                    "creationTimestamp": "2026-11-01T00:00:00Z",
+                },
+                "spec": spec,
+            });
+            read_value::<ClusterApi>(object).unwrap().kubeadm_config
+        };
+        let group = "bootstrap.cluster.x-k8s.io";
+        let own = Some("md-0-c".to_owned());
+        let old = json!({
+            "apiVersion": format!("{group}/v1beta1"), "kind": "KubeadmConfig", "name": "md-0-c", "namespace": "fleet",
+        });
+        assert_eq!(read(old), own);
+        let new = json!({"apiGroup": group, "kind": "KubeadmConfig", "name": "md-0-c"});
+        assert_eq!(read(new), own);
+        for other in [
+            json!({"apiGroup": group, "kind": "RKE2Config", "name": "md-0-c"}),
+            json!({"apiGroup": "example.com", "kind": "KubeadmConfig", "name": "md-0-c"}),
+            json!({"kind": "KubeadmConfig", "name": "md-0-c"}),
+            json!(null),
+        ] {
+            assert_eq!(read(other.clone()), None, "{other}");
+        }
     }
 
     #[test]

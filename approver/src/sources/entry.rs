@@ -49,6 +49,9 @@ pub(crate) struct ClusterApi {
     namespace: Option<Namespace>,
     /// A name is a namespace's too (cluster-api: clusters are called as label values allow).
     cluster_name: Option<Namespace>,
+    /// Whether it is read which bootstrap token was made for which Machine.
+    #[serde(default)]
+    bootstrap_tokens: bool,
     name_strategies: Option<Vec<Strategy>>,
     node_name_template: Option<Template>,
 }
@@ -103,72 +106,74 @@ fn openshift_namespace() -> Namespace {
     Namespace(OPENSHIFT_NAMESPACE.to_owned())
 }
 
+/// What an entry says.
+pub(crate) struct Reading {
+    /// Where Machines are read.
+    pub(crate) scope: Scope,
+    /// How they are matched.
+    pub(crate) naming: Naming,
+    /// Whether it is read there too which bootstrap token was made for which of them.
+    pub(crate) bootstrap_tokens: bool,
+}
+
+/// How the Machines of an entry are matched, if it says so.
+type Matching = (Option<Vec<Strategy>>, Option<Template>);
+
 impl Entry {
     /// What is read, and how its Machines are matched.
     ///
     /// # Errors
     /// If the strategies contradict each other.
-    pub(crate) fn read(self) -> Result<(Scope, Naming), String> {
-        let (mut label, mut look_up) = (None, None);
-        let (source, namespace, strategies, template) = match self {
-            Self::ClusterApi(ClusterApi {
-                namespace,
-                cluster_name,
-                name_strategies,
-                node_name_template,
-            }) => {
-                label = cluster_name.map(|Namespace(name)| (CLUSTER.to_owned(), name));
-                (
-                    Source::ClusterApi,
-                    namespace,
-                    name_strategies,
-                    node_name_template,
-                )
+    pub(crate) fn read(self) -> Result<Reading, String> {
+        let bootstrap_tokens = matches!(&self, Self::ClusterApi(entry) if entry.bootstrap_tokens);
+        let (scope, (strategies, template)) = self.parts();
+        let naming = naming(scope.source, strategies, template)
+            .map_err(|message| format!("machines: {}: {message}", scope.source.as_str()))?;
+        Ok(Reading {
+            scope,
+            naming,
+            bootstrap_tokens,
+        })
+    }
+
+    fn parts(self) -> (Scope, Matching) {
+        match self {
+            Self::ClusterApi(entry) => {
+                let cluster = entry.cluster_name.map(|Namespace(name)| name);
+                let scope = Scope {
+                    label: cluster.map(|name| (CLUSTER.to_owned(), name)),
+                    ..scope(Source::ClusterApi, entry.namespace)
+                };
+                (scope, (entry.name_strategies, entry.node_name_template))
             }
             Self::AwsAutoScaling(_) | Self::ExpectedMachines(ExpectedMachines {}) => {
-                (Source::ExpectedMachine, None, None, None)
+                (scope(Source::ExpectedMachine, None), (None, None))
             }
-            Self::Gardener(Somewhere {
-                namespace,
-                name_strategies,
-                node_name_template,
-            }) => (
-                Source::Gardener,
-                Some(namespace),
-                name_strategies,
-                node_name_template,
+            Self::Gardener(entry) => (
+                scope(Source::Gardener, Some(entry.namespace)),
+                (entry.name_strategies, entry.node_name_template),
             ),
-            Self::Karpenter(Karpenter {
-                ec2,
-                name_strategies,
-                node_name_template,
-            }) => {
-                look_up = ec2.map(|Ec2 { region }| LookUp::Ec2 {
+            Self::Karpenter(entry) => {
+                let look_up = entry.ec2.map(|Ec2 { region }| LookUp::Ec2 {
                     region: region.map(|Region(region)| region),
                 });
-                (Source::Karpenter, None, name_strategies, node_name_template)
+                let scope = Scope {
+                    look_up,
+                    ..scope(Source::Karpenter, None)
+                };
+                (scope, (entry.name_strategies, entry.node_name_template))
             }
-            Self::OpenShift(OpenShift {
-                namespace,
-                name_strategies,
-                node_name_template,
-            }) => (
-                Source::OpenShift,
-                Some(namespace),
-                name_strategies,
-                node_name_template,
+            Self::OpenShift(entry) => (
+                scope(Source::OpenShift, Some(entry.namespace)),
+                (entry.name_strategies, entry.node_name_template),
             ),
-        };
-        let namespace = namespace.map_or_else(String::new, |Namespace(namespace)| namespace);
-        let naming = naming(source, strategies, template)
-            .map_err(|message| format!("machines: {}: {message}", source.as_str()))?;
-        let scope = Scope {
-            label,
-            look_up,
-            ..Scope::new(source, &namespace)
-        };
-        Ok((scope, naming))
+        }
     }
+}
+
+fn scope(source: Source, namespace: Option<Namespace>) -> Scope {
+    let namespace = namespace.map_or_else(String::new, |Namespace(namespace)| namespace);
+    Scope::new(source, &namespace)
 }
 
 /// The strategies of a source: those of the entry, or those that suit the source, with the template at their end.

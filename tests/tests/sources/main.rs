@@ -8,6 +8,7 @@
 
 mod ec2;
 mod site;
+mod tokens;
 mod unwell;
 
 use std::time::Duration;

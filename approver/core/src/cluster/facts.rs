@@ -15,16 +15,16 @@ impl Cluster {
     pub(super) fn facts<'a>(&'a self, request: &'a Request, now: Timestamp) -> Facts<'a> {
         let Some(name) = request.node_name() else {
             return Facts {
-                stale: self.stale(&[], now),
+                stale: self.stale(request, &[], now),
                 ..Facts::default()
             };
         };
         let (owners, bound) = (self.roll.owners(&name), self.roll.bound(&name));
         let known: Vec<&Machine> = owners.iter().chain(&bound).copied().collect();
         let mirrors = known.iter().flat_map(|machine| self.roll.mirrors(machine));
-        let claims = match owners.as_slice() {
-            [machine] => self.claims_on(machine),
-            _ => Vec::new(),
+        let (claims, kubeadm_configs) = match owners.as_slice() {
+            [machine] => (self.claims_on(machine), self.kubeadm_configs_of(machine)),
+            _ => (Vec::new(), Vec::new()),
         };
         let mut rivals = self.rivals(&name, request);
         let crowded = rivals.len() > CROWD;
@@ -36,9 +36,10 @@ impl Cluster {
             Signer::KubeletServing => self.roll.elsewhere(serving::asked_for(request), &name),
         };
         Facts {
-            stale: self.stale(&known, now),
+            stale: self.stale(request, &known, now),
             mirrors: mirrors.collect(),
             tokens,
+            kubeadm_configs,
             owners,
             bound,
             elsewhere,
@@ -57,16 +58,27 @@ impl Cluster {
         requests: impl Iterator<Item = &'a Request>,
     ) -> BTreeMap<&'a str, Vec<&'a Machine>> {
         let ids = requests.filter_map(|request| request.requestor.bootstrap_token());
-        let made_for = ids.map(|id| (id, self.roll.of_token(id)));
+        let made_for = ids.map(|id| {
+            let configured = self.kubeadm_configs.of_token(id);
+            let configured = configured.filter_map(|uid| self.roll.machine(uid));
+            (
+                id,
+                self.roll
+                    .of_token(id)
+                    .into_iter()
+                    .chain(configured)
+                    .collect::<Vec<_>>(),
+            )
+        });
         made_for
             .filter(|(_, machines)| !machines.is_empty())
             .collect()
     }
 
     /// What keeps a decision from being made now, where it may rest on these Machines: a feed that every decision rests
-    /// on, or the sources of all records of one of them. A name that no Machine is known for may be that of a Machine
-    /// which only a lost source knows.
-    fn stale(&self, known: &[&Machine], now: Timestamp) -> Option<Stale> {
+    /// on, or the sources of all records of one of them; and where a bootstrap token was used, whatever says whose it is. A
+    /// name that no Machine is known for may be that of a Machine which only a lost source knows.
+    fn stale(&self, request: &Request, known: &[&Machine], now: Timestamp) -> Option<Stale> {
         let limit = self.policy.max_staleness;
         let of_source = |record| self.freshness.stale_source(record, limit, now);
         let sources = || match known {
@@ -81,7 +93,14 @@ impl Cluster {
                 records.all(|stale| stale.is_some()).then_some(first)
             }),
         };
-        self.freshness.stale(limit, now).or_else(sources)
+        let tokens = || {
+            request.requestor.bootstrap_token()?;
+            self.freshness.stale_tokens(limit, now)
+        };
+        self.freshness
+            .stale(limit, now)
+            .or_else(sources)
+            .or_else(tokens)
     }
 
     /// Everything already approved for a Machine, whichever record of it was spent: the claims kept here, and the approved

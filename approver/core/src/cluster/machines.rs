@@ -18,6 +18,10 @@ impl Cluster {
             return BTreeSet::new();
         }
         self.detached.remove(&machine.uid);
+        if let Some(before) = before {
+            self.kubeadm_configs.unlink(before);
+        }
+        self.kubeadm_configs.link(&machine);
         let reached_by = before.into_iter().flat_map(ServerName::of_machine);
         let reached_by = reached_by.chain(ServerName::of_machine(&machine));
         let mut woken = self.asking.of(reached_by);
@@ -26,8 +30,12 @@ impl Cluster {
     }
 
     pub(super) fn remove_machine(&mut self, uid: &MachineUid) -> BTreeSet<RequestUid> {
-        let before = self.roll.machine(uid).into_iter();
-        let mut woken = self.asking.of(before.flat_map(ServerName::of_machine));
+        let before = self.roll.machine(uid);
+        if let Some(before) = before {
+            self.kubeadm_configs.unlink(before);
+        }
+        let reached_by = before.into_iter().flat_map(ServerName::of_machine);
+        let mut woken = self.asking.of(reached_by);
         woken.extend(self.wake(|known| known.roll.remove(uid)));
         woken
     }

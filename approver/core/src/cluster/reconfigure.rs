@@ -1,14 +1,15 @@
 //! Another configuration takes over, and everything known stays known.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use super::Cluster;
-use crate::{Claim, MachineUid, Policy, RequestUid, Scope};
+use crate::{Claim, Feed, MachineUid, Policy, RequestUid, Scope};
 
 impl Cluster {
     /// Takes over another policy, and these places to read Machines in instead of the present ones. The Machines of a
     /// place that is no longer named leave the roll; what was approved for them stays known, should it be named again. What
-    /// only a new one could know waits until it is complete. Returns every pending request.
+    /// only a new one could know waits until it is complete; so does whoever comes with a bootstrap token, where the policy
+    /// has it read whose it is. Returns every pending request.
     pub fn reconfigure(
         &mut self,
         policy: Policy,
@@ -27,11 +28,26 @@ impl Cluster {
         for feed in machines.iter().flat_map(Scope::feeds) {
             self.freshness.expect(feed);
         }
+        self.read_tokens_in(&policy.bootstrap_tokens);
         if policy.naming != self.policy.naming {
             self.roll.name_by(policy.naming.clone());
         }
         self.policy = policy;
         self.pending().collect()
+    }
+
+    /// Has bootstrap tokens read in these places instead of the present ones, and forgets those of the others.
+    fn read_tokens_in(&mut self, scopes: &BTreeSet<Scope>) {
+        let gone = self.policy.bootstrap_tokens.difference(scopes);
+        let gone: Vec<Scope> = gone.cloned().collect();
+        for scope in gone {
+            // Every pending request is judged again anyway.
+            drop(self.retain_kubeadm_configs(&scope, &HashSet::new()));
+            self.freshness.forget(&Feed::KubeadmConfigs(scope));
+        }
+        for scope in scopes {
+            self.freshness.expect(Feed::KubeadmConfigs(scope.clone()));
+        }
     }
 
     /// Keeps what approved requests claim now, so that no other way to read names or clocks gives a Machine out again.

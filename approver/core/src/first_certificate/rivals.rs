@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use super::claims::{Claimed, check_claims};
 use super::{check_evidence, is_expected, sole_owner};
 use crate::profile::check_client_profile;
-use crate::token::check_token;
+use crate::token::check_first_token;
 use crate::{Contested, Facts, Finding, Machine, Policy, Reason, Request, RequestUid};
 
 /// How a request stands against others for the same Machine.
@@ -66,7 +66,7 @@ fn contested(other: &Request) -> Finding {
 fn is_eligible(rival: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> bool {
     let fits = |machine: &Machine| {
         is_expected(rival, machine, facts, policy)
-            && check_token(rival, machine, facts).is_none()
+            && check_first_token(rival, machine, facts).is_none()
             && check_evidence(rival, machine, facts, policy, now).is_empty()
     };
     let free = || {

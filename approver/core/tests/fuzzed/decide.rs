@@ -11,8 +11,8 @@ use std::collections::BTreeSet;
 use arbitrary::Unstructured;
 use jiff::{SignedDuration, Timestamp};
 use rollcall_approver_core::{
-    Address, Decision, Machine, NameStrategy, Naming, Reason, Request, Standing, Strength, Verdict,
-    Wait,
+    Address, Decision, JoinToken, Machine, NameStrategy, Naming, Reason, Request, Standing,
+    Strength, Verdict, Wait,
 };
 use rollcall_csr::{CertificationRequest, KeyHash, Signer};
 use world::World;
@@ -123,8 +123,7 @@ fn assert_approved_with_reason(world: &World, request: &Request, decision: &Deci
     };
     assert!(!machine.deleting && !machine.failed && machine.remediation.is_none());
     if request.requestor.bootstrap_token() == Some(world::TOKEN) {
-        let made_for = |machine: &Machine| machine.bootstrap_tokens.contains(world::TOKEN);
-        assert!(made_for(machine) || !world.machines.iter().any(made_for));
+        assert_token(world, machine, decision.reason());
     }
     assert_eq!(decision.machine(), Some(&machine.reference));
     assert_eq!(machine.reference.namespace, world::namespace());
@@ -144,6 +143,32 @@ fn assert_approved_with_reason(world: &World, request: &Request, decision: &Deci
     } else {
         assert_eq!(decision.reason(), Reason::Renewal);
     }
+}
+
+/// The token may be nobody's, but not where its Machine has one of its own.
+fn assert_token(world: &World, machine: &Machine, reason: Reason) {
+    let own = JoinToken::Id(world::TOKEN.to_owned());
+    let made_for = |machine: &Machine| {
+        let recorded = machine.bootstrap_tokens.contains(world::TOKEN);
+        recorded || joins_with(world, machine) == Some(&own)
+    };
+    assert!(made_for(machine) || !world.machines.iter().any(made_for));
+    if reason == Reason::FirstCertificate && reads_tokens(world, machine) {
+        assert!(made_for(machine) || joins_with(world, machine) == Some(&JoinToken::Unused));
+    }
+}
+
+/// What the KubeadmConfig of a Machine says, if there is one.
+fn joins_with<'a>(world: &'a World, machine: &Machine) -> Option<&'a JoinToken> {
+    machine.kubeadm_config.as_ref()?;
+    let mut configs = world.configs.iter();
+    let own = configs.find(|config| config.reference == machine.reference)?;
+    Some(&own.token)
+}
+
+/// Whether a Machine has a KubeadmConfig that counts.
+fn reads_tokens(world: &World, machine: &Machine) -> bool {
+    !world.policy.bootstrap_tokens.is_empty() && machine.kubeadm_config.is_some()
 }
 
 /// In order, without the one that may be there or not.

@@ -8,9 +8,9 @@ use arbitrary::{Result, Unstructured};
 use jiff::{SignedDuration, Timestamp};
 use rcgen::SanType;
 use rollcall_approver_core::{
-    Address, Change, Cluster, Contested, DenyClass, ExtraRange, Feed, Machine, NameStrategy,
-    Naming, Node, Policy, Request, RequestorRule, Rules, Scope, ServerName, ServingPolicy, Source,
-    Standing, Strength,
+    Address, Change, Cluster, Contested, DenyClass, ExtraRange, Feed, JoinToken, KubeadmConfig,
+    Machine, NameStrategy, Naming, Node, Policy, Request, RequestorRule, Rules, Scope, ServerName,
+    ServingPolicy, Source, Standing, Strength,
 };
 use rollcall_csr::{CertificationRequest, NodeName, ParseError, Signer};
 
@@ -60,6 +60,7 @@ pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) policy: Policy,
     pub(crate) machines: Vec<Machine>,
+    pub(crate) configs: Vec<KubeadmConfig>,
     /// Each with when it registered.
     pub(crate) nodes: Vec<(NodeName, Timestamp)>,
     pub(crate) requests: Vec<Request>,
@@ -87,6 +88,7 @@ impl World {
         for index in 1..=bytes.int_in_range(0..=4)? {
             requests.push(request(bytes, index, joined)?);
         }
+        let configs = configs(bytes, &machines)?;
         let lost = odd(bytes)?.then(|| time(bytes)).transpose()?;
         let now = at(70).checked_add(SignedDuration::from_secs(bytes.int_in_range(0..=200)?));
         let mut cluster = Cluster::new(policy.clone(), []);
@@ -97,6 +99,7 @@ impl World {
             cluster,
             policy,
             machines,
+            configs,
             nodes,
             requests,
             lost,
@@ -119,6 +122,7 @@ impl World {
             };
             Change::Node(name.clone(), node)
         }));
+        news.extend(self.configs.iter().cloned().map(Change::KubeadmConfig));
         let requests = self.requests.iter().cloned();
         news.extend(requests.map(|request| Change::Request(Box::new(request))));
         if let Some(lost) = self.lost {
@@ -195,6 +199,10 @@ fn policy(bytes: &mut Unstructured<'_>) -> Result<Policy> {
         policy.pools.insert("workers".to_owned(), rules(bytes)?);
     }
     serving(bytes, &mut policy.serving)?;
+    if odd(bytes)? {
+        let everywhere = Scope::new(Source::OpenShift, "");
+        policy.bootstrap_tokens.insert(everywhere);
+    }
     Ok(policy)
 }
 
@@ -285,7 +293,29 @@ fn give_up(bytes: &mut Unstructured<'_>, machine: &mut Machine) -> Result<()> {
     if odd(bytes)? {
         machine.bootstrap_tokens.insert(TOKEN.to_owned());
     }
+    if odd(bytes)? {
+        machine.kubeadm_config = Some(machine.reference.name.clone());
+    }
     Ok(())
+}
+
+/// What some KubeadmConfigs say, each called as its Machine.
+fn configs(bytes: &mut Unstructured<'_>, machines: &[Machine]) -> Result<Vec<KubeadmConfig>> {
+    let mut configs = Vec::new();
+    for machine in machines {
+        let token = match bytes.int_in_range(0..=4_u8)? {
+            1 => JoinToken::Awaited,
+            2 => JoinToken::Id(TOKEN.to_owned()),
+            3 => JoinToken::Id("fedcba".to_owned()),
+            4 => JoinToken::Unused,
+            _ => continue,
+        };
+        configs.push(KubeadmConfig {
+            reference: machine.reference.clone(),
+            token,
+        });
+    }
+    Ok(configs)
 }
 
 /// The id of the bootstrap token that requests come with.

@@ -3,8 +3,9 @@
 use jiff::SignedDuration;
 use rcgen::SanType;
 use rollcall_approver_core::{
-    Address, Contested, Dialled, Feed, JoinKey, KubeletCa, Machine, MachineUid, Naming, Request,
-    RequestorRule, Rules, Scope, Served, Source, Stale, Standing, Strength,
+    Address, Contested, Dialled, Feed, JoinKey, JoinToken, KubeadmConfig, KubeletCa, Machine,
+    MachineUid, Naming, Request, RequestorRule, Rules, Scope, Served, Source, Stale, Standing,
+    Strength,
 };
 use rollcall_csr::{ClusterId, ParseError, Signer};
 
@@ -34,6 +35,24 @@ fn dns_name(name: &str) -> SanType {
 fn record(world: &mut World, change: fn(&mut Machine)) {
     world.owners.iter_mut().for_each(change);
     world.bound.iter_mut().for_each(change);
+}
+
+/// Has it read everywhere which token is whose.
+fn read_tokens(world: &mut World) {
+    let everywhere = [Source::ClusterApi, Source::OpenShift].map(|source| Scope::new(source, ""));
+    world.policy.bootstrap_tokens = everywhere.into();
+}
+
+/// The request comes with a token, and the Machine joins with one of its own.
+fn with_token(world: &mut World, token: JoinToken) {
+    read_tokens(world);
+    record(world, |machine| {
+        machine.kubeadm_config = Some("m-0".to_owned())
+    });
+    let reference = machine("m-0", "worker-0").reference;
+    world.kubeadm_configs = vec![KubeadmConfig { reference, token }];
+    world.request.requestor.username = "system:bootstrap:abcdef".to_owned();
+    world.request.requestor.groups = vec!["system:bootstrappers".to_owned()];
 }
 
 /// What another source knows of the Machine.
@@ -286,6 +305,18 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         world.request.requestor.username = "system:bootstrap:abcdef".to_owned();
         world.request.requestor.groups = vec!["system:bootstrappers".to_owned()];
     }),
+    ("machine.kubeadm_config: one", |world| {
+        record(world, |machine| {
+            machine.kubeadm_config = Some("m-0".to_owned())
+        });
+    }),
+    ("kubeadm_configs: one with another token", |world| {
+        let id = JoinToken::Id("fedcba".to_owned());
+        with_token(world, id);
+    }),
+    ("kubeadm_configs: one without a token yet", |world| {
+        with_token(world, JoinToken::Awaited);
+    }),
     ("machine.labels: another", |world| {
         record(world, |machine| {
             machine
@@ -417,6 +448,9 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
             feed: Feed::Nodes,
             since: None,
         });
+    }),
+    ("policy.bootstrap_tokens: read everywhere", |world| {
+        read_tokens(world);
     }),
     ("policy.bootstrappers: none", |world| {
         world.policy.bootstrappers.clear();

@@ -1,0 +1,207 @@
+//! KubeadmConfigs of Cluster API, for the id of the bootstrap token that each names: which Machine a token was made for
+//! stands nowhere else. The token's secret stands beside the id. It is dropped while an object is parsed, and what cannot be
+//! parsed is told without what it says.
+
+use std::collections::HashSet;
+use std::fmt;
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use kube::api::{ListParams, WatchParams};
+use kube::core::ObjectList;
+use kube::{Api, Client, Resource as _};
+use rollcall_approver_core::{Change, Feed, JoinToken, KubeadmConfig, MachineReference, Scope};
+use serde::de::{self, IgnoredAny};
+use serde::{Deserialize, Deserializer};
+use serde_json::Value;
+use tracing::warn;
+
+use super::machines::locate;
+use super::object::Object;
+use crate::engine::Input;
+use crate::feed::{Events, Watched, list_whole, watch_whole};
+use crate::guard::Guarded;
+use crate::rights::{self, READ, Right};
+
+/// Their API group.
+pub(super) const GROUP: &str = "bootstrap.cluster.x-k8s.io";
+/// The versions that are understood, the best first. They do not differ in what is read.
+pub(super) const VERSIONS: &[&str] = &["v1beta2", "v1beta1"];
+/// What they are called.
+pub(super) const KIND: &str = "KubeadmConfig";
+const PLURAL: &str = "kubeadmconfigs";
+/// What is needed to read them.
+pub(super) const RIGHTS: &[Right] = &[Right::required(
+    rights::Scope::Machines,
+    GROUP,
+    PLURAL,
+    READ,
+)];
+
+/// The KubeadmConfigs that a scope covers.
+pub(super) struct KubeadmConfigs(pub(super) Scope);
+
+pub(super) type Record = Object<Spec, IgnoredAny>;
+
+/// The fields of its spec that say what a machine joins with. Everything else in it, which may be secret too, is passed over.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Spec {
+    join_configuration: Option<JoinConfiguration>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct JoinConfiguration {
+    discovery: Option<Discovery>,
+}
+
+/// How a machine finds the cluster, and what its kubelet asks with (kubeadm, `JoinConfiguration`): with the token of the
+/// discovery, unless there is another one for that.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Discovery {
+    bootstrap_token: Option<BootstrapToken>,
+    file: Option<IgnoredAny>,
+    tls_bootstrap_token: Option<TokenId>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+struct BootstrapToken {
+    token: Option<TokenId>,
+}
+
+/// The id of a bootstrap token; what comes after it is never kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct TokenId(String);
+
+impl<'de> Deserialize<'de> for TokenId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct IdOnly;
+        impl de::Visitor<'_> for IdOnly {
+            type Value = TokenId;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a bootstrap token")
+            }
+
+            fn visit_str<E: de::Error>(self, text: &str) -> Result<TokenId, E> {
+                let id = text.split_once('.').map(|(id, _)| id);
+                let id = id.filter(|id| is_id(id));
+                // The text is not part of the message.
+                let id = id.ok_or_else(|| E::custom("a text is no bootstrap token"))?;
+                Ok(TokenId(id.to_owned()))
+            }
+        }
+        deserializer.deserialize_str(IdOnly)
+    }
+}
+
+/// Whether a text is the id of a bootstrap token (Kubernetes: `staging/src/k8s.io/cluster-bootstrap/token/api`,
+/// `BootstrapTokenIDPattern`).
+fn is_id(text: &str) -> bool {
+    let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+    text.len() == 6 && text.chars().all(fits)
+}
+
+impl Spec {
+    /// What the machine joins with. Until its controller has made a token, none is named.
+    fn token(self) -> JoinToken {
+        let join = self.join_configuration.unwrap_or_default();
+        let Discovery {
+            bootstrap_token,
+            file,
+            tls_bootstrap_token,
+        } = join.discovery.unwrap_or_default();
+        let discovery = bootstrap_token.and_then(|token| token.token);
+        match (tls_bootstrap_token.or(discovery), file) {
+            (Some(TokenId(id)), _) => JoinToken::Id(id),
+            (None, Some(_)) => JoinToken::Unused,
+            (None, None) => JoinToken::Awaited,
+        }
+    }
+}
+
+fn reference(metadata: &ObjectMeta) -> MachineReference {
+    MachineReference {
+        namespace: metadata.namespace.clone().unwrap_or_default(),
+        name: metadata.name.clone().unwrap_or_default(),
+    }
+}
+
+fn read(object: Record) -> KubeadmConfig {
+    KubeadmConfig {
+        reference: reference(&object.metadata),
+        token: object.spec.unwrap_or_default().token(),
+    }
+}
+
+/// The KubeadmConfig that an object in JSON is.
+pub(super) fn read_value(value: Value) -> Result<KubeadmConfig, String> {
+    let object: Record = serde_json::from_value(value)
+        // What is wrong is not told: it may hold what is secret.
+        .map_err(|_| "a field is not what its kind says, or holds no bootstrap token".to_owned())?;
+    Ok(read(object))
+}
+
+impl Watched for KubeadmConfigs {
+    type Resource = Guarded<Record>;
+    type Object = Self::Resource;
+    type Key = MachineReference;
+    type Memory = ();
+
+    fn feed(&self) -> Feed {
+        Feed::KubeadmConfigs(self.0.clone())
+    }
+
+    async fn locate(&self, client: &Client) -> kube::Result<Api<Self::Resource>> {
+        locate(client, (GROUP, VERSIONS, KIND, PLURAL), &self.0).await
+    }
+
+    fn labels(&self) -> Option<String> {
+        let label = self.0.label.as_ref();
+        label.map(|(key, value)| format!("{key}={value}"))
+    }
+
+    async fn list(
+        api: &Api<Self::Resource>,
+        params: &ListParams,
+    ) -> kube::Result<ObjectList<Self::Object>> {
+        list_whole(api, params).await
+    }
+
+    async fn watch(
+        api: &Api<Self::Resource>,
+        params: &WatchParams,
+        version: &str,
+    ) -> kube::Result<Events<Self::Object>> {
+        watch_whole(api, params, version).await
+    }
+
+    fn put(&self, (): &mut (), object: Self::Object) -> Option<(MachineReference, Input)> {
+        let known = reference(object.meta());
+        let change = match object.0 {
+            Ok(object) => Change::KubeadmConfig(read(object)),
+            // What is wrong is not told: it may hold what is secret.
+            Err(_) => {
+                warn!(
+                    config = %known,
+                    "this KubeadmConfig cannot be read, or holds no bootstrap token where one should be; who asks for its \
+                     Machine with a bootstrap token waits"
+                );
+                Change::KubeadmConfigGone(known.clone())
+            }
+        };
+        Some((known, Input::Change(change)))
+    }
+
+    fn gone(&self, (): &mut (), object: &Self::Object) -> Option<Change> {
+        Some(Change::KubeadmConfigGone(reference(object.meta())))
+    }
+
+    fn all(&self, (): &mut (), present: HashSet<MachineReference>) -> Change {
+        Change::KubeadmConfigList(self.0.clone(), present)
+    }
+}
+
+#[cfg(test)]
+#[path = "kubeadm_configs_tests.rs"]
+mod tests;
