@@ -4,6 +4,7 @@ mod general;
 mod plain;
 
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::parallel;
@@ -91,6 +92,14 @@ pub(super) fn read(document: &str, first_line: usize) -> Read {
     }
     list.join(items, first_line)
         .unwrap_or_else(|| whole(document, first_line))
+}
+
+/// Reads all of a text as what it should be.
+///
+/// # Errors
+/// If it is no YAML, or something else.
+pub(super) fn typed<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
+    serde_saphyr::from_str_with_options(text, general::options())
 }
 
 fn whole(document: &str, first_line: usize) -> Read {

@@ -8,6 +8,7 @@ use serde_saphyr::Spanned;
 use super::draft::{Draft, Given};
 use crate::ExpectArgs;
 use crate::cli::input::{self, InputError, Text};
+use crate::cli::yaml::typed;
 
 /// The columns of a CSV file, in the order in which they are told.
 const COLUMNS: [&str; 7] = [
@@ -132,8 +133,7 @@ struct Entry {
 
 /// Reads a YAML list.
 pub(super) fn yaml(text: &Text) -> Result<Vec<Draft>, String> {
-    let entries: Option<Vec<Entry>> =
-        serde_saphyr::from_str(&text.content).map_err(|error| error.to_string())?;
+    let entries: Option<Vec<Entry>> = typed(&text.content).map_err(|error| error.to_string())?;
     let given = |spanned: Spanned<String>| {
         let place = format!("{}:{}", text.name, spanned.referenced.line());
         Given::at(&place, &spanned.value)

@@ -185,3 +185,11 @@ fn very_many_addresses_are_too_many() {
         ["hosts.yaml:1: addresses: 70 are too many; 64 are allowed"]
     );
 }
+
+#[test]
+fn very_many_machines_are_not_too_many() {
+    let machine = |n: usize| format!("- {{name: w-{n}, addresses: [a, b, c, d], pool: p}}\n");
+    let list: String = (0..25_000).map(machine).collect();
+    let drafts = yaml(&text("hosts.yaml", &list)).unwrap();
+    assert_eq!(drafts.len(), 25_000);
+}

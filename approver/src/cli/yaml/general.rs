@@ -7,8 +7,13 @@ use serde_json::Value;
 /// # Errors
 /// If it is no YAML, with the line counted from its begin.
 pub(super) fn read(document: &str) -> Result<Value, serde_saphyr::Error> {
+    serde_saphyr::from_str_with_options(document, options())
+}
+
+/// How it is read.
+pub(super) fn options() -> serde_saphyr::Options {
     // How large a dump may be is for its owner to say; what one alias may blow up to stays limited.
-    let options = serde_saphyr::options! {
+    serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_events: usize::MAX,
             max_nodes: usize::MAX,
@@ -19,6 +24,5 @@ pub(super) fn read(document: &str) -> Result<Value, serde_saphyr::Error> {
         leading_zero_numbers_as_strings: true,
         strict_booleans: true,
         with_snippet: false,
-    };
-    serde_saphyr::from_str_with_options(document, options)
+    }
 }
