@@ -132,6 +132,26 @@ fn what_is_no_command_line_is_bad_usage() {
 }
 
 #[test]
+fn machines_of_an_inventory_are_chosen_by_group() {
+    let (_folder, path) = file(
+        "hosts",
+        "[masters]\nm-1\n[nodes]\nw-[1:2] ansible_host=10.0.0.1\n",
+    );
+    let ended = call(
+        &["expect", "--from", &path, "--group", "nodes", "--dry-run"],
+        &[],
+    );
+    assert_eq!(ended.code, Some(0), "{}", ended.stderr);
+    let count = |text: &str| ended.stdout.matches(text).count();
+    assert_eq!((count("nodeName: w-"), count("nodeName:")), (2, 2));
+    assert_eq!((count("10.0.0.1"), count("pool: nodes")), (2, 2));
+    let chosen = |group| ["expect", "--from", &path, "--group", group, "--dry-run"];
+    assert_usage(&chosen("workers"), &[], &["workers", "masters, nodes"]);
+    let alone = ["expect", "w-1", "--group", "nodes"];
+    assert_usage(&alone, &[], &["--group", "cannot be used with"]);
+}
+
+#[test]
 fn a_configuration_file_that_is_not_there_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("approver.yaml");

@@ -37,10 +37,16 @@ pub struct ExpectArgs {
     #[arg(long, value_name = "POOL")]
     pub pool: Option<String>,
 
-    /// Expect every machine in this file: CSV with a header (.csv), or a YAML list; - is standard input. Columns and keys:
-    /// name, nodeName, addresses, providerID, joinBy, joinKey, pool.
+    /// Expect every machine in this file, or in standard input (-): CSV with a header (.csv), a YAML list, or an Ansible
+    /// inventory in INI or YAML. Columns and keys: name, nodeName, addresses, providerID, joinBy, joinKey, pool. Variables
+    /// of a host: ansible_host, rollcall_addresses, rollcall_join_by, rollcall_join_key, rollcall_name,
+    /// rollcall_node_name, rollcall_pool, rollcall_provider_id; its only group is its pool.
     #[arg(long, value_name = "FILE|-", conflicts_with = "name")]
     pub from: Vec<PathBuf>,
+
+    /// Of an Ansible inventory, expect only the hosts in this group and in those below it. May be given several times.
+    #[arg(long = "group", value_name = "NAME", conflicts_with = "name")]
+    pub groups: Vec<String>,
 
     /// Do what can be done when some of the machines cannot be expected. Without it, then nothing is done.
     #[arg(long, requires = "from")]

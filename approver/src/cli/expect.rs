@@ -3,6 +3,7 @@
 mod apply;
 mod draft;
 mod files;
+mod inventory;
 #[cfg(test)]
 mod tests;
 

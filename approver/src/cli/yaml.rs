@@ -9,6 +9,13 @@ use serde_json::{Map, Value};
 
 use super::parallel;
 
+/// What aliases may stand for in a text that is read as a type of ours, in events of the parser. ansible-inventory writes an
+/// alias for every variable that hosts share: 60 lists of ten values at 10,000 hosts are 13 million.
+const MAX_TYPED_ALIASED: usize = 20_000_000;
+/// How deep such a text may be. Types take more of the stack than values do: in a debug build, 58 levels fill 2 MiB, which
+/// is what Rust gives a thread.
+const MAX_TYPED_DEPTH: usize = 48;
+
 /// Writes a value in block style, each text on one line: what is base64 must not be folded.
 pub(super) fn write<T: Serialize>(value: &T) -> anyhow::Result<String> {
     let options = serde_saphyr::ser_options! { prefer_block_scalars: false };
@@ -99,7 +106,13 @@ pub(super) fn read(document: &str, first_line: usize) -> Read {
 /// # Errors
 /// If it is no YAML, or something else.
 pub(super) fn typed<T: DeserializeOwned>(text: &str) -> Result<T, serde_saphyr::Error> {
-    serde_saphyr::from_str_with_options(text, general::options())
+    let mut options = general::options();
+    options.alias_limits.max_total_replayed_events = MAX_TYPED_ALIASED;
+    if let Some(budget) = &mut options.budget {
+        budget.max_aliases = usize::MAX;
+        budget.max_depth = MAX_TYPED_DEPTH;
+    }
+    serde_saphyr::from_str_with_options(text, options)
 }
 
 fn whole(document: &str, first_line: usize) -> Read {

@@ -23,6 +23,7 @@ const MAX_ADDRESSES: usize = 64;
 pub(super) struct Given {
     place: String,
     text: String,
+    field: Option<&'static str>,
 }
 
 impl Given {
@@ -31,19 +32,45 @@ impl Given {
         Self {
             place: place.to_owned(),
             text: text.trim().to_owned(),
+            field: None,
         }
+    }
+
+    /// The same, where its file has another name for the field.
+    pub(super) fn called(self, field: &'static str) -> Self {
+        let field = Some(field);
+        Self { field, ..self }
+    }
+
+    /// Another text at the same place.
+    pub(super) fn saying(&self, text: &str) -> Self {
+        Self {
+            field: self.field,
+            ..Self::at(&self.place, text)
+        }
+    }
+
+    /// What it says.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Where it stands.
+    pub(super) fn place(&self) -> &str {
+        &self.place
     }
 
     /// What is wrong with it.
     pub(super) fn wrong(&self, field: &str, message: String) -> Wrong {
         Wrong {
             place: self.place.clone(),
-            field: field.to_owned(),
+            field: self.field.unwrap_or(field).to_owned(),
             message,
         }
     }
 
-    fn is_empty(&self) -> bool {
+    /// Whether it says nothing.
+    pub(super) fn is_empty(&self) -> bool {
         self.text.is_empty()
     }
 }
@@ -54,6 +81,16 @@ pub(super) struct Wrong {
     place: String,
     field: String,
     message: String,
+}
+
+impl Wrong {
+    /// The same, where nothing can be made of the file.
+    pub(super) fn fatal(self) -> InputError {
+        InputError::Malformed {
+            name: self.place.into(),
+            message: format!("{}: {}", self.field, self.message),
+        }
+    }
 }
 
 impl fmt::Display for Wrong {
@@ -72,6 +109,8 @@ pub(super) struct Draft {
     pub(super) join_by: Option<Given>,
     pub(super) join_key: Option<Given>,
     pub(super) pool: Option<Given>,
+    /// What is known to be wrong already.
+    pub(super) wrong: Vec<Wrong>,
 }
 
 impl Draft {
@@ -85,6 +124,7 @@ impl Draft {
             join_by: None,
             join_key: None,
             pool: None,
+            wrong: Vec::new(),
         }
     }
 
@@ -134,7 +174,7 @@ impl Draft {
 
     /// The record, or everything that is wrong.
     pub(super) fn check(self, now: Timestamp) -> Result<ExpectedMachine, Vec<Wrong>> {
-        let mut wrong = Vec::new();
+        let mut wrong = self.wrong;
         let node_name = self.node_name.filter(|given| !given.is_empty());
         let node_name = node_name.unwrap_or_else(|| self.name.clone());
         let name = subdomain("name", &self.name, &mut wrong);

@@ -1,13 +1,17 @@
-//! Files of machines: CSV with a header, or a YAML list.
+//! Files of machines: CSV with a header, a YAML list, or Ansible inventories.
 
+use std::fmt;
 use std::path::PathBuf;
 
 use serde::Deserialize;
+use serde::de::{Deserializer, MapAccess, SeqAccess, Visitor};
 use serde_saphyr::Spanned;
 
-use super::draft::{Draft, Given};
+use super::draft::{Draft, Given, Wrong};
+use super::inventory::{self, Inventory};
 use crate::ExpectArgs;
 use crate::cli::input::{self, InputError, Text};
+use crate::cli::print::complain;
 use crate::cli::yaml::typed;
 
 /// The columns of a CSV file, in the order in which they are told.
@@ -26,23 +30,73 @@ const COLUMNS: [&str; 7] = [
 /// # Errors
 /// If a file cannot be read or is not what it should be.
 pub(super) fn read(paths: &[PathBuf], args: &ExpectArgs) -> Result<Vec<Draft>, InputError> {
+    drafts(input::read(paths)?, args)
+}
+
+/// Reads the machines of texts. What several inventories say belongs together, as it does for Ansible.
+pub(super) fn drafts(texts: Vec<Text>, args: &ExpectArgs) -> Result<Vec<Draft>, InputError> {
     let mut drafts = Vec::new();
-    for text in input::read(paths)? {
-        let read = if text.name.ends_with(".csv") || looks_like_csv(&text.content) {
-            csv(&text)
-        } else {
-            yaml(&text)
+    let mut inventory = Inventory::default();
+    let mut last_inventory = None;
+    for text in texts {
+        let Some(list) = list(&text, &mut inventory)? else {
+            last_inventory = Some(text.name);
+            continue;
         };
-        let read = read.map_err(|message| InputError::Malformed {
-            name: text.name.clone(),
-            message,
-        })?;
-        if read.is_empty() {
+        if list.is_empty() {
             return Err(InputError::NoMachines(text.name));
         }
-        drafts.extend(read.into_iter().map(|draft| draft.with_defaults(args)));
+        if !args.groups.is_empty() {
+            let message = "this is no Ansible inventory, and so --group chooses nothing in it";
+            return Err(malformed(&text, message.to_owned()));
+        }
+        drafts.extend(list);
     }
-    Ok(drafts)
+    if let Some(name) = last_inventory {
+        for warning in inventory.warnings() {
+            complain("warning", &warning);
+        }
+        let hosts = inventory.machines(&args.groups)?;
+        if hosts.is_empty() {
+            let groups = args.groups.join(", ");
+            let chosen = (!groups.is_empty()).then(|| format!("--group {groups}").into());
+            return Err(InputError::NoMachines(chosen.unwrap_or(name)));
+        }
+        drafts.extend(hosts);
+    }
+    let with_defaults = |draft: Draft| draft.with_defaults(args);
+    Ok(drafts.into_iter().map(with_defaults).collect())
+}
+
+fn malformed(text: &Text, message: String) -> InputError {
+    let name = text.name.clone();
+    InputError::Malformed { name, message }
+}
+
+/// Reads a list of machines; or an inventory, which is more than that.
+fn list(text: &Text, inventory: &mut Inventory) -> Result<Option<Vec<Draft>>, InputError> {
+    let malformed = |message| malformed(text, message);
+    if text.content.starts_with(inventory::VAULT_HEADER) {
+        let message = "this file is encrypted; hand in what ansible-vault view FILE writes";
+        return Err(malformed(message.to_owned()));
+    }
+    if text.name.ends_with(".csv") || looks_like_csv(&text.content) {
+        return csv(text).map(Some).map_err(malformed);
+    }
+    if inventory::ini::is(text) {
+        inventory::ini::read(text, inventory).map_err(Wrong::fatal)?;
+        return Ok(None);
+    }
+    match typed(&text.content).map_err(|error| malformed(error.to_string()))? {
+        Document::Inventory(root) => {
+            root.add(&text.name, inventory).map_err(Wrong::fatal)?;
+            Ok(None)
+        }
+        Document::List(entries) => {
+            let entries = entries.into_iter();
+            Ok(Some(entries.map(|entry| entry.draft(text)).collect()))
+        }
+    }
 }
 
 /// Standard input has no name to tell by: a header of columns we know is one of CSV.
@@ -53,7 +107,7 @@ fn looks_like_csv(content: &str) -> bool {
 }
 
 /// Reads CSV. Several addresses stand in one field, apart by blanks.
-pub(super) fn csv(text: &Text) -> Result<Vec<Draft>, String> {
+fn csv(text: &Text) -> Result<Vec<Draft>, String> {
     let mut reader = csv::ReaderBuilder::new()
         .trim(csv::Trim::All)
         .comment(Some(b'#'))
@@ -116,6 +170,46 @@ fn csv_error(error: &csv::Error) -> String {
     error.to_string()
 }
 
+/// A file in YAML.
+enum Document {
+    Inventory(inventory::yaml::Root),
+    List(Vec<Entry>),
+}
+
+impl<'de> Deserialize<'de> for Document {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Visit;
+
+        impl<'de> Visitor<'de> for Visit {
+            type Value = Document;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(
+                    "a list of machines, or an Ansible inventory (in INI, with a name in .ini)",
+                )
+            }
+
+            fn visit_unit<E>(self) -> Result<Self::Value, E> {
+                Ok(Document::List(Vec::new()))
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Self::Value, A::Error> {
+                let mut entries = Vec::new();
+                while let Some(entry) = list.next_element()? {
+                    entries.push(entry);
+                }
+                Ok(Document::List(entries))
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Self::Value, A::Error> {
+                inventory::yaml::Root::read(map).map(Document::Inventory)
+            }
+        }
+
+        deserializer.deserialize_any(Visit)
+    }
+}
+
 /// One entry of a YAML list.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -131,23 +225,22 @@ struct Entry {
     pool: Option<Spanned<String>>,
 }
 
-/// Reads a YAML list.
-pub(super) fn yaml(text: &Text) -> Result<Vec<Draft>, String> {
-    let entries: Option<Vec<Entry>> = typed(&text.content).map_err(|error| error.to_string())?;
-    let given = |spanned: Spanned<String>| {
-        let place = format!("{}:{}", text.name, spanned.referenced.line());
-        Given::at(&place, &spanned.value)
-    };
-    let draft = |entry: Entry| Draft {
-        node_name: entry.node_name.map(given),
-        addresses: entry.addresses.into_iter().map(given).collect(),
-        provider_id: entry.provider_id.map(given),
-        join_by: entry.join_by.map(given),
-        join_key: entry.join_key.map(given),
-        pool: entry.pool.map(given),
-        ..Draft::named(given(entry.name))
-    };
-    Ok(entries.unwrap_or_default().into_iter().map(draft).collect())
+impl Entry {
+    fn draft(self, text: &Text) -> Draft {
+        let given = |spanned: Spanned<String>| {
+            let place = format!("{}:{}", text.name, spanned.referenced.line());
+            Given::at(&place, &spanned.value)
+        };
+        Draft {
+            node_name: self.node_name.map(given),
+            addresses: self.addresses.into_iter().map(given).collect(),
+            provider_id: self.provider_id.map(given),
+            join_by: self.join_by.map(given),
+            join_key: self.join_key.map(given),
+            pool: self.pool.map(given),
+            ..Draft::named(given(self.name))
+        }
+    }
 }
 
 /// A text as if it had been read from a file of this name.

@@ -1,7 +1,7 @@
 use clap::Parser as _;
 
 use super::*;
-use crate::cli::expect::files::{csv, text, yaml};
+use crate::cli::expect::files::{drafts, text};
 use crate::{Args, Command};
 
 const NOW: &str = "2026-11-24T18:00:00Z";
@@ -10,13 +10,17 @@ fn now() -> Timestamp {
     NOW.parse().unwrap()
 }
 
-fn args(arguments: &[&str]) -> ExpectArgs {
+pub(super) fn args(arguments: &[&str]) -> ExpectArgs {
     let all = ["rollcall-approver", "expect"].iter().chain(arguments);
     let command = Args::try_parse_from(all).unwrap().command;
     let Command::Expect(args) = command else {
         panic!("{command:?}")
     };
     args
+}
+
+fn read(name: &str, content: &str) -> Result<Vec<Draft>, InputError> {
+    drafts(vec![text(name, content)], &args(&["--from=-"]))
 }
 
 fn told(wrong: &[Wrong]) -> Vec<String> {
@@ -84,8 +88,8 @@ fn csv_and_yaml_say_the_same() {
     let list = "- name: worker-0\n  addresses: [10.0.0.1, worker-0.example]\n  joinBy: 2026-12-01T00:00:00Z\n  pool: metal\n\
                 - {name: worker-1}\n";
     let both = [
-        csv(&text("hosts.csv", table)).unwrap(),
-        yaml(&text("hosts.yaml", list)).unwrap(),
+        read("hosts.csv", table).unwrap(),
+        read("hosts.yaml", list).unwrap(),
     ];
     for drafts in both {
         let defaults = args(&["--from=x", "--pool=other", "--join-by=1h"]);
@@ -117,7 +121,7 @@ fn everything_that_is_wrong_is_told_with_file_line_and_field() {
                  ,,,,later,,\n\
                  worker-0,,,,,,\n\
                  other,worker-0,,,,,\n";
-    let drafts = csv(&text("hosts.csv", table)).unwrap();
+    let drafts = read("hosts.csv", table).unwrap();
     let (machines, wrong) = check(drafts, now());
     assert_eq!(machines.len(), 1);
     let wrong = told(&wrong);
@@ -143,7 +147,7 @@ fn everything_that_is_wrong_is_told_with_file_line_and_field() {
         assert!(told.starts_with(expected), "{told} but {expected}");
     }
     let list = "- name: worker-0\n- name: worker-1\n  addresses:\n  - 10.0.0.1\n  - nowhere!\n";
-    let (_, wrong) = check(yaml(&text("hosts.yaml", list)).unwrap(), now());
+    let (_, wrong) = check(read("hosts.yaml", list).unwrap(), now());
     assert_eq!(
         told(&wrong),
         ["hosts.yaml:5: addresses: \"nowhere!\" is neither an IP address nor a DNS name"]
@@ -161,16 +165,17 @@ fn a_file_of_another_shape_says_what_it_should_be() {
             "line 2 has 1 fields, but the header has 2",
         ),
     ] {
-        let error = csv(&text("hosts.csv", table)).unwrap_err();
+        let error = read("hosts.csv", table).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
     for (list, expected) in [
         ("- name: a\n  address: b\n", "address"),
         ("- nodeName: a\n", "name"),
-        ("all:\n  hosts: {}\n", "line 1"),
+        ("a: b\n", "line 1"),
+        ("a\n", "a list of machines, or an Ansible inventory"),
         ("- [\n", "line"),
     ] {
-        let error = yaml(&text("hosts.yaml", list)).err().unwrap();
+        let error = read("hosts.yaml", list).unwrap_err().to_string();
         assert!(error.contains(expected), "{error}");
     }
 }
@@ -179,7 +184,7 @@ fn a_file_of_another_shape_says_what_it_should_be() {
 fn very_many_addresses_are_too_many() {
     let addresses: Vec<String> = (0..70).map(|n| format!("10.0.1.{n}")).collect();
     let list = format!("- {{name: a, addresses: [{}]}}\n", addresses.join(", "));
-    let (_, wrong) = check(yaml(&text("hosts.yaml", &list)).unwrap(), now());
+    let (_, wrong) = check(read("hosts.yaml", &list).unwrap(), now());
     assert_eq!(
         told(&wrong),
         ["hosts.yaml:1: addresses: 70 are too many; 64 are allowed"]
@@ -190,6 +195,5 @@ fn very_many_addresses_are_too_many() {
 fn very_many_machines_are_not_too_many() {
     let machine = |n: usize| format!("- {{name: w-{n}, addresses: [a, b, c, d], pool: p}}\n");
     let list: String = (0..25_000).map(machine).collect();
-    let drafts = yaml(&text("hosts.yaml", &list)).unwrap();
-    assert_eq!(drafts.len(), 25_000);
+    assert_eq!(read("hosts.yaml", &list).unwrap().len(), 25_000);
 }
