@@ -138,6 +138,10 @@ pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 impl Lines {
     /// Keeps what this thread logs from here on, until the guard is dropped.
     pub(crate) fn subscribe(&self) -> tracing::subscriber::DefaultGuard {
+        // Whether a line is wanted at all is asked once, of whoever comes by first (`tracing_core::callsite`): that may be
+        // another test's thread, and what it says counts for this one.
+        let everywhere = tracing_subscriber::fmt().with_writer(io::sink).finish();
+        tracing::subscriber::set_global_default(everywhere).ok();
         let lines = self.clone();
         let subscriber = tracing_subscriber::fmt()
             .with_writer(move || lines.clone())
