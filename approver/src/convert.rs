@@ -7,14 +7,15 @@ use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestSpec,
     CertificateSigningRequestStatus,
 };
-use k8s_openapi::api::core::v1::{Node, ObjectReference};
+use k8s_openapi::api::core::v1::ObjectReference;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
-use kube::core::PartialObjectMeta;
 use rollcall_approver_core as core;
 use rollcall_approver_core::{Request, RequestUid, Requestor, Standing};
 use rollcall_csr::{
     CertificationRequest, MESSAGE_ANNOTATION, NodeName, ParseError, REASON_ANNOTATION, Signer,
 };
+
+use crate::node::Node;
 
 /// The longest message of a condition, note of an Event or annotation that is written, in bytes (Kubernetes limits an Event's note
 /// to 1 kB: `pkg/apis/core/validation/events.go`).
@@ -106,9 +107,8 @@ pub(crate) fn to_request_with(
     let uid = metadata.uid.ok_or(Unusable::Missing("uid"))?;
     let name = metadata.name.ok_or(Unusable::Missing("name"))?;
     let signer: Signer = spec.signer_name.parse()?;
-    let conditions = status
-        .and_then(|status| status.conditions)
-        .unwrap_or_default();
+    let status = status.unwrap_or_default();
+    let conditions = status.conditions.unwrap_or_default();
     let request = Request {
         uid: RequestUid(uid.clone()),
         name: name.clone(),
@@ -123,6 +123,7 @@ pub(crate) fn to_request_with(
             .ok_or(Unusable::Missing("creationTimestamp"))?
             .0,
         standing: standing(&conditions),
+        issued: status.certificate.is_some(),
         content: known.unwrap_or_else(|| CertificationRequest::from_pem(&spec.request.0)),
     };
     let target = Target {
@@ -254,8 +255,9 @@ pub(crate) fn to_reference(target: &Target) -> ObjectReference {
     }
 }
 
-/// Reads a Node's metadata.
-pub(crate) fn to_node(object: PartialObjectMeta<Node>) -> Result<(NodeName, core::Node), Unusable> {
+/// Reads a Node.
+pub(crate) fn to_node(object: Node) -> Result<(NodeName, core::Node), Unusable> {
+    let ready = object.is_ready();
     let metadata = object.metadata;
     let name = metadata
         .name
@@ -268,6 +270,7 @@ pub(crate) fn to_node(object: PartialObjectMeta<Node>) -> Result<(NodeName, core
             .creation_timestamp
             .ok_or(Unusable::Missing("creationTimestamp"))?
             .0,
+        ready,
     };
     Ok((name, node))
 }

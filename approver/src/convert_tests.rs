@@ -96,17 +96,18 @@ fn what_tells_requests_apart_must_be_there() {
     );
 }
 
-fn partial(metadata: &Value) -> PartialObjectMeta<Node> {
+fn whole(metadata: &Value) -> Node {
+    let conditions = json!([{"type": "Ready", "status": "True"}]);
     serde_json::from_value(json!({
-        "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata", "metadata": metadata,
+        "apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": {"conditions": conditions},
     }))
     .unwrap()
 }
 
 #[test]
-fn a_node_is_its_metadata() {
+fn of_a_node_little_is_kept() {
     let created = "2026-11-01T00:00:00Z";
-    let (name, node) = to_node(partial(
+    let (name, node) = to_node(whole(
         &json!({"name": "worker-0", "uid": "n", "creationTimestamp": created}),
     ))
     .unwrap();
@@ -114,16 +115,17 @@ fn a_node_is_its_metadata() {
     let expected = core::Node {
         uid: "n".to_owned(),
         created_at: created.parse().unwrap(),
+        ready: true,
     };
     assert_eq!(node, expected);
     assert_eq!(
-        to_node(partial(
+        to_node(whole(
             &json!({"name": "worker-0", "creationTimestamp": created})
         )),
         Err(Unusable::Missing("uid"))
     );
     assert!(matches!(
-        to_node(partial(
+        to_node(whole(
             &json!({"name": "Worker", "uid": "n", "creationTimestamp": created})
         )),
         Err(Unusable::NodeName(_))

@@ -106,6 +106,8 @@ pub(crate) struct Engine {
     claims_alone: bool,
     /// Whether something happened since it was told how ExpectedMachines stand.
     changed: bool,
+    /// Whether the news that came last said what is known already.
+    idle: bool,
 }
 
 impl Engine {
@@ -129,6 +131,7 @@ impl Engine {
             led: false,
             claims_alone: false,
             changed: false,
+            idle: false,
         }
     }
 
@@ -182,13 +185,14 @@ impl Engine {
                 soon = true;
                 record.reset_after(RECORD_SOON);
             }
+            let idle = std::mem::take(&mut self.idle);
+            self.changed |= !(idle && woken.is_empty() && self.to_judge.is_empty());
             self.judge_and_dispatch(woken);
             self.outside
                 .metrics
                 .machines
                 .set(count(self.cluster.roll().len()));
             self.outside.metrics.pending.set(count(self.targets.len()));
-            self.changed = true;
         }
         self.drain().await;
     }

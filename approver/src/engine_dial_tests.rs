@@ -29,6 +29,7 @@ async fn asked(mode: Mode, ca: &KubeletAuthority) -> Running {
     let node = Node {
         uid: "n-0".to_owned(),
         created_at: Timestamp::now(),
+        ready: false,
     };
     running
         .change(Change::Node("worker-0".parse().unwrap(), node))

@@ -128,7 +128,8 @@ pub(crate) struct ExpectedMachineSpec {
 #[derive(Clone, Debug, Default, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase", default)]
 pub(crate) struct ExpectedMachineStatus {
-    /// How far the machine has come: Provisioned, Requested, Approved, Registered, Serving.
+    /// How far the machine has come: Provisioned, Requested, Approved, Issued, Registered, Serving,
+    /// Ready.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(length(max = 32))]
     pub(crate) stage: Option<String>,

@@ -53,6 +53,7 @@ async fn next(told: &mut mpsc::Receiver<Input>) -> String {
                 names(uids.into_iter().map(|uid| uid.0).collect())
             )
         }
+        Input::Change(Change::Node(name, node)) if node.ready => format!("ready node {name}"),
         Input::Change(Change::Node(name, _)) => format!("node {name}"),
         Input::Change(Change::NodeGone(name)) => format!("gone {name}"),
         Input::Change(Change::NodeList(all)) => {
@@ -413,37 +414,30 @@ async fn a_feed_ends_when_nobody_listens() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn of_nodes_only_the_metadata_is_asked_for() {
+async fn nodes_are_told_with_whether_they_are_ready() {
     let (mut server, mut told) = start(Nodes);
-    let node = |name: &str| {
+    let node = |name: &str, ready: &str| {
         json!({
-            "apiVersion": "meta.k8s.io/v1", "kind": "PartialObjectMetadata",
+            "apiVersion": "v1", "kind": "Node",
             "metadata": {"name": name, "uid": name, "creationTimestamp": "2026-11-01T00:00:00Z"},
+            "status": {"conditions": [{"type": "Ready", "status": ready}]},
         })
     };
     let call = expect_list(&mut server, "/api/v1/nodes").await;
-    assert!(
-        call.accept.contains("as=PartialObjectMetadataList"),
-        "{}",
-        call.accept
-    );
-    call.answer(&list(&[node("worker-0")], "1"));
+    call.answer(&list(&[node("worker-0", "True")], "1"));
     let call = expect_watch(&mut server, "/api/v1/nodes", "1").await;
-    assert!(
-        call.accept.contains("as=PartialObjectMetadata;"),
-        "{}",
-        call.accept
-    );
     let events = [
-        event("ADDED", node("worker-1"), "2"),
-        event("DELETED", node("worker-0"), "3"),
+        event("ADDED", node("worker-1", "Unknown"), "2"),
+        event("MODIFIED", node("worker-1", "True"), "3"),
+        event("DELETED", node("worker-0", "True"), "4"),
     ];
     call.events(&events, false);
     let expected = [
-        "node worker-0",
+        "ready node worker-0",
         "all [worker-0]",
         "synced",
         "node worker-1",
+        "ready node worker-1",
         "gone worker-0",
     ];
     assert_told(&mut told, &expected).await;

@@ -3,11 +3,9 @@
 
 use std::collections::{HashMap, HashSet};
 
-use futures::StreamExt as _;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
-use k8s_openapi::api::core::v1::Node;
 use kube::api::{ListParams, WatchParams};
-use kube::core::{ObjectList, PartialObjectMeta};
+use kube::core::ObjectList;
 use kube::{Api, Client, ResourceExt as _};
 use rollcall_approver_core::{Change, Feed, RequestUid};
 use rollcall_csr::{NodeName, Signer};
@@ -17,6 +15,7 @@ use crate::convert::{self, Content};
 use crate::engine::Input;
 use crate::feed::{Events, Watched, list_whole, watch_whole};
 use crate::guard::Guarded;
+use crate::node::Node;
 
 /// The requests to one signer.
 pub(crate) struct Requests(pub(crate) Signer);
@@ -103,12 +102,12 @@ impl Watched for Requests {
     }
 }
 
-/// The Nodes, their metadata only.
+/// The Nodes.
 pub(crate) struct Nodes;
 
 impl Watched for Nodes {
     type Resource = Node;
-    type Object = PartialObjectMeta<Node>;
+    type Object = Node;
     type Key = NodeName;
     type Memory = ();
 
@@ -121,7 +120,7 @@ impl Watched for Nodes {
     }
 
     async fn list(api: &Api<Node>, params: &ListParams) -> kube::Result<ObjectList<Self::Object>> {
-        api.list_metadata(params).await
+        list_whole(api, params).await
     }
 
     async fn watch(
@@ -129,7 +128,7 @@ impl Watched for Nodes {
         params: &WatchParams,
         version: &str,
     ) -> kube::Result<Events<Self::Object>> {
-        Ok(api.watch_metadata(params, version).await?.boxed())
+        watch_whole(api, params, version).await
     }
 
     fn put(&self, (): &mut (), object: Self::Object) -> Option<(NodeName, Input)> {

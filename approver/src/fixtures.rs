@@ -26,8 +26,6 @@ pub(crate) struct Call {
     pub(crate) method: http::Method,
     pub(crate) path: String,
     pub(crate) query: String,
-    /// The header `Accept`.
-    pub(crate) accept: String,
     pub(crate) body: Value,
     reply: mock::SendResponse<http::Response<Answer>>,
 }
@@ -55,11 +53,6 @@ impl Server {
         Some(Call {
             method: head.method,
             path: head.uri.path().to_owned(),
-            accept: head
-                .headers
-                .get(http::header::ACCEPT)
-                .map(|value| value.to_str().unwrap().to_owned())
-                .unwrap_or_default(),
             query: head.uri.query().unwrap_or_default().to_owned(),
             body: serde_json::from_slice(&body).unwrap_or_default(),
             reply,

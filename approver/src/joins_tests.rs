@@ -39,6 +39,7 @@ fn join(stage: JoinStage) -> Join {
     let node = Node {
         uid: "n-0".to_owned(),
         created_at: Timestamp::now(),
+        ready: false,
     };
     let node = Some(("worker-0".parse().unwrap(), node));
     Join {

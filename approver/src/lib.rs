@@ -33,6 +33,7 @@ mod listing;
 mod machine_feeds;
 mod metrics;
 mod mirror;
+mod node;
 mod reload;
 pub mod rights;
 mod run;

@@ -191,6 +191,10 @@ async fn a_machine_that_was_expected_joins_and_one_that_is_expected_no_more_rene
     wait_stage(&admin, "worker-0", "Serving", TIMEOUT)
         .await
         .unwrap();
+    is_ready(&kubelet, "worker-0").await;
+    wait_stage(&admin, "worker-0", "Ready", TIMEOUT)
+        .await
+        .unwrap();
     let renewal = NodeRequest::client("worker-0").unwrap();
     assert_eq!(approved(&admin, &kubelet, &renewal).await, "Renewal");
 
@@ -351,7 +355,7 @@ async fn join(control_plane: &ControlPlane, name: &str) -> Client {
     let ended = agent.end(TIMEOUT).await.unwrap();
     assert_eq!(ended.code(), Some(0), "{}", agent.log());
     let admin = control_plane.admin();
-    let status = wait_stage(&admin, name, "Approved", TIMEOUT).await.unwrap();
+    let status = wait_stage(&admin, name, "Issued", TIMEOUT).await.unwrap();
     assert_eq!(
         expected::condition(&status, "Approved"),
         Some(("True", "FirstCertificate"))
@@ -384,6 +388,16 @@ async fn register(kubelet: &Client, name: &str) -> String {
     let nodes: Api<Node> = Api::all(kubelet.clone());
     let node = nodes.create(&PostParams::default(), &node).await.unwrap();
     node.uid().unwrap()
+}
+
+/// Says that the Node is ready, as its kubelet does.
+async fn is_ready(kubelet: &Client, name: &str) {
+    let nodes: Api<Node> = Api::all(kubelet.clone());
+    let ready = json!({"type": "Ready", "status": "True", "reason": "KubeletReady"});
+    let status = json!({"status": {"conditions": [ready]}});
+    let params = PatchParams::default();
+    let patch = Patch::Strategic(status);
+    nodes.patch_status(name, &params, &patch).await.unwrap();
 }
 
 /// Submits a request and waits until it is approved. Returns the reason.

@@ -233,6 +233,12 @@ impl Cluster {
         self.requests.get(uid)
     }
 
+    /// Whether news change nothing at all. Of many Nodes that is most of what is told: kubelet writes its own every five
+    /// minutes, whether or not anything has changed (`nodeStatusReportFrequency`).
+    pub fn is_known(&self, change: &Change) -> bool {
+        matches!(change, Change::Node(name, node) if self.nodes.get(name) == Some(node))
+    }
+
     /// Every pending request.
     pub fn pending(&self) -> impl Iterator<Item = RequestUid> {
         self.requests
@@ -297,9 +303,13 @@ impl Cluster {
         self.pending_under(&names)
     }
 
+    /// Puts a Node or replaces what was known of it. Whether it is ready bears on no decision, and so wakes nobody.
     fn put_node(&mut self, name: NodeName, node: Node) -> BTreeSet<NodeName> {
-        if self.nodes.get(&name) == Some(&node) {
-            return BTreeSet::new();
+        if let Some(known) = self.nodes.get_mut(&name) {
+            known.ready = node.ready;
+            if *known == node {
+                return BTreeSet::new();
+            }
         }
         self.nodes.insert(name.clone(), node);
         BTreeSet::from([name])

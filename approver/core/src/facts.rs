@@ -16,6 +16,8 @@ pub struct Node {
     pub uid: String,
     /// When it registered.
     pub created_at: Timestamp,
+    /// Whether it is ready to take Pods. No decision rests on it.
+    pub ready: bool,
 }
 
 /// Everything known that bears on one request.

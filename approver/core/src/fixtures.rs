@@ -90,6 +90,7 @@ pub(crate) fn request(name: &str, node: &str, key: usize) -> Request {
         usages: vec!["digital signature".to_owned(), "client auth".to_owned()],
         created_at: at(60),
         standing: Standing::Pending,
+        issued: false,
         content: Asked::of_kubelet(node, key).content(),
     }
 }
@@ -136,6 +137,7 @@ pub(crate) fn registered() -> Node {
     Node {
         uid: "n-0".to_owned(),
         created_at: at(90),
+        ready: false,
     }
 }
 

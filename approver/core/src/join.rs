@@ -1,4 +1,4 @@
-//! The way of a Machine into the cluster, as far as the approver sees it.
+//! The way of a Machine into the cluster.
 
 use std::fmt;
 
@@ -7,8 +7,7 @@ use rollcall_csr::NodeName;
 
 use crate::{Finding, MachineReference, MachineUid, Node};
 
-/// How far a Machine has come. Whether its certificate was issued and whether its Node is ready, the approver does not
-/// look at: it reads no more of requests and Nodes than a decision needs.
+/// How far a Machine has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum JoinStage {
     /// The record is there.
@@ -17,20 +16,26 @@ pub enum JoinStage {
     Requested,
     /// A first certificate was approved.
     Approved,
+    /// The certificate was issued.
+    Issued,
     /// Its Node has registered.
     Registered,
     /// Its Node may serve: a serving certificate was approved.
     Serving,
+    /// Its Node is ready to take Pods.
+    Ready,
 }
 
 impl JoinStage {
     /// Every stage, in order.
-    pub const ALL: [Self; 5] = [
+    pub const ALL: [Self; 7] = [
         Self::Provisioned,
         Self::Requested,
         Self::Approved,
+        Self::Issued,
         Self::Registered,
         Self::Serving,
+        Self::Ready,
     ];
 
     /// The word for it.
@@ -39,8 +44,10 @@ impl JoinStage {
             Self::Provisioned => "Provisioned",
             Self::Requested => "Requested",
             Self::Approved => "Approved",
+            Self::Issued => "Issued",
             Self::Registered => "Registered",
             Self::Serving => "Serving",
+            Self::Ready => "Ready",
         }
     }
 }

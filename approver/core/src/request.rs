@@ -65,6 +65,8 @@ pub struct Request {
     pub created_at: Timestamp,
     /// How far it has come.
     pub standing: Standing,
+    /// Whether its certificate was issued. No decision rests on it.
+    pub issued: bool,
     /// What `spec.request` asks for, or why that could not be read.
     pub content: Result<CertificationRequest, ParseError>,
 }

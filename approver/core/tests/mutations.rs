@@ -44,6 +44,7 @@ const ALWAYS_ALLOWED: &[&str] = &[
     "request.uid: another",
     "request.name: another",
     "request.requestor.groups: one more",
+    "request.issued: yes",
     "request.usages: key encipherment too",
     "request.usages: another order",
     "machine.uid: another",
@@ -115,6 +116,7 @@ const PATHS: [Path; 5] = [
             "machine.created_at: long ago",
             "machine.created_at: later than the request",
             "node.uid: another",
+            "node.ready: yes",
             "node.created_at: another",
             "claims: another key, just now",
             "claims: another key, long ago",
@@ -155,6 +157,7 @@ const PATHS: [Path; 5] = [
             "machine.pool: none",
             "node: the other way round",
             "node.uid: another",
+            "node.ready: yes",
             "node.created_at: another",
             "claims: another key, just now",
             "claims: another key, long ago",
@@ -196,6 +199,7 @@ const PATHS: [Path; 5] = [
             "machine.created_at: long ago",
             "machine.created_at: later than the request",
             "node.uid: another",
+            "node.ready: yes",
             "node.created_at: another",
             "claims: another key, just now",
             "claims: another key, long ago",
@@ -229,6 +233,7 @@ const PATHS: [Path; 5] = [
             "machine.join_key: one that nobody has",
             "machine.pool: none",
             "node.uid: another",
+            "node.ready: yes",
             "node.created_at: another",
             "claims: another key, just now",
             "claims: another key, long ago",
@@ -402,6 +407,7 @@ const FIELDS: &[&str] = &[
     "mirrors",
     "node",
     "node.created_at",
+    "node.ready",
     "node.uid",
     "now",
     "owners",
@@ -425,6 +431,7 @@ const FIELDS: &[&str] = &[
     "policy.serving.extra_ranges",
     "request.content",
     "request.created_at",
+    "request.issued",
     "request.name",
     "request.requestor.groups",
     "request.requestor.username",
@@ -462,6 +469,7 @@ fn name_fields(world: World) {
     let Node {
         uid: _,
         created_at: _,
+        ready: _,
     } = node.unwrap();
     name_request(request);
     name_machine(owners.remove(0));
@@ -477,6 +485,7 @@ fn name_request(request: Request) {
         usages: _,
         created_at: _,
         standing: _,
+        issued: _,
         content: _,
     } = request;
     let Requestor {

@@ -1,12 +1,12 @@
 //! The kinds that a dump may hold, in one place: what each says about the cluster.
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
-use kube::core::PartialObjectMeta;
 use rollcall_approver_core::{Change, KubeadmConfig, Machine};
 use serde_json::{Map, Value, json};
 
 use super::scene::Entry;
 use crate::convert;
+use crate::node::Node;
 use crate::sources;
 
 /// One kind, and how an object of it is read.
@@ -162,13 +162,8 @@ fn request(value: Value) -> Result<News, String> {
     Ok(News::Request(Box::new(entry)))
 }
 
-fn node(mut value: Value) -> Result<News, String> {
-    // Only its metadata is read, as by the approver: status and images are most of a Node.
-    let metadata = value.get_mut("metadata").map(Value::take);
-    let node = PartialObjectMeta {
-        metadata: typed(metadata.unwrap_or_default())?,
-        ..PartialObjectMeta::default()
-    };
+fn node(value: Value) -> Result<News, String> {
+    let node: Node = typed(value)?;
     let (name, node) = convert::to_node(node).map_err(|error| error.to_string())?;
     Ok(News::fact(Change::Node(name, node)))
 }

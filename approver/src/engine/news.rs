@@ -22,6 +22,7 @@ impl Engine {
         news: &mut mpsc::Receiver<Input>,
     ) -> BTreeSet<RequestUid> {
         let now = Timestamp::now();
+        self.idle = true;
         let mut woken = self.apply(first, now);
         for _ in 1..BATCH {
             let Ok(input) = news.try_recv() else { break };
@@ -57,6 +58,7 @@ impl Engine {
     }
 
     pub(super) fn apply(&mut self, input: Input, now: Timestamp) -> BTreeSet<RequestUid> {
+        self.idle &= matches!(&input, Input::Change(change) if self.cluster.is_known(change));
         match input {
             Input::Config(config) => self.take_over(*config),
             Input::Request(news) => {

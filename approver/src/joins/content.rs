@@ -40,16 +40,25 @@ pub(super) fn content(
     }
 }
 
-/// How far it has come. The requests behind a stage are taken away after an hour; while the Node is the same, that takes
-/// nothing back.
+/// How far it has come. The requests behind a stage are taken away after an hour, and a Node may be not ready for a while:
+/// while the Node is the same, or there is none yet, that takes nothing back.
 fn stage(join: &Join, before: &ExpectedMachineStatus, node: Option<&NodeReference>) -> JoinStage {
-    let served = before.stage.as_deref() == Some(JoinStage::Serving.as_str());
+    let mut all = JoinStage::ALL.into_iter();
+    let earlier = all.find(|stage| before.stage.as_deref() == Some(stage.as_str()));
     let same = before.node_ref.as_ref() == node;
-    if join.stage == JoinStage::Registered && served && same {
-        JoinStage::Serving
-    } else {
-        join.stage
-    }
+    let forgotten = matches!(join.approved, Some((_, None)));
+    let stays = match join.stage {
+        JoinStage::Approved if forgotten => earlier.filter(|stage| *stage == JoinStage::Issued),
+        JoinStage::Registered | JoinStage::Serving if same => earlier,
+        JoinStage::Provisioned
+        | JoinStage::Requested
+        | JoinStage::Approved
+        | JoinStage::Issued
+        | JoinStage::Registered
+        | JoinStage::Serving
+        | JoinStage::Ready => None,
+    };
+    stays.map_or(join.stage, |earlier| earlier.max(join.stage))
 }
 
 /// A condition without its time.

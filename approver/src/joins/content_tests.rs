@@ -32,6 +32,7 @@ fn registered(uid: &str) -> Join {
     let node = Node {
         uid: uid.to_owned(),
         created_at: at(90),
+        ready: false,
     };
     Join {
         stage: JoinStage::Registered,
@@ -70,6 +71,13 @@ fn a_record_goes_through_its_stages() {
     assert_eq!(status.stage.as_deref(), Some("Approved"));
     let (holds, reason, _) = said(&status, APPROVED);
     assert_eq!((holds, reason), (Status::True, "FirstCertificate"));
+
+    let issued = Join {
+        stage: JoinStage::Issued,
+        ..approved_join()
+    };
+    let status = content(&issued, &status, at(61));
+    assert_eq!(status.stage.as_deref(), Some("Issued"));
 
     let status = content(&registered("n-0"), &status, at(90));
     assert_eq!(status.stage.as_deref(), Some("Registered"));
@@ -118,19 +126,54 @@ fn what_is_forgotten_elsewhere_is_not_taken_back() {
         ..registered("n-0")
     };
     assert_eq!(content(&later, &served, at(8000)), served);
+    // A Node that was ready once has joined, however it is since: its own conditions tell.
+    let ready = Join {
+        stage: JoinStage::Ready,
+        ..registered("n-0")
+    };
+    let ready = content(&ready, &served, at(101));
+    assert_eq!(ready.stage.as_deref(), Some("Ready"));
+    for stage in [JoinStage::Serving, JoinStage::Registered] {
+        let lame = Join {
+            stage,
+            ..registered("n-0")
+        };
+        assert_eq!(content(&lame, &ready, at(102)), ready);
+    }
     // The Node is gone for a while: the binding stays.
     let gone = Join {
         node: None,
         approved: None,
-        ..join(JoinStage::Approved)
+        ..join(JoinStage::Issued)
     };
     let status = content(&gone, &served, at(8001));
     assert_eq!(status.node_ref, served.node_ref);
-    assert_eq!(status.stage.as_deref(), Some("Approved"));
+    assert_eq!(status.stage.as_deref(), Some("Issued"));
     // A Node that registered anew under its name has to show again that it serves.
     let anew = content(&registered("n-1"), &served, at(8002));
     assert_eq!(anew.stage.as_deref(), Some("Registered"));
     assert_eq!(anew.node_ref.unwrap().uid, "n-1");
+}
+
+#[test]
+fn a_certificate_that_was_issued_is_not_taken_back_with_its_request() {
+    let issued = Join {
+        stage: JoinStage::Issued,
+        ..approved_join()
+    };
+    let issued = content(&issued, &Default::default(), at(61));
+    let forgotten = Join {
+        approved: Some((at(60), None)),
+        ..approved_join()
+    };
+    assert_eq!(content(&forgotten, &issued, at(4000)), issued);
+    // Another request was approved since, and has no certificate yet.
+    let again = Join {
+        approved: Some((at(200), Some("csr-1".to_owned()))),
+        ..approved_join()
+    };
+    let again = content(&again, &issued, at(201));
+    assert_eq!(again.stage.as_deref(), Some("Approved"));
 }
 
 #[test]

@@ -19,26 +19,22 @@ impl Cluster {
     fn join_of(&self, machine: &Machine, now: Timestamp) -> Join {
         let claims = self.claims_on(machine);
         let last = claims.iter().max_by_key(|claim| claim.approved_at);
+        let spent = last.and_then(|claim| self.requests.get(&claim.request));
         let approved = last.map(|claim| {
-            let request = self.requests.get(&claim.request);
-            (
-                claim.approved_at,
-                request.map(|request| request.name.clone()),
-            )
+            let name = spent.map(|request| request.name.clone());
+            (claim.approved_at, name)
         });
+        let issued = spent.is_some_and(|request| request.issued);
         let earliest = claims.iter().map(|claim| claim.approved_at).min();
         let node = self.node_of(machine, earliest);
-        let serves = node
-            .as_ref()
-            .is_some_and(|(name, node)| self.has_serving_certificate(name, node));
         let waiting = self
             .waiting_for(machine, now)
             .filter(|_| node.is_none() && machine.node_reference.is_none());
         let stage = match (&node, &approved, &waiting) {
-            (Some(_), _, _) if serves => JoinStage::Serving,
-            (Some(_), _, _) => JoinStage::Registered,
-            // A Machine that is bound was approved, whether or not that is still known.
-            (None, _, _) if machine.node_reference.is_some() => JoinStage::Approved,
+            (Some((name, node)), _, _) => self.stage_of(name, node),
+            // What a Machine that is bound has become had a certificate, whether or not that is still known.
+            (None, _, _) if machine.node_reference.is_some() => JoinStage::Issued,
+            (None, Some(_), _) if issued => JoinStage::Issued,
             (None, Some(_), _) => JoinStage::Approved,
             (None, None, Some(_)) => JoinStage::Requested,
             (None, None, None) => JoinStage::Provisioned,
@@ -73,6 +69,17 @@ impl Cluster {
             let node = self.nodes.get(&name).filter(|_| sole)?;
             (node.created_at >= earliest).then(|| (name, node.clone()))
         })
+    }
+
+    /// How far a Machine has come that has become this Node.
+    fn stage_of(&self, name: &NodeName, node: &Node) -> JoinStage {
+        if node.ready {
+            JoinStage::Ready
+        } else if self.has_serving_certificate(name, node) {
+            JoinStage::Serving
+        } else {
+            JoinStage::Registered
+        }
     }
 
     fn has_serving_certificate(&self, name: &NodeName, node: &Node) -> bool {

@@ -10,11 +10,26 @@ fn join(cluster: &Cluster, now: Timestamp) -> Join {
 }
 
 fn registers(cluster: &mut Cluster, created_at: Timestamp) {
+    is_ready(cluster, created_at, false);
+}
+
+fn is_ready(cluster: &mut Cluster, created_at: Timestamp, ready: bool) {
     let registered = Node {
         uid: "n-0".to_owned(),
         created_at,
+        ready,
     };
     cluster.apply(Change::Node(node("worker-0"), registered), created_at);
+}
+
+/// The request was approved, and maybe its certificate was issued.
+fn seen_approved(cluster: &mut Cluster, issued: bool) {
+    let request = Request {
+        standing: Standing::Approved(at(61)),
+        issued,
+        ..request("csr-0", "worker-0", 0)
+    };
+    put(cluster, request);
 }
 
 /// A cluster in which a first certificate was approved at 61 for the Machine, or is about to be.
@@ -46,6 +61,10 @@ fn each_step_is_seen() {
     assert_eq!(seen.stage, JoinStage::Approved);
     assert_eq!(seen.approved, Some((at(61), Some("csr-0".to_owned()))));
     assert_eq!(seen.waiting, None);
+    seen_approved(&mut cluster, false);
+    assert_eq!(join(&cluster, at(62)).stage, JoinStage::Approved);
+    seen_approved(&mut cluster, true);
+    assert_eq!(join(&cluster, at(63)).stage, JoinStage::Issued);
 
     registers(&mut cluster, at(90));
     let seen = join(&cluster, at(91));
@@ -61,6 +80,8 @@ fn each_step_is_seen() {
     };
     put(&mut cluster, serving);
     assert_eq!(join(&cluster, at(94)).stage, JoinStage::Serving);
+    is_ready(&mut cluster, at(90), true);
+    assert_eq!(join(&cluster, at(95)).stage, JoinStage::Ready);
     // A Node of that name that registers anew has to ask anew.
     registers(&mut cluster, at(100));
     assert_eq!(join(&cluster, at(101)).stage, JoinStage::Registered);
@@ -125,9 +146,38 @@ fn a_bound_machine_whose_node_is_gone_has_no_node() {
     record.node_reference = Some(node("worker-0"));
     put_machine(&mut cluster, record);
     let seen = join(&cluster, at(10));
-    assert_eq!((seen.stage, seen.node), (JoinStage::Approved, None));
+    assert_eq!((seen.stage, seen.node), (JoinStage::Issued, None));
     registers(&mut cluster, at(90));
     assert_eq!(join(&cluster, at(91)).stage, JoinStage::Registered);
+}
+
+#[test]
+fn what_no_decision_rests_on_wakes_nobody() {
+    let mut cluster = approved();
+    seen_approved(&mut cluster, false);
+    registers(&mut cluster, at(90));
+    put(&mut cluster, request("csr-1", "worker-0", 1));
+    let issued = Request {
+        standing: Standing::Approved(at(61)),
+        issued: true,
+        ..request("csr-0", "worker-0", 0)
+    };
+    let woken = cluster.apply(Change::Request(Box::new(issued)), at(91));
+    assert!(woken.is_empty(), "{woken:?}");
+    let told = |created_at, ready| {
+        let uid = "n-0".to_owned();
+        let known = Node {
+            uid,
+            created_at,
+            ready,
+        };
+        Change::Node(node("worker-0"), known)
+    };
+    assert!(cluster.is_known(&told(at(90), false)));
+    assert!(!cluster.is_known(&told(at(90), true)));
+    assert!(cluster.apply(told(at(90), true), at(92)).is_empty());
+    assert!(cluster.is_known(&told(at(90), true)));
+    assert_eq!(cluster.apply(told(at(91), true), at(93)).len(), 1);
 }
 
 #[test]

@@ -18,8 +18,12 @@ pub(super) const CROWD: usize = 64;
 
 impl Cluster {
     pub(super) fn put_request(&mut self, request: Request) -> BTreeSet<RequestUid> {
-        if self.requests.get(&request.uid) == Some(&request) {
-            return BTreeSet::new();
+        if let Some(known) = self.requests.get_mut(&request.uid) {
+            // Whether its certificate was issued bears on no decision, and so wakes nobody.
+            known.issued = request.issued;
+            if *known == request {
+                return BTreeSet::new();
+            }
         }
         let uid = request.uid.clone();
         let waits = request.is_pending();

@@ -119,6 +119,7 @@ impl World {
             let node = Node {
                 uid: name.to_string(),
                 created_at: *registered,
+                ready: false,
             };
             Change::Node(name.clone(), node)
         }));

@@ -162,6 +162,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     ("request.standing: closed", |world| {
         world.request.standing = Standing::Closed;
     }),
+    ("request.issued: yes", |world| world.request.issued = true),
     ("request.content: another key", |world| {
         ask(world, |asked| asked.key = 1);
     }),
@@ -394,6 +395,11 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     ("node.uid: another", |world| {
         if let Some(node) = &mut world.node {
             node.uid.push('x');
+        }
+    }),
+    ("node.ready: yes", |world| {
+        if let Some(node) = &mut world.node {
+            node.ready = true;
         }
     }),
     ("node.created_at: another", |world| {
