@@ -31,8 +31,6 @@ const WATCH_SECONDS: u32 = 25;
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long a list, or the start of a watch, may take.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
-/// Objects per page of a list: the page size of client-go (`tools/pager`).
-const PAGE: u32 = 500;
 /// The first pause before a broken feed is tried again; each next one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause before a broken feed is tried again.
@@ -60,6 +58,9 @@ pub(crate) trait Watched: Send + Sync + 'static {
     type Key: Eq + Hash + Send;
     /// What it remembers of objects that it has read, so as not to read all of one again each time it changes.
     type Memory: Default + Send + Sync;
+    /// Objects per page of a list, which is in memory as a whole: the page size of client-go (`tools/pager`), or less where
+    /// objects are large.
+    const PAGE: u32 = 500;
 
     /// Its name in logs and reasons.
     fn feed(&self) -> Feed;
@@ -300,7 +301,7 @@ impl<W: Watched> Runner<W> {
     async fn list(&mut self) -> Result<Place<W>, Broken> {
         let api = timeout(CALL_LIMIT, self.watched.locate(&self.client));
         let api = api.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
-        let mut params = ListParams::default().limit(PAGE);
+        let mut params = ListParams::default().limit(W::PAGE);
         params.field_selector = self.watched.fields();
         params.label_selector = self.watched.labels();
         let mut present = HashSet::new();

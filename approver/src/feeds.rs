@@ -110,6 +110,8 @@ impl Watched for Nodes {
     type Object = Node;
     type Key = NodeName;
     type Memory = ();
+    /// Some 20 kB each, most of it images.
+    const PAGE: u32 = 100;
 
     fn feed(&self) -> Feed {
         Feed::Nodes

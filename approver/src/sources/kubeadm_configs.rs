@@ -147,6 +147,8 @@ impl Watched for KubeadmConfigs {
     type Object = Self::Resource;
     type Key = MachineReference;
     type Memory = ();
+    /// The files of the user-data are in them.
+    const PAGE: u32 = 100;
 
     fn feed(&self) -> Feed {
         Feed::KubeadmConfigs(self.0.clone())
