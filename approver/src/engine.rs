@@ -355,9 +355,21 @@ mod tests;
 mod annotations_tests;
 
 #[cfg(test)]
+#[path = "engine_audit_tests.rs"]
+mod audit_tests;
+
+#[cfg(test)]
 #[path = "engine_dial_tests.rs"]
 mod dial_tests;
 
 #[cfg(test)]
 #[path = "engine_fairness_tests.rs"]
 mod fairness_tests;
+
+#[cfg(test)]
+#[path = "engine_report_tests.rs"]
+mod report_tests;
+
+#[cfg(test)]
+#[path = "engine_takeover_tests.rs"]
+mod takeover_tests;
