@@ -362,3 +362,7 @@ where
 #[cfg(test)]
 #[path = "feed_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "feed_kinds_tests.rs"]
+mod kinds_tests;
