@@ -255,9 +255,17 @@ pub(crate) fn to_reference(target: &Target) -> ObjectReference {
     }
 }
 
-/// Reads a Node.
-pub(crate) fn to_node(object: Node) -> Result<(NodeName, core::Node), Unusable> {
+/// Reads a Node, and, where they are asked for, its conditions.
+pub(crate) fn to_node(
+    mut object: Node,
+    with_conditions: bool,
+) -> Result<(NodeName, core::Node), Unusable> {
     let ready = object.is_ready();
+    let conditions = if with_conditions {
+        object.take_conditions()
+    } else {
+        Vec::new()
+    };
     let metadata = object.metadata;
     let name = metadata
         .name
@@ -271,6 +279,7 @@ pub(crate) fn to_node(object: Node) -> Result<(NodeName, core::Node), Unusable> 
             .ok_or(Unusable::Missing("creationTimestamp"))?
             .0,
         ready,
+        conditions,
     };
     Ok((name, node))
 }

@@ -107,27 +107,23 @@ fn whole(metadata: &Value) -> Node {
 #[test]
 fn of_a_node_little_is_kept() {
     let created = "2026-11-01T00:00:00Z";
-    let (name, node) = to_node(whole(
-        &json!({"name": "worker-0", "uid": "n", "creationTimestamp": created}),
-    ))
-    .unwrap();
+    let read = |metadata: &Value| to_node(whole(metadata), false);
+    let (name, node) =
+        read(&json!({"name": "worker-0", "uid": "n", "creationTimestamp": created})).unwrap();
     assert_eq!(name.as_str(), "worker-0");
     let expected = core::Node {
         uid: "n".to_owned(),
         created_at: created.parse().unwrap(),
         ready: true,
+        conditions: Vec::new(),
     };
     assert_eq!(node, expected);
     assert_eq!(
-        to_node(whole(
-            &json!({"name": "worker-0", "creationTimestamp": created})
-        )),
+        read(&json!({"name": "worker-0", "creationTimestamp": created})),
         Err(Unusable::Missing("uid"))
     );
     assert!(matches!(
-        to_node(whole(
-            &json!({"name": "Worker", "uid": "n", "creationTimestamp": created})
-        )),
+        read(&json!({"name": "Worker", "uid": "n", "creationTimestamp": created})),
         Err(Unusable::NodeName(_))
     ));
 }

@@ -30,6 +30,7 @@ async fn asked(mode: Mode, ca: &KubeletAuthority) -> Running {
         uid: "n-0".to_owned(),
         created_at: Timestamp::now(),
         ready: false,
+        conditions: Vec::new(),
     };
     running
         .change(Change::Node("worker-0".parse().unwrap(), node))

@@ -13,7 +13,7 @@ use crate::sources;
 
 #[tokio::test(start_paused = true)]
 async fn nodes_are_told_with_whether_they_are_ready() {
-    let (mut server, mut told) = start(Nodes);
+    let (mut server, mut told) = start(Nodes { conditions: false });
     let node = |name: &str, ready: &str| {
         json!({
             "apiVersion": "v1", "kind": "Node",

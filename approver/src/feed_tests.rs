@@ -402,7 +402,7 @@ async fn the_same_error_is_told_once_and_its_end_too() {
 async fn a_feed_ends_when_nobody_listens() {
     let (client, mut server) = server();
     let (sink, told) = mpsc::channel(1);
-    let feed = tokio::spawn(run(Nodes, client, sink));
+    let feed = tokio::spawn(run(Nodes { conditions: false }, client, sink));
     drop(told);
     expect_list(&mut server, "/api/v1/nodes")
         .await

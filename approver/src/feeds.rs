@@ -103,7 +103,11 @@ impl Watched for Requests {
 }
 
 /// The Nodes.
-pub(crate) struct Nodes;
+#[derive(Clone, Copy)]
+pub(crate) struct Nodes {
+    /// Whether their conditions are kept: only the commands that look at MachineHealthChecks need them.
+    pub(crate) conditions: bool,
+}
 
 impl Watched for Nodes {
     type Resource = Node;
@@ -135,7 +139,7 @@ impl Watched for Nodes {
 
     fn put(&self, (): &mut (), object: Self::Object) -> Option<(NodeName, Input)> {
         let name = object.name_any();
-        match convert::to_node(object) {
+        match convert::to_node(object, self.conditions) {
             Ok((name, node)) => Some((name.clone(), Input::Change(Change::Node(name, node)))),
             Err(error) => {
                 warn!(node = name, %error, "this Node cannot be read and is left out");

@@ -40,6 +40,7 @@ fn join(stage: JoinStage) -> Join {
         uid: "n-0".to_owned(),
         created_at: Timestamp::now(),
         ready: false,
+        conditions: Vec::new(),
     };
     let node = Some(("worker-0".parse().unwrap(), node));
     Join {

@@ -7,6 +7,7 @@ use k8s_openapi::api::core::v1 as api;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
 use kube::core::ClusterResourceScope;
+use rollcall_approver_core as core;
 use serde::{Deserialize, Deserializer};
 
 /// A Node (Kubernetes: `core/v1`).
@@ -26,10 +27,12 @@ struct Status {
 
 /// One of its conditions.
 #[derive(Clone, Debug, Deserialize)]
-pub(crate) struct Condition {
+#[serde(rename_all = "camelCase")]
+struct Condition {
     #[serde(rename = "type")]
     type_: String,
     status: String,
+    last_transition_time: Option<Time>,
 }
 
 impl Node {
@@ -37,6 +40,19 @@ impl Node {
     pub(crate) fn is_ready(&self) -> bool {
         let mut conditions = self.status.conditions.iter().flatten();
         conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    }
+
+    /// Takes out its conditions. One that does not say since when says nothing that anybody asks for.
+    pub(crate) fn take_conditions(&mut self) -> Vec<core::NodeCondition> {
+        let conditions = self.status.conditions.take().unwrap_or_default();
+        let dated = conditions.into_iter().filter_map(|condition| {
+            Some(core::NodeCondition {
+                kind: condition.type_,
+                status: condition.status,
+                since: condition.last_transition_time?.0,
+            })
+        });
+        dated.collect()
     }
 }
 
@@ -127,6 +143,22 @@ mod tests {
         for status in [json!({}), json!({"conditions": null})] {
             assert!(!read(&status).is_ready());
         }
+    }
+
+    #[test]
+    fn its_conditions_are_taken_with_since_when_they_hold() {
+        let since = "2026-11-01T00:00:00Z";
+        let conditions = json!([
+            {"type": "Ready", "status": "Unknown", "lastTransitionTime": since},
+            {"type": "DiskPressure", "status": "True"},
+        ]);
+        let taken = read(&json!({"conditions": conditions})).take_conditions();
+        let expected = core::NodeCondition {
+            kind: "Ready".to_owned(),
+            status: "Unknown".to_owned(),
+            since: since.parse().unwrap(),
+        };
+        assert_eq!(taken, [expected]);
     }
 
     #[test]

@@ -222,8 +222,9 @@ fn look_at_kubelets(
 
 /// Starts a feed for everything that decisions rest on besides Machines. Returns their names.
 fn watch_all(tasks: &mut Tasks, client: &Client, news: &mpsc::Sender<Input>) -> Vec<Feed> {
-    let mut feeds = vec![Feed::Claims, Nodes.feed()];
-    tasks.forever("nodes", feed::run(Nodes, client.clone(), news.clone()));
+    let nodes = Nodes { conditions: false };
+    let mut feeds = vec![Feed::Claims, nodes.feed()];
+    tasks.forever("nodes", feed::run(nodes, client.clone(), news.clone()));
     for signer in Signer::ALL {
         let watched = Requests(signer);
         feeds.push(watched.feed());

@@ -38,6 +38,13 @@ pub const CLUSTER_API_KUBEADM_CONFIGS: Published = Published {
     path: "bootstrap/kubeadm/config/crd/bases/bootstrap.cluster.x-k8s.io_kubeadmconfigs.yaml",
 };
 
+/// MachineHealthChecks of Cluster API, in `v1beta1` and `v1beta2`.
+pub const CLUSTER_API_HEALTH_CHECKS: Published = Published {
+    module: CLUSTER_API_MACHINES.module,
+    version: CLUSTER_API_MACHINES.version,
+    path: "core/config/crd/bases/cluster.x-k8s.io_machinehealthchecks.yaml",
+};
+
 /// Machines of Gardener's machine-controller-manager.
 pub const GARDENER_MACHINES: Published = Published {
     module: "github.com/gardener/machine-controller-manager",

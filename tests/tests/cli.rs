@@ -5,14 +5,17 @@ use std::path::PathBuf;
 use std::process::Output;
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::api::events::v1::Event;
 use kube::Api;
-use kube::api::ListParams;
+use kube::api::{ListParams, Patch, PatchParams, PostParams};
 use rollcall_e2e::ControlPlane;
 use rollcall_e2e::machines::{self, MachineStatus};
 use rollcall_e2e::programs::{apply_deploy, binary};
+use rollcall_e2e::published::{CLUSTER_API_HEALTH_CHECKS, CLUSTER_API_MACHINES};
+use rollcall_e2e::records::Records;
 use rollcall_e2e::requests::{self, NodeRequest};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A cluster, and a person who asks it things.
 struct Desk {
@@ -99,6 +102,79 @@ impl Desk {
             })
             .collect()
     }
+}
+
+/// Makes a Node that has not been ready for an hour.
+async fn sick_node(admin: &kube::Client, name: &str) {
+    let nodes: Api<Node> = Api::all(admin.clone());
+    let node = serde_json::from_value(json!({"metadata": {"name": name}})).unwrap();
+    nodes.create(&PostParams::default(), &node).await.unwrap();
+    let since = jiff::Timestamp::now().as_second().saturating_sub(3600);
+    let since = jiff::Timestamp::from_second(since).unwrap().to_string();
+    let sick = json!({"type": "Ready", "status": "Unknown", "lastTransitionTime": since});
+    let patch = Patch::Strategic(json!({"status": {"conditions": [sick]}}));
+    let params = PatchParams::default();
+    nodes.patch_status(name, &params, &patch).await.unwrap();
+}
+
+#[tokio::test]
+async fn list_and_explain_say_what_a_health_check_will_do() {
+    let desk = Desk::open().await;
+    for kind in [CLUSTER_API_MACHINES, CLUSTER_API_HEALTH_CHECKS] {
+        desk.control_plane
+            .apply(&kind.text().unwrap())
+            .await
+            .unwrap();
+    }
+    let config = desk.control_plane.dir().join("config.yaml");
+    let head = "apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\n";
+    let source = "machines: [{clusterAPI: {namespace: default}}]\n";
+    std::fs::write(&config, format!("{head}{source}")).unwrap();
+    let config = config.to_str().unwrap();
+    let records = |kind, plural| {
+        let version = "cluster.x-k8s.io/v1beta2";
+        Records::new(desk.admin.clone(), version, kind, plural, Some("default")).unwrap()
+    };
+    let machines = records("Machine", "machines");
+    let labels = json!({"cluster.x-k8s.io/cluster-name": "c"});
+    let infrastructure = json!({"apiGroup": "example.com", "kind": "Host", "name": "h"});
+    let spec = json!({
+        "clusterName": "c", "bootstrap": {"dataSecretName": "s"}, "infrastructureRef": infrastructure,
+    });
+    for name in ["worker-0", "worker-1"] {
+        machines.create(name, &labels, &spec).await.unwrap();
+    }
+    let joined = json!({"nodeRef": {"name": "worker-1"}});
+    machines.set_status("worker-1", &joined).await.unwrap();
+    sick_node(&desk.admin, "worker-1").await;
+    let request = desk.client_request("worker-0").await;
+    let assert_said = async |words: &str| {
+        for command in ["list", "explain"] {
+            let (answer, code) = desk.json(&[command, "--config", config]).await;
+            assert_eq!(code, Some(0), "{answer}");
+            assert_eq!(answer[0]["csr"], request.as_str());
+            let message = answer[0]["message"].to_string();
+            assert!(message.contains(words), "{command}: {message}");
+        }
+    };
+
+    let checks = records("MachineHealthCheck", "machinehealthchecks");
+    let unhealthy = json!([{"type": "Ready", "status": "Unknown", "timeoutSeconds": 300}]);
+    let check = |most: &str| {
+        json!({
+            "clusterName": "c", "selector": {"matchLabels": labels},
+            "checks": {"nodeStartupTimeoutSeconds": 3540, "unhealthyNodeConditions": unhealthy},
+            "remediation": {"triggerIf": {"unhealthyLessThanOrEqualTo": most}},
+        })
+    };
+    checks
+        .create("mhc", &json!({}), &check("100%"))
+        .await
+        .unwrap();
+    assert_said("Machine default/worker-0: will be remediated in 5").await;
+    let fewer = json!({"spec": check("60%")});
+    checks.change("mhc", &fewer).await.unwrap();
+    assert_said("remediates nothing: 2 of 2 Machines have no healthy Node, 1 may").await;
 }
 
 #[tokio::test]

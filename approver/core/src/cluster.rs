@@ -303,10 +303,11 @@ impl Cluster {
         self.pending_under(&names)
     }
 
-    /// Puts a Node or replaces what was known of it. Whether it is ready bears on no decision, and so wakes nobody.
+    /// Puts a Node or replaces what was known of it. How it is bears on no decision, and so wakes nobody.
     fn put_node(&mut self, name: NodeName, node: Node) -> BTreeSet<NodeName> {
         if let Some(known) = self.nodes.get_mut(&name) {
             known.ready = node.ready;
+            known.conditions.clone_from(&node.conditions);
             if *known == node {
                 return BTreeSet::new();
             }

@@ -18,6 +18,19 @@ pub struct Node {
     pub created_at: Timestamp,
     /// Whether it is ready to take Pods. No decision rests on it.
     pub ready: bool,
+    /// Its conditions, where they are kept: MachineHealthChecks look at them. No decision rests on them.
+    pub conditions: Vec<NodeCondition>,
+}
+
+/// One condition of a Node (Kubernetes: `core/v1` `NodeCondition`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeCondition {
+    /// Which one, such as `Ready`.
+    pub kind: String,
+    /// `True`, `False` or `Unknown`.
+    pub status: String,
+    /// Since when it has this status.
+    pub since: Timestamp,
 }
 
 /// Everything known that bears on one request.

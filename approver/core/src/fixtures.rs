@@ -138,6 +138,7 @@ pub(crate) fn registered() -> Node {
         uid: "n-0".to_owned(),
         created_at: at(90),
         ready: false,
+        conditions: Vec::new(),
     }
 }
 

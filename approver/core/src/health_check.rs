@@ -1,15 +1,15 @@
 //! MachineHealthChecks: when a Machine that has not joined is deleted and replaced, and when that is held back because too
 //! many are unhealthy at once.
 //!
-//! Only what a Machine record and the existence of its Node tell is counted here. A Node's conditions are not read, so that
-//! a check may see more unhealthy Machines than are counted, never fewer.
+//! What a Machine record and the conditions of its Node tell is counted here. The conditions of Machines, which Cluster API's
+//! checks may name too, are not read, so that a check may see more unhealthy Machines than are counted, never fewer.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::{Machine, MachineReference, Scope, Source};
+use crate::{Machine, MachineReference, Node, Scope, Source};
 
 /// One MachineHealthCheck.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,8 +22,21 @@ pub struct HealthCheck {
     pub selector: Selector,
     /// How long a Machine may take until it has a Node; without it, a Machine may take for ever.
     pub startup_timeout: Option<SignedDuration>,
+    /// What makes a Node unhealthy.
+    pub conditions: Vec<UnhealthyCondition>,
     /// How many of the selected Machines may be unhealthy before nothing is remediated any more.
     pub limit: Limit,
+}
+
+/// A status of a Node's condition that makes it unhealthy when it has had it for this long.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnhealthyCondition {
+    /// Which condition, such as `Ready`.
+    pub kind: String,
+    /// Which status of it.
+    pub status: String,
+    /// For how long.
+    pub timeout: SignedDuration,
 }
 
 impl HealthCheck {
@@ -41,29 +54,39 @@ impl HealthCheck {
         from.checked_add(self.startup_timeout?).ok()
     }
 
-    /// What it makes of the Machines that it selects: which will be remediated, when, and whether that is allowed now.
-    /// `has_node` says whether the Node of a Machine that has become one still exists.
-    pub(crate) fn look<'a>(
+    /// When a Node will count as unhealthy, as it is now.
+    fn sickens(&self, node: &Node) -> Option<Timestamp> {
+        let ends = node.conditions.iter().flat_map(|condition| {
+            let named = self.conditions.iter().filter(|unhealthy| {
+                unhealthy.kind == condition.kind && unhealthy.status == condition.status
+            });
+            named.filter_map(|unhealthy| condition.since.checked_add(unhealthy.timeout).ok())
+        });
+        ends.min()
+    }
+
+    /// What it makes of the Machines that it selects: which will be remediated, when, and whether that is allowed now. `node`
+    /// finds the Node that a Machine has become, if it still exists.
+    pub(crate) fn look<'a, 'n>(
         &self,
         machines: impl Iterator<Item = &'a Machine>,
-        has_node: impl Fn(&Machine) -> bool,
+        node: impl Fn(&Machine) -> Option<&'n Node>,
         now: Timestamp,
     ) -> Vec<(&'a Machine, Remediation)> {
         let (mut selected, mut healthy, mut due) = (0_usize, 0_usize, Vec::new());
         for machine in machines.filter(|machine| self.selects(machine)) {
             selected = selected.saturating_add(1);
-            let (joined, lost) = match machine.node_reference {
-                Some(_) => (has_node(machine), !has_node(machine)),
-                None => (false, false),
+            let node = node(machine);
+            let lost = machine.node_reference.is_some() && node.is_none();
+            let at = match node {
+                _ if machine.failed || lost => Some(now),
+                Some(node) => self.sickens(node),
+                None => self.due(machine),
             };
-            if joined && !machine.failed && !machine.deleting {
+            let sick = at.is_some_and(|at| at <= now);
+            if node.is_some() && !sick && !machine.deleting {
                 healthy = healthy.saturating_add(1);
             }
-            let at = if machine.failed || lost {
-                Some(now)
-            } else {
-                self.due(machine)
-            };
             due.extend(at.map(|at| (machine, at)));
         }
         let unhealthy = selected.saturating_sub(healthy);

@@ -1,13 +1,22 @@
 //! Whom a check selects, when it acts, and what holds it back.
 
 use super::*;
-use crate::fixtures::{NAMESPACE, at, machine, node};
+use crate::NodeCondition;
+use crate::fixtures::{NAMESPACE, at, machine, node, registered};
 
 fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
     let pairs = pairs.iter();
     pairs
         .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()))
         .collect()
+}
+
+fn unhealthy(kind: &str, status: &str, seconds: i64) -> UnhealthyCondition {
+    UnhealthyCondition {
+        kind: kind.to_owned(),
+        status: status.to_owned(),
+        timeout: SignedDuration::from_secs(seconds),
+    }
 }
 
 /// A check of all workers with the default timeout.
@@ -21,6 +30,11 @@ fn check(limit: &str) -> HealthCheck {
         },
         selector: Selector(vec![workers]),
         startup_timeout: Some(SignedDuration::from_mins(10)),
+        conditions: vec![
+            unhealthy("Ready", "Unknown", 300),
+            unhealthy("Ready", "False", 300),
+            unhealthy("DiskPressure", "True", 600),
+        ],
         limit: limit.parse().unwrap(),
     }
 }
@@ -43,8 +57,33 @@ fn joined(name: &str) -> Machine {
 
 /// What a check makes of these Machines ten minutes and ten seconds after they were made; the Node `gone` is gone.
 fn look(check: &HealthCheck, machines: &[Machine]) -> Vec<(String, Remediation)> {
-    let has_node = |machine: &Machine| machine.node_reference != Some(node("gone"));
-    let seen = check.look(machines.iter(), has_node, at(610));
+    look_with(check, machines, &[])
+}
+
+/// The same, where the Node `sick` has these conditions, each since so many seconds after the Machines were made.
+fn look_with(
+    check: &HealthCheck,
+    machines: &[Machine],
+    conditions: &[(&str, &str, i64)],
+) -> Vec<(String, Remediation)> {
+    let sick = Node {
+        conditions: conditions
+            .iter()
+            .map(|(kind, status, since)| NodeCondition {
+                kind: (*kind).to_owned(),
+                status: (*status).to_owned(),
+                since: at(*since),
+            })
+            .collect(),
+        ..registered()
+    };
+    let well = registered();
+    let node = |machine: &Machine| match machine.node_reference.as_ref()?.as_str() {
+        "gone" => None,
+        "sick" => Some(&sick),
+        _ => Some(&well),
+    };
+    let seen = check.look(machines.iter(), node, at(610));
     seen.into_iter()
         .map(|(machine, remediation)| (machine.reference.name.clone(), remediation))
         .collect()
@@ -110,6 +149,41 @@ fn a_failed_machine_and_one_whose_node_is_gone_are_remediated_now() {
             .all(|(_, remediation)| remediation.at == at(610))
     );
     assert_eq!(seen.first().map(|(_, one)| one.unhealthy), Some(3));
+}
+
+#[test]
+fn a_condition_that_is_named_makes_a_node_unhealthy_once_it_has_lasted() {
+    let machines = [joined("sick"), joined("m-1"), joined("m-2")];
+    let seen = |conditions: &[(&str, &str, i64)]| {
+        let seen = look_with(&check("100%"), &machines, conditions);
+        let [(name, remediation)] = seen.as_slice() else {
+            assert!(seen.is_empty(), "{seen:?}");
+            return None;
+        };
+        assert_eq!(name, "sick");
+        Some((remediation.at, remediation.unhealthy))
+    };
+    assert_eq!(seen(&[("Ready", "True", 0)]), None);
+    assert_eq!(seen(&[("MemoryPressure", "True", 0)]), None);
+    // Not for long enough: it still counts as healthy, and when it will not is known.
+    assert_eq!(seen(&[("Ready", "Unknown", 311)]), Some((at(611), 0)));
+    // For as long as it may: then it does not.
+    assert_eq!(seen(&[("Ready", "Unknown", 310)]), Some((at(610), 1)));
+    // Of several, that which is over first.
+    let both = [("Ready", "False", 200), ("DiskPressure", "True", 0)];
+    assert_eq!(seen(&both), Some((at(500), 1)));
+}
+
+#[test]
+fn a_node_that_is_unhealthy_counts_among_those_that_hold_a_check_back() {
+    let machines = [joined("sick"), waiting("m-0"), joined("m-1")];
+    let held = |conditions: &[(&str, &str, i64)]| {
+        let seen = look_with(&check("50%"), &machines, conditions);
+        let waits = seen.iter().find(|(name, _)| name == "m-0").unwrap();
+        (waits.1.unhealthy, waits.1.allowed, waits.1.held_back)
+    };
+    assert_eq!(held(&[("Ready", "False", 600)]), (1, 1, false));
+    assert_eq!(held(&[("Ready", "False", 100)]), (2, 1, true));
 }
 
 #[test]

@@ -60,9 +60,11 @@ pub use claims::{Claim, Claims};
 pub use cluster::Cluster;
 pub use decide::decide;
 pub use decision::{Decision, Finding, Verdict, Wait};
-pub use facts::{Facts, Node};
+pub use facts::{Facts, Node, NodeCondition};
 pub use freshness::{Feed, Freshness, Stale};
-pub use health_check::{HealthCheck, Limit, NotALimit, Remediation, Requirement, Selector};
+pub use health_check::{
+    HealthCheck, Limit, NotALimit, Remediation, Requirement, Selector, UnhealthyCondition,
+};
 pub use ip_range::{IpRange, IpRangeError};
 pub use join::{Join, JoinStage};
 pub use kubeadm_config::{JoinToken, KubeadmConfig};

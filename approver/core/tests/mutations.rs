@@ -117,6 +117,7 @@ const PATHS: [Path; 5] = [
             "machine.created_at: later than the request",
             "node.uid: another",
             "node.ready: yes",
+            "node.conditions: one",
             "node.created_at: another",
             "claims: another key, just now",
             "claims: another key, long ago",
@@ -158,6 +159,7 @@ const PATHS: [Path; 5] = [
             "node: the other way round",
             "node.uid: another",
             "node.ready: yes",
+            "node.conditions: one",
             "node.created_at: another",
             "claims: another key, just now",
             "claims: another key, long ago",
@@ -200,6 +202,7 @@ const PATHS: [Path; 5] = [
             "machine.created_at: later than the request",
             "node.uid: another",
             "node.ready: yes",
+            "node.conditions: one",
             "node.created_at: another",
             "claims: another key, just now",
             "claims: another key, long ago",
@@ -234,6 +237,7 @@ const PATHS: [Path; 5] = [
             "machine.pool: none",
             "node.uid: another",
             "node.ready: yes",
+            "node.conditions: one",
             "node.created_at: another",
             "claims: another key, just now",
             "claims: another key, long ago",
@@ -406,6 +410,7 @@ const FIELDS: &[&str] = &[
     "machine.zone",
     "mirrors",
     "node",
+    "node.conditions",
     "node.created_at",
     "node.ready",
     "node.uid",
@@ -470,6 +475,7 @@ fn name_fields(world: World) {
         uid: _,
         created_at: _,
         ready: _,
+        conditions: _,
     } = node.unwrap();
     name_request(request);
     name_machine(owners.remove(0));

@@ -164,7 +164,7 @@ fn request(value: Value) -> Result<News, String> {
 
 fn node(value: Value) -> Result<News, String> {
     let node: Node = typed(value)?;
-    let (name, node) = convert::to_node(node).map_err(|error| error.to_string())?;
+    let (name, node) = convert::to_node(node, true).map_err(|error| error.to_string())?;
     Ok(News::fact(Change::Node(name, node)))
 }
 

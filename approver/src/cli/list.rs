@@ -66,11 +66,11 @@ fn row(scene: &Scene, entry: &Entry, now: Timestamp) -> Option<Row> {
     let note = scene.remediation(entry, now);
     let (decision, reason, message) = match &entry.past {
         Some(past) => (past.word, past.reason.clone(), past.message.clone()),
-        None => (
-            policy.verdict,
-            policy.reason.to_owned(),
-            policy.message.clone(),
-        ),
+        None => {
+            let note = note.iter().map(|note| format!("; {note}"));
+            let message = std::iter::once(policy.message.clone()).chain(note);
+            (policy.verdict, policy.reason.to_owned(), message.collect())
+        }
     };
     Some(Row {
         csr: opinion.csr,
@@ -115,5 +115,67 @@ fn age(age: SignedDuration) -> String {
         (hours, _, _) if hours >= 3 => format!("{hours}h"),
         (_, minutes, _) if minutes >= 3 => format!("{minutes}m"),
         (_, _, seconds) => format!("{}s", seconds.max(0)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use serde_json::Value;
+
+    use super::*;
+    use crate::cli::dump;
+
+    /// The rows that `list` shows of what a case of `explain` holds, and the parts of their messages that are expected there.
+    fn rows(case: &str) -> (Vec<Row>, Vec<String>) {
+        let cases = Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/cases/explain");
+        let folder = cases.join(case);
+        let text = std::fs::read(folder.join("case.json")).unwrap();
+        let case: Value = serde_json::from_slice(&text).unwrap();
+        let at: Timestamp = case["at"].as_str().unwrap().parse().unwrap();
+        let scene = dump::read(&[folder.join("dump.yaml")], Config::default(), at)
+            .unwrap()
+            .scene;
+        let rows = scene.entries.iter();
+        let rows = rows.filter_map(|entry| row(&scene, entry, at)).collect();
+        let expected = case["output"].as_array().unwrap().iter();
+        let message = |answer: &Value| answer["message"].as_str().unwrap().to_owned();
+        (rows, expected.map(message).collect())
+    }
+
+    #[test]
+    fn what_a_health_check_will_do_is_told_below_the_row_and_in_the_message() {
+        for (case, words) in [
+            ("health-check", "will be remediated in 3m20s"),
+            (
+                "health-check-held-back",
+                "1 of 1 Machines have no healthy Node, 0 may",
+            ),
+            ("health-check-rounded-down", "will be remediated in 3m20s"),
+            (
+                "health-check-conditions",
+                "3 of 6 Machines have no healthy Node, 2 may",
+            ),
+        ] {
+            let (rows, expected) = rows(case);
+            let ([row], [message]) = (rows.as_slice(), expected.as_slice()) else {
+                panic!("{case}: {rows:?}");
+            };
+            assert!(message.contains(words), "{case}: {message}");
+            assert!(row.message.contains(message), "{case}: {}", row.message);
+            let shown = table(&rows, false).render(false);
+            // A note is wrapped.
+            let shown = shown.split_whitespace().collect::<Vec<_>>().join(" ");
+            let note = message.trim_start_matches("; ");
+            assert!(shown.contains(note), "{case}: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_machine_that_no_check_looks_after_has_no_note() {
+        let (rows, _) = rows("approve");
+        assert!(!rows.is_empty());
+        assert!(rows.iter().all(|row| row.note.is_none()), "{rows:?}");
     }
 }

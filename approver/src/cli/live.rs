@@ -51,7 +51,7 @@ pub(super) async fn open(args: &LookArgs, mut config: Config) -> anyhow::Result<
     let feeds = [Feed::Claims, Feed::Nodes].into_iter().chain(feeds);
     let cluster = Cluster::new(config.policy, feeds);
     let mut scene = Scene::new(cluster.with_kubelet_ca(config.kubelets.sources()));
-    let nodes = listing::everything(&Nodes, &client).await;
+    let nodes = listing::everything(&Nodes { conditions: true }, &client).await;
     facts(&mut scene, &Feed::Nodes, nodes, now);
     for scope in machines {
         if let Some(source) = sources::of(scope.source) {

@@ -33,6 +33,7 @@ fn registered(uid: &str) -> Join {
         uid: uid.to_owned(),
         created_at: at(90),
         ready: false,
+        conditions: Vec::new(),
     };
     Join {
         stage: JoinStage::Registered,

@@ -7,7 +7,9 @@ use rollcall_approver_core::{Machine, Requirement, Source};
 use serde::Deserialize;
 
 use super::fields::{Address, NodeReference, NotARecord, addresses};
-use super::health_checks::{HealthCheckApi, Terms, limit, selector, startup_timeout};
+use super::health_checks::{
+    HealthCheckApi, Terms, Unhealthy, conditions, limit, selector, startup_timeout,
+};
 use super::kubeadm_configs;
 use super::machines::MachineApi;
 use crate::rights::{READ, Right, Scope};
@@ -180,6 +182,7 @@ pub(super) struct CheckSpec {
     #[serde(default)]
     remediation: Remediation,
     selector: LabelSelector,
+    unhealthy_conditions: Option<Vec<Unhealthy>>,
     unhealthy_range: Option<String>,
 }
 
@@ -187,6 +190,7 @@ pub(super) struct CheckSpec {
 #[serde(rename_all = "camelCase")]
 struct Checks {
     node_startup_timeout_seconds: Option<u32>,
+    unhealthy_node_conditions: Option<Vec<Unhealthy>>,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -224,6 +228,10 @@ impl HealthCheckApi for ClusterApi {
         Ok(Terms {
             selector,
             startup_timeout: startup_timeout(timeout.as_deref())?,
+            conditions: conditions(
+                spec.unhealthy_conditions
+                    .or(spec.checks.unhealthy_node_conditions),
+            )?,
             limit: limit(range.map(IntOrString::String).or(most))?,
         })
     }

@@ -24,6 +24,8 @@ pub(crate) enum NotARecord {
     Missing(&'static str),
     #[error("spec is missing")]
     NoSpec,
+    #[error("the condition {0} has no timeout")]
+    NoTimeout(String),
     #[error("{0} names no node: {1}")]
     NodeReference(&'static str, String),
     #[error("the operator {0:?} of a selector means nothing")]

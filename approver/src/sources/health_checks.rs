@@ -13,7 +13,9 @@ use kube::core::ObjectList;
 use kube::{Api, Client, ResourceExt as _};
 use rollcall_approver_core::{
     Change, Feed, HealthCheck, Limit, MachineReference, Requirement, Scope, Selector,
+    UnhealthyCondition,
 };
+use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tracing::warn;
@@ -50,7 +52,41 @@ pub(crate) trait HealthCheckApi: MachineApi {
 pub(super) struct Terms {
     pub(super) selector: Selector,
     pub(super) startup_timeout: Option<SignedDuration>,
+    pub(super) conditions: Vec<UnhealthyCondition>,
     pub(super) limit: Limit,
+}
+
+/// A status of a Node's condition that makes it unhealthy, where any version has its fields.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Unhealthy {
+    #[serde(rename = "type")]
+    type_: String,
+    status: String,
+    /// As Go writes a duration.
+    timeout: Option<String>,
+    /// In `v1beta2` of Cluster API.
+    timeout_seconds: Option<u32>,
+}
+
+/// Reads what makes a Node unhealthy.
+pub(super) fn conditions(
+    unhealthy: Option<Vec<Unhealthy>>,
+) -> Result<Vec<UnhealthyCondition>, NotARecord> {
+    let read = |condition: Unhealthy| {
+        let seconds = condition.timeout_seconds.map(i64::from);
+        let timeout = match (condition.timeout, seconds) {
+            (Some(text), _) => text.parse().map_err(|_| NotARecord::Duration(text))?,
+            (None, Some(seconds)) => SignedDuration::from_secs(seconds),
+            (None, None) => return Err(NotARecord::NoTimeout(condition.type_)),
+        };
+        Ok(UnhealthyCondition {
+            kind: condition.type_,
+            status: condition.status,
+            timeout,
+        })
+    };
+    unhealthy.into_iter().flatten().map(read).collect()
 }
 
 /// The MachineHealthChecks of one source in one scope.
@@ -81,6 +117,7 @@ fn read<A: HealthCheckApi>(object: Record<A>) -> Result<Option<HealthCheck>, Not
     let Terms {
         selector,
         startup_timeout,
+        conditions,
         limit,
     } = A::terms(object.spec.ok_or(NotARecord::NoSpec)?)?;
     Ok(Some(HealthCheck {
@@ -88,6 +125,7 @@ fn read<A: HealthCheckApi>(object: Record<A>) -> Result<Option<HealthCheck>, Not
         reference,
         selector,
         startup_timeout,
+        conditions,
         limit,
     }))
 }

@@ -14,6 +14,14 @@ fn check<A: HealthCheckApi>(spec: &Value) -> Result<HealthCheck, String> {
     }
 }
 
+fn unhealthy(kind: &str, status: &str, seconds: i64) -> UnhealthyCondition {
+    UnhealthyCondition {
+        kind: kind.to_owned(),
+        status: status.to_owned(),
+        timeout: SignedDuration::from_secs(seconds),
+    }
+}
+
 #[test]
 fn the_checks_of_openshift_are_read() {
     let full = check::<OpenShift>(&json!({
@@ -27,6 +35,7 @@ fn the_checks_of_openshift_are_read() {
     .unwrap();
     assert_eq!(full.reference.to_string(), "n/mhc");
     assert_eq!(full.limit, Limit::Percent(40));
+    assert_eq!(full.conditions, [unhealthy("Ready", "False", 300)]);
     assert_eq!(full.startup_timeout, Some(SignedDuration::from_mins(20)));
     assert_eq!(
         full.selector.0,
@@ -53,16 +62,21 @@ fn the_checks_of_cluster_api_are_read_in_both_versions() {
     let selector = json!({"matchLabels": {"pool": "md-0"}});
     let old = json!({
         "clusterName": "c", "selector": selector, "maxUnhealthy": "40%", "nodeStartupTimeout": "5m",
-        "unhealthyConditions": [],
+        "unhealthyConditions": [{"type": "Ready", "status": "Unknown", "timeout": "5m0s"}],
     });
     let new = json!({
         "clusterName": "c", "selector": selector,
-        "checks": {"nodeStartupTimeoutSeconds": 300},
+        "checks": {
+            "nodeStartupTimeoutSeconds": 300,
+            "unhealthyNodeConditions": [{"type": "Ready", "status": "Unknown", "timeoutSeconds": 300}],
+            "unhealthyMachineConditions": [{"type": "Updating", "status": "True", "timeoutSeconds": 60}],
+        },
         "remediation": {"triggerIf": {"unhealthyLessThanOrEqualTo": "40%"}},
     });
     let read = check::<ClusterApi>(&old).unwrap();
     assert_eq!(check::<ClusterApi>(&new).as_ref(), Ok(&read));
     assert_eq!(read.startup_timeout, Some(SignedDuration::from_mins(5)));
+    assert_eq!(read.conditions, [unhealthy("Ready", "Unknown", 300)]);
     // Machines of other clusters in the same namespace are none of its business.
     let cluster = "cluster.x-k8s.io/cluster-name".to_owned();
     assert!(
@@ -98,6 +112,14 @@ fn a_paused_check_says_nothing_and_a_broken_one_is_told() {
         (
             json!({"selector": {}, "nodeStartupTimeout": "soon"}),
             "soon",
+        ),
+        (
+            json!({"selector": {}, "unhealthyConditions": [{"type": "Ready", "status": "False", "timeout": "later"}]}),
+            "later",
+        ),
+        (
+            json!({"selector": {}, "unhealthyConditions": [{"type": "Ready", "status": "False"}]}),
+            "the condition Ready has no timeout",
         ),
         (
             json!({"selector": {"matchExpressions": [{"key": "k", "operator": "Like"}]}}),

@@ -6,7 +6,9 @@ use rollcall_approver_core::{Machine, Source};
 use serde::Deserialize;
 
 use super::fields::{Address, NodeReference, NotARecord, addresses};
-use super::health_checks::{HealthCheckApi, Terms, limit, selector, startup_timeout};
+use super::health_checks::{
+    HealthCheckApi, Terms, Unhealthy, conditions, limit, selector, startup_timeout,
+};
 use super::machines::MachineApi;
 use crate::rights::{READ, Right, Scope};
 
@@ -85,6 +87,7 @@ pub(super) struct CheckSpec {
     max_unhealthy: Option<IntOrString>,
     node_startup_timeout: Option<String>,
     selector: LabelSelector,
+    unhealthy_conditions: Option<Vec<Unhealthy>>,
 }
 
 impl HealthCheckApi for OpenShift {
@@ -94,6 +97,7 @@ impl HealthCheckApi for OpenShift {
         Ok(Terms {
             selector: selector(spec.selector)?,
             startup_timeout: startup_timeout(spec.node_startup_timeout.as_deref())?,
+            conditions: conditions(spec.unhealthy_conditions)?,
             limit: limit(spec.max_unhealthy)?,
         })
     }

@@ -18,6 +18,7 @@ fn is_ready(cluster: &mut Cluster, created_at: Timestamp, ready: bool) {
         uid: "n-0".to_owned(),
         created_at,
         ready,
+        conditions: Vec::new(),
     };
     cluster.apply(Change::Node(node("worker-0"), registered), created_at);
 }
@@ -170,6 +171,7 @@ fn what_no_decision_rests_on_wakes_nobody() {
             uid,
             created_at,
             ready,
+            conditions: Vec::new(),
         };
         Change::Node(node("worker-0"), known)
     };

@@ -88,12 +88,12 @@ impl Cluster {
     /// the one that acts first.
     pub fn remediations(&self, now: Timestamp) -> HashMap<MachineUid, Remediation> {
         let mut all: HashMap<MachineUid, Remediation> = HashMap::new();
-        let has_node = |machine: &Machine| {
-            let name = machine.node_reference.as_ref();
-            name.is_some_and(|name| self.nodes.contains_key(name))
+        let node = |machine: &Machine| {
+            let name = machine.node_reference.as_ref()?;
+            self.nodes.get(name)
         };
         for check in self.health_checks.values() {
-            for (machine, remediation) in check.look(self.roll.iter(), has_node, now) {
+            for (machine, remediation) in check.look(self.roll.iter(), node, now) {
                 let sooner = |known: &Remediation| {
                     (known.held_back, known.at) <= (remediation.held_back, remediation.at)
                 };

@@ -120,6 +120,7 @@ impl World {
                 uid: name.to_string(),
                 created_at: *registered,
                 ready: false,
+                conditions: Vec::new(),
             };
             Change::Node(name.clone(), node)
         }));

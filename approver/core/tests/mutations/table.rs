@@ -4,8 +4,8 @@ use jiff::SignedDuration;
 use rcgen::SanType;
 use rollcall_approver_core::{
     Address, Contested, Dialled, Feed, JoinKey, JoinToken, KubeadmConfig, KubeletCa, Machine,
-    MachineUid, Naming, Request, RequestorRule, Rules, Scope, Served, Source, Stale, Standing,
-    Strength,
+    MachineUid, Naming, NodeCondition, Request, RequestorRule, Rules, Scope, Served, Source, Stale,
+    Standing, Strength,
 };
 use rollcall_csr::{ClusterId, ParseError, Signer};
 
@@ -400,6 +400,15 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     ("node.ready: yes", |world| {
         if let Some(node) = &mut world.node {
             node.ready = true;
+        }
+    }),
+    ("node.conditions: one", |world| {
+        if let Some(node) = &mut world.node {
+            node.conditions.push(NodeCondition {
+                kind: "Ready".to_owned(),
+                status: "Unknown".to_owned(),
+                since: at(0),
+            });
         }
     }),
     ("node.created_at: another", |world| {
