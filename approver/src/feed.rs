@@ -7,14 +7,14 @@
 use std::collections::HashSet;
 use std::fmt::Debug;
 use std::hash::Hash;
+use std::pin::pin;
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBuilder};
-use futures::stream::BoxStream;
-use futures::{StreamExt as _, TryStreamExt as _};
+use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use kube::api::{ListParams, WatchEvent, WatchParams};
-use kube::core::{ObjectList, Status};
+use kube::core::Status;
 use kube::{Api, Client, ResourceExt};
 use rollcall_approver_core::{Change, Feed};
 use serde::de::DeserializeOwned;
@@ -31,6 +31,8 @@ const WATCH_SECONDS: u32 = 25;
 const SILENCE: Duration = Duration::from_secs(30);
 /// How long a list, or the start of a watch, may take.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
+/// Objects per page of a list: the page size of client-go (`tools/pager`).
+pub(crate) const PAGE: u32 = 500;
 /// The first pause before a broken feed is tried again; each next one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 /// The longest pause before a broken feed is tried again.
@@ -45,22 +47,16 @@ const GONE: u16 = 410;
 /// The code of a resource that the API server does not have, or not in this version any more.
 const NOT_FOUND: u16 = 404;
 
-/// A watch's stream of events.
-pub(crate) type Events<T> = BoxStream<'static, kube::Result<WatchEvent<T>>>;
-
 /// What differs from one feed to the next.
 pub(crate) trait Watched: Send + Sync + 'static {
-    /// What the API is typed by.
-    type Resource: Clone + Debug + DeserializeOwned + Send + Sync + 'static;
-    /// What comes over the wire.
-    type Object: ResourceExt + Clone + Debug + DeserializeOwned + Send + 'static;
+    /// What is read of an object.
+    type Resource: ResourceExt + Clone + Debug + DeserializeOwned + Send + Sync + 'static;
     /// What tells one object from another.
     type Key: Eq + Hash + Send;
     /// What it remembers of objects that it has read, so as not to read all of one again each time it changes.
     type Memory: Default + Send + Sync;
-    /// Objects per page of a list, which is in memory as a whole: the page size of client-go (`tools/pager`), or less where
-    /// objects are large.
-    const PAGE: u32 = 500;
+    /// Objects per page of a list, which is in memory as a whole: less than usual where objects are large.
+    const PAGE: u32 = PAGE;
 
     /// Its name in logs and reasons.
     fn feed(&self) -> Feed;
@@ -78,21 +74,10 @@ pub(crate) trait Watched: Send + Sync + 'static {
     fn labels(&self) -> Option<String> {
         None
     }
-    /// One page of a list.
-    fn list(
-        api: &Api<Self::Resource>,
-        params: &ListParams,
-    ) -> impl Future<Output = kube::Result<ObjectList<Self::Object>>> + Send;
-    /// A watch from a resource version on.
-    fn watch(
-        api: &Api<Self::Resource>,
-        params: &WatchParams,
-        version: &str,
-    ) -> impl Future<Output = kube::Result<Events<Self::Object>>> + Send;
     /// An object appeared or changed: its key, and what is told of it.
-    fn put(&self, memory: &mut Self::Memory, object: Self::Object) -> Option<(Self::Key, Input)>;
+    fn put(&self, memory: &mut Self::Memory, object: Self::Resource) -> Option<(Self::Key, Input)>;
     /// An object is gone.
-    fn gone(&self, memory: &mut Self::Memory, object: &Self::Object) -> Option<Change>;
+    fn gone(&self, memory: &mut Self::Memory, object: &Self::Resource) -> Option<Change>;
     /// A full list ended, and these are all.
     fn all(&self, memory: &mut Self::Memory, present: HashSet<Self::Key>) -> Change;
 }
@@ -246,8 +231,9 @@ impl<W: Watched> Runner<W> {
         params.label_selector = self.watched.labels();
         // A version is kept through a broken connection, so that what happened meanwhile is not missed.
         let (api, version) = place.insert((api, from.clone()));
-        let start = timeout(CALL_LIMIT, W::watch(api, &params, &from));
-        let mut events = start.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
+        let start = timeout(CALL_LIMIT, api.watch(&params, &from));
+        let events = start.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
+        let mut events = pin!(events);
         self.heard = Timestamp::now();
         self.tell(Change::Synced(self.feed.clone())).await?;
         healthy();
@@ -271,7 +257,7 @@ impl<W: Watched> Runner<W> {
 
     async fn pass_on(
         &mut self,
-        event: WatchEvent<W::Object>,
+        event: WatchEvent<W::Resource>,
         version: &mut String,
     ) -> Result<(), Broken> {
         match event {
@@ -306,7 +292,7 @@ impl<W: Watched> Runner<W> {
         params.label_selector = self.watched.labels();
         let mut present = HashSet::new();
         loop {
-            let page = timeout(CALL_LIMIT, W::list(&api, &params));
+            let page = timeout(CALL_LIMIT, api.list(&params));
             let page = page.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
             for object in page.items {
                 if let Some((key, input)) = self.watched.put(&mut self.memory, object) {
@@ -337,26 +323,6 @@ fn remember(version: &mut String, object: &impl ResourceExt) {
     if let Some(current) = object.resource_version() {
         *version = current;
     }
-}
-
-/// A list of whole objects as a feed takes it.
-pub(crate) async fn list_whole<K>(api: &Api<K>, params: &ListParams) -> kube::Result<ObjectList<K>>
-where
-    K: Clone + DeserializeOwned + Debug,
-{
-    api.list(params).await
-}
-
-/// A watch of whole objects as a feed takes it.
-pub(crate) async fn watch_whole<K>(
-    api: &Api<K>,
-    params: &WatchParams,
-    version: &str,
-) -> kube::Result<Events<K>>
-where
-    K: Clone + DeserializeOwned + Debug + Send + 'static,
-{
-    Ok(api.watch(params, version).await?.boxed())
 }
 
 #[cfg(test)]

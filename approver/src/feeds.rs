@@ -4,8 +4,6 @@
 use std::collections::{HashMap, HashSet};
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
-use kube::api::{ListParams, WatchParams};
-use kube::core::ObjectList;
 use kube::{Api, Client, ResourceExt as _};
 use rollcall_approver_core::{Change, Feed, RequestUid};
 use rollcall_csr::{NodeName, Signer};
@@ -13,7 +11,7 @@ use tracing::warn;
 
 use crate::convert::{self, Content};
 use crate::engine::Input;
-use crate::feed::{Events, Watched, list_whole, watch_whole};
+use crate::feed::Watched;
 use crate::guard::Guarded;
 use crate::node::Node;
 
@@ -22,7 +20,6 @@ pub(crate) struct Requests(pub(crate) Signer);
 
 impl Watched for Requests {
     type Resource = Guarded<CertificateSigningRequest>;
-    type Object = Self::Resource;
     type Key = RequestUid;
     /// What requests ask for that have no certificate yet: `spec` never changes (Kubernetes:
     /// `pkg/registry/certificates/certificates/strategy.go`), and a signature takes long to verify.
@@ -40,22 +37,11 @@ impl Watched for Requests {
         Some(format!("spec.signerName={}", self.0.name()))
     }
 
-    async fn list(
-        api: &Api<Self::Resource>,
-        params: &ListParams,
-    ) -> kube::Result<ObjectList<Self::Object>> {
-        list_whole(api, params).await
-    }
-
-    async fn watch(
-        api: &Api<Self::Resource>,
-        params: &WatchParams,
-        version: &str,
-    ) -> kube::Result<Events<Self::Object>> {
-        watch_whole(api, params, version).await
-    }
-
-    fn put(&self, memory: &mut Self::Memory, object: Self::Object) -> Option<(RequestUid, Input)> {
+    fn put(
+        &self,
+        memory: &mut Self::Memory,
+        object: Self::Resource,
+    ) -> Option<(RequestUid, Input)> {
         let (name, uid) = (object.name_any(), object.uid().map(RequestUid));
         let known = uid.and_then(|uid| memory.remove(&uid));
         let read = object.0.map_err(|error| error.to_string());
@@ -90,7 +76,7 @@ impl Watched for Requests {
         }
     }
 
-    fn gone(&self, memory: &mut Self::Memory, object: &Self::Object) -> Option<Change> {
+    fn gone(&self, memory: &mut Self::Memory, object: &Self::Resource) -> Option<Change> {
         let uid = object.uid().map(RequestUid)?;
         memory.remove(&uid);
         Some(Change::RequestGone(uid))
@@ -111,7 +97,6 @@ pub(crate) struct Nodes {
 
 impl Watched for Nodes {
     type Resource = Node;
-    type Object = Node;
     type Key = NodeName;
     type Memory = ();
     /// Some 20 kB each, most of it images.
@@ -125,19 +110,7 @@ impl Watched for Nodes {
         Ok(Api::all(client.clone()))
     }
 
-    async fn list(api: &Api<Node>, params: &ListParams) -> kube::Result<ObjectList<Self::Object>> {
-        list_whole(api, params).await
-    }
-
-    async fn watch(
-        api: &Api<Node>,
-        params: &WatchParams,
-        version: &str,
-    ) -> kube::Result<Events<Self::Object>> {
-        watch_whole(api, params, version).await
-    }
-
-    fn put(&self, (): &mut (), object: Self::Object) -> Option<(NodeName, Input)> {
+    fn put(&self, (): &mut (), object: Self::Resource) -> Option<(NodeName, Input)> {
         let name = object.name_any();
         match convert::to_node(object, self.conditions) {
             Ok((name, node)) => Some((name.clone(), Input::Change(Change::Node(name, node)))),
@@ -148,7 +121,7 @@ impl Watched for Nodes {
         }
     }
 
-    fn gone(&self, (): &mut (), object: &Self::Object) -> Option<Change> {
+    fn gone(&self, (): &mut (), object: &Self::Resource) -> Option<Change> {
         // A name that is not a node's was never told, so its end is none either.
         object.name_any().parse().ok().map(Change::NodeGone)
     }

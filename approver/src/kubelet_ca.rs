@@ -6,8 +6,6 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
-use kube::api::{ListParams, WatchParams};
-use kube::core::ObjectList;
 use kube::{Api, Client, ResourceExt as _};
 use rollcall_approver_core::{Authority, Change, Feed};
 use tokio::sync::mpsc;
@@ -15,7 +13,7 @@ use tracing::{debug, error, info, warn};
 
 use crate::engine::Input;
 use crate::errors::describe;
-use crate::feed::{self, Events, Watched, list_whole, watch_whole};
+use crate::feed::{self, Watched};
 use crate::kubelets::{CaSource, authorities};
 use crate::tasks::Tasks;
 
@@ -104,7 +102,6 @@ impl CaMap {
 
 impl Watched for CaMap {
     type Resource = ConfigMap;
-    type Object = ConfigMap;
     type Key = String;
     /// The CA certificates that it holds.
     type Memory = Vec<Authority>;
@@ -119,21 +116,6 @@ impl Watched for CaMap {
 
     fn fields(&self) -> Option<String> {
         Some(format!("metadata.name={}", self.name))
-    }
-
-    async fn list(
-        api: &Api<ConfigMap>,
-        params: &ListParams,
-    ) -> kube::Result<ObjectList<ConfigMap>> {
-        list_whole(api, params).await
-    }
-
-    async fn watch(
-        api: &Api<ConfigMap>,
-        params: &WatchParams,
-        version: &str,
-    ) -> kube::Result<Events<ConfigMap>> {
-        watch_whole(api, params, version).await
     }
 
     fn put(&self, memory: &mut Self::Memory, object: ConfigMap) -> Option<(String, Input)> {

@@ -15,8 +15,6 @@ use crate::feed::Watched;
 
 /// How long one call may take.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(30);
-/// Objects per page of a list: the page size of client-go (`tools/pager`).
-const PAGE: u32 = 500;
 /// The code of a list whose next page is no longer known (Kubernetes: API concepts, retrieving large results sets in
 /// chunks).
 const GONE: u16 = 410;
@@ -36,11 +34,11 @@ pub(crate) async fn everything<W: Watched>(
         .map_err(|_| late())?
         .map_err(|error| anyhow!(describe(&error)))?;
     let (fields, labels) = (watched.fields(), watched.labels());
-    let objects = pages(|mut params| {
+    let objects = pages(W::PAGE, |mut params| {
         let api = api.clone();
         params.field_selector.clone_from(&fields);
         params.label_selector.clone_from(&labels);
-        async move { W::list(&api, &params).await }
+        async move { api.list(&params).await }
     })
     .await?;
     let mut memory = W::Memory::default();
@@ -53,15 +51,18 @@ pub(crate) async fn everything<W: Watched>(
     Ok(changes.chain([Change::Synced(watched.feed())]).collect())
 }
 
-/// Lists page by page; when a page is no longer known, from the beginning.
-pub(crate) async fn pages<T, F>(mut list: impl FnMut(ListParams) -> F) -> anyhow::Result<Vec<T>>
+/// Lists page by page, with so many objects in each; when a page is no longer known, from the beginning.
+pub(crate) async fn pages<T, F>(
+    page_size: u32,
+    mut list: impl FnMut(ListParams) -> F,
+) -> anyhow::Result<Vec<T>>
 where
     T: Clone,
     F: Future<Output = kube::Result<ObjectList<T>>>,
 {
     for _ in 0..ATTEMPTS {
         let mut objects = Vec::new();
-        let mut next = ListParams::default().limit(PAGE);
+        let mut next = ListParams::default().limit(page_size);
         loop {
             let page = match timeout(CALL_LIMIT, list(next.clone())).await {
                 Ok(Ok(page)) => page,

@@ -16,6 +16,7 @@ use crate::claims_record::ClaimsRecord;
 use crate::config::Config;
 use crate::connect::Connection;
 use crate::errors::describe;
+use crate::feed::PAGE;
 use crate::feeds::Nodes;
 use crate::listing::{self, CALL_LIMIT, pages};
 use crate::sources;
@@ -89,7 +90,7 @@ pub(super) async fn open(args: &LookArgs, mut config: Config) -> anyhow::Result<
 /// All requests. One that cannot be read is told and left out.
 async fn requests(client: &Client) -> anyhow::Result<Vec<Entry>> {
     let api: Api<DeserializeGuard<CertificateSigningRequest>> = Api::all(client.clone());
-    let objects = pages(|params| {
+    let objects = pages(PAGE, |params| {
         let api = api.clone();
         async move { api.list(&params).await }
     })

@@ -8,8 +8,6 @@ use std::marker::PhantomData;
 use jiff::SignedDuration;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
-use kube::api::{ListParams, WatchParams};
-use kube::core::ObjectList;
 use kube::{Api, Client, ResourceExt as _};
 use rollcall_approver_core::{
     Change, Feed, HealthCheck, Limit, MachineReference, Requirement, Scope, Selector,
@@ -24,7 +22,7 @@ use super::fields::NotARecord;
 use super::machines::{MachineApi, locate};
 use super::object::Object;
 use crate::engine::Input;
-use crate::feed::{Events, Watched, list_whole, watch_whole};
+use crate::feed::Watched;
 use crate::guard::Guarded;
 
 /// What MachineHealthChecks are called in every API that has them.
@@ -190,7 +188,6 @@ pub(super) fn startup_timeout(text: Option<&str>) -> Result<Option<SignedDuratio
 
 impl<A: HealthCheckApi> Watched for HealthChecks<A> {
     type Resource = Guarded<Record<A>>;
-    type Object = Self::Resource;
     type Key = MachineReference;
     type Memory = ();
 
@@ -203,22 +200,7 @@ impl<A: HealthCheckApi> Watched for HealthChecks<A> {
         locate(client, kind, &self.scope).await
     }
 
-    async fn list(
-        api: &Api<Self::Resource>,
-        params: &ListParams,
-    ) -> kube::Result<ObjectList<Self::Object>> {
-        list_whole(api, params).await
-    }
-
-    async fn watch(
-        api: &Api<Self::Resource>,
-        params: &WatchParams,
-        version: &str,
-    ) -> kube::Result<Events<Self::Object>> {
-        watch_whole(api, params, version).await
-    }
-
-    fn put(&self, (): &mut (), object: Self::Object) -> Option<(MachineReference, Input)> {
+    fn put(&self, (): &mut (), object: Self::Resource) -> Option<(MachineReference, Input)> {
         let (name, namespace) = (object.name_any(), object.namespace().unwrap_or_default());
         let known = MachineReference { namespace, name };
         let guarded = object.0.map_err(|error| error.to_string());
@@ -239,7 +221,7 @@ impl<A: HealthCheckApi> Watched for HealthChecks<A> {
         Some((known, Input::Change(change)))
     }
 
-    fn gone(&self, (): &mut (), object: &Self::Object) -> Option<Change> {
+    fn gone(&self, (): &mut (), object: &Self::Resource) -> Option<Change> {
         let name = object.name_any();
         let namespace = object.namespace().unwrap_or_default();
         Some(Change::HealthCheckGone(

@@ -6,8 +6,6 @@ use std::collections::HashSet;
 use std::fmt;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{ListParams, WatchParams};
-use kube::core::ObjectList;
 use kube::{Api, Client, Resource as _};
 use rollcall_approver_core::{Change, Feed, JoinToken, KubeadmConfig, MachineReference, Scope};
 use serde::de::{self, IgnoredAny};
@@ -15,10 +13,10 @@ use serde::{Deserialize, Deserializer};
 use serde_json::Value;
 use tracing::warn;
 
-use super::machines::locate;
+use super::machines::{label_selector, locate};
 use super::object::Object;
 use crate::engine::Input;
-use crate::feed::{Events, Watched, list_whole, watch_whole};
+use crate::feed::Watched;
 use crate::guard::Guarded;
 use crate::rights::{self, READ, Right};
 
@@ -144,7 +142,6 @@ pub(super) fn read_value(value: Value) -> Result<KubeadmConfig, String> {
 
 impl Watched for KubeadmConfigs {
     type Resource = Guarded<Record>;
-    type Object = Self::Resource;
     type Key = MachineReference;
     type Memory = ();
     /// The files of the user-data are in them.
@@ -159,26 +156,10 @@ impl Watched for KubeadmConfigs {
     }
 
     fn labels(&self) -> Option<String> {
-        let label = self.0.label.as_ref();
-        label.map(|(key, value)| format!("{key}={value}"))
+        label_selector(&self.0)
     }
 
-    async fn list(
-        api: &Api<Self::Resource>,
-        params: &ListParams,
-    ) -> kube::Result<ObjectList<Self::Object>> {
-        list_whole(api, params).await
-    }
-
-    async fn watch(
-        api: &Api<Self::Resource>,
-        params: &WatchParams,
-        version: &str,
-    ) -> kube::Result<Events<Self::Object>> {
-        watch_whole(api, params, version).await
-    }
-
-    fn put(&self, (): &mut (), object: Self::Object) -> Option<(MachineReference, Input)> {
+    fn put(&self, (): &mut (), object: Self::Resource) -> Option<(MachineReference, Input)> {
         let known = reference(object.meta());
         let change = match object.0 {
             Ok(object) => Change::KubeadmConfig(read(object)),
@@ -195,7 +176,7 @@ impl Watched for KubeadmConfigs {
         Some((known, Input::Change(change)))
     }
 
-    fn gone(&self, (): &mut (), object: &Self::Object) -> Option<Change> {
+    fn gone(&self, (): &mut (), object: &Self::Resource) -> Option<Change> {
         Some(Change::KubeadmConfigGone(reference(object.meta())))
     }
 

@@ -5,8 +5,7 @@ use std::fmt::Debug;
 use std::marker::PhantomData;
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-use kube::api::{ListParams, WatchParams};
-use kube::core::{ApiResource, DynamicResourceScope, GroupVersionKind, ObjectList};
+use kube::core::{ApiResource, DynamicResourceScope, GroupVersionKind};
 use kube::{Api, Client, Resource, ResourceExt as _};
 use rollcall_approver_core::{Change, Feed, Machine, MachineReference, MachineUid, Scope, Source};
 use serde::de::DeserializeOwned;
@@ -16,7 +15,7 @@ use tracing::warn;
 use super::fields::{NotARecord, join_key};
 use super::object::Object;
 use crate::engine::Input;
-use crate::feed::{Events, Watched, list_whole, watch_whole};
+use crate::feed::Watched;
 use crate::guard::Guarded;
 use crate::rights::Right;
 
@@ -156,9 +155,14 @@ async fn version(
     Ok(last)
 }
 
+/// Which records are of the scope, as a label selector.
+pub(super) fn label_selector(scope: &Scope) -> Option<String> {
+    let label = scope.label.as_ref();
+    label.map(|(key, value)| format!("{key}={value}"))
+}
+
 impl<A: MachineApi> Watched for Machines<A> {
     type Resource = Guarded<Record<A>>;
-    type Object = Self::Resource;
     type Key = MachineUid;
     type Memory = ();
 
@@ -172,26 +176,10 @@ impl<A: MachineApi> Watched for Machines<A> {
     }
 
     fn labels(&self) -> Option<String> {
-        let label = self.scope.label.as_ref();
-        label.map(|(key, value)| format!("{key}={value}"))
+        label_selector(&self.scope)
     }
 
-    async fn list(
-        api: &Api<Self::Resource>,
-        params: &ListParams,
-    ) -> kube::Result<ObjectList<Self::Object>> {
-        list_whole(api, params).await
-    }
-
-    async fn watch(
-        api: &Api<Self::Resource>,
-        params: &WatchParams,
-        version: &str,
-    ) -> kube::Result<Events<Self::Object>> {
-        watch_whole(api, params, version).await
-    }
-
-    fn put(&self, (): &mut (), object: Self::Object) -> Option<(MachineUid, Input)> {
+    fn put(&self, (): &mut (), object: Self::Resource) -> Option<(MachineUid, Input)> {
         let (name, uid) = (object.name_any(), object.uid().map(MachineUid));
         let guarded = object.0.map_err(|error| error.to_string());
         match guarded.and_then(|object| read::<A>(object).map_err(|error| error.to_string())) {
@@ -212,7 +200,7 @@ impl<A: MachineApi> Watched for Machines<A> {
         }
     }
 
-    fn gone(&self, (): &mut (), object: &Self::Object) -> Option<Change> {
+    fn gone(&self, (): &mut (), object: &Self::Resource) -> Option<Change> {
         object.uid().map(|uid| Change::MachineGone(MachineUid(uid)))
     }
 
