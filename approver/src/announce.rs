@@ -25,6 +25,7 @@ use crate::errors::describe;
 use crate::fair::Fair;
 use crate::lease::Leadership;
 use crate::metrics::Metrics;
+use crate::persistence::Complaint;
 
 /// The name under which Events are reported.
 const REPORTER: &str = "rollcall-approver";
@@ -104,8 +105,8 @@ impl Announcer {
             waiting: Arc::clone(&waiting),
             silent: Arc::clone(&silent),
             written: HashMap::new(),
-            trouble: Trouble::default(),
-            annotation_trouble: Trouble::default(),
+            complaint: Complaint::default(),
+            annotation_complaint: Complaint::default(),
         };
         let announcer = Self {
             waiting,
@@ -176,8 +177,8 @@ struct Publisher {
     silent: Arc<AtomicBool>,
     /// When which reason was written of which object. The pace bounds how many there are.
     written: HashMap<(String, &'static str), Instant>,
-    trouble: Trouble,
-    annotation_trouble: Trouble,
+    complaint: Complaint,
+    annotation_complaint: Complaint,
 }
 
 impl Publisher {
@@ -216,13 +217,16 @@ impl Publisher {
     async fn annotate(&mut self, annotation: &Annotation) -> bool {
         let leads = self.leadership.borrow().holds();
         if leads {
-            let trouble = annotate(self.client.clone(), annotation).await;
-            if let Some(error) = self.annotation_trouble.news(trouble) {
-                warn!(
+            match annotate(self.client.clone(), annotation).await {
+                None => {
+                    self.annotation_complaint.is_over();
+                }
+                Some(error) if self.annotation_complaint.is_news(&error) => warn!(
                     request = annotation.target.name,
                     error,
                     "what a request is held for could not be written on it, so its machine cannot show it"
-                );
+                ),
+                Some(_) => {}
             }
         }
         leads
@@ -236,15 +240,16 @@ impl Publisher {
         if repeats.is_some_and(|at| at.elapsed() < REPEAT) {
             return false;
         }
-        let trouble = self.publish(announcement).await;
-        if trouble.is_none() {
-            self.written.insert(key, Instant::now());
-        }
-        if let Some(error) = self.trouble.news(trouble) {
-            warn!(
+        match self.publish(announcement).await {
+            None => {
+                self.complaint.is_over();
+                self.written.insert(key, Instant::now());
+            }
+            Some(error) if self.complaint.is_news(&error) => warn!(
                 error,
                 "an Event could not be written; the reason stands in this log only"
-            );
+            ),
+            Some(_) => {}
         }
         true
     }
@@ -263,19 +268,6 @@ impl Publisher {
             Ok(written) => written.err().map(|error| describe(&error)),
             Err(_) => Some(format!("no answer for {} s", CALL_LIMIT.as_secs())),
         }
-    }
-}
-
-/// What went wrong last, so that it is told once until it changes.
-#[derive(Default)]
-struct Trouble(Option<String>);
-
-impl Trouble {
-    /// Takes in how a write ended; returns what has to be told of it.
-    fn news(&mut self, trouble: Option<String>) -> Option<&str> {
-        let news = trouble != self.0;
-        self.0 = trouble;
-        self.0.as_deref().filter(|_| news)
     }
 }
 

@@ -10,7 +10,6 @@ use std::hash::Hash;
 use std::pin::pin;
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
 use futures::TryStreamExt as _;
 use jiff::Timestamp;
 use kube::api::{ListParams, WatchEvent, WatchParams};
@@ -24,6 +23,7 @@ use tracing::{debug, error, info};
 
 use crate::engine::Input;
 use crate::errors::describe;
+use crate::persistence::{Complaint, pauses};
 
 /// How long one watch lasts, in seconds, before it is started again where it ended.
 const WATCH_SECONDS: u32 = 25;
@@ -129,14 +129,14 @@ pub(crate) async fn run<W: Watched>(watched: W, client: Client, sink: mpsc::Send
         heard: Timestamp::now(),
     };
     let mut place = None;
-    let mut pauses = pauses();
-    let mut told = None;
+    let mut waits = pauses(FIRST_PAUSE, LONGEST_PAUSE);
+    let mut complaint = Complaint::default();
     let mut ended_early = false;
     loop {
         let started = Instant::now();
         let mut healthy = || {
-            pauses = self::pauses();
-            if told.take().is_some() {
+            waits = pauses(FIRST_PAUSE, LONGEST_PAUSE);
+            if complaint.is_over() {
                 info!(%feed, "the watch is back");
             }
         };
@@ -165,33 +165,23 @@ pub(crate) async fn run<W: Watched>(watched: W, client: Client, sink: mpsc::Send
         if broken.needs_list() {
             place = None;
         }
-        let pause = pauses.next().unwrap_or(LONGEST_PAUSE);
-        log_broken(&feed, &broken, &mut told);
+        let pause = waits.next().unwrap_or(LONGEST_PAUSE);
+        log_broken(&feed, &broken, &mut complaint);
         tokio::time::sleep(pause).await;
     }
 }
 
 /// Tells why a feed broke, once until it breaks in another way.
-fn log_broken(feed: &Feed, broken: &Broken, told: &mut Option<String>) {
+fn log_broken(feed: &Feed, broken: &Broken, complaint: &mut Complaint) {
     let text = broken.to_string();
     if broken.is_expired() {
         // Nothing is wrong: the API server remembers a while only, and nothing of the time before it was started.
         debug!(%feed, error = text, "what has changed meanwhile is not known; listing again");
-    } else if told.as_ref() == Some(&text) {
-        debug!(%feed, error = text, "the watch is still broken");
-    } else {
+    } else if complaint.is_news(&text) {
         error!(%feed, error = text, "the watch broke; it is tried again until it works");
-        *told = Some(text);
+    } else {
+        debug!(%feed, error = text, "the watch is still broken");
     }
-}
-
-fn pauses() -> backon::ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(FIRST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }
 
 struct Runner<W: Watched> {

@@ -20,6 +20,7 @@ use crate::errors::{Failure, classify, describe};
 use crate::expected_machine::{ExpectedMachine, ExpectedMachineStatus};
 use crate::leadership::Turn;
 use crate::metrics::Metrics;
+use crate::persistence::Complaint;
 
 /// Who the fields belong to (`metadata.managedFields`).
 const FIELD_MANAGER: &str = "rollcall-approver";
@@ -47,7 +48,7 @@ pub(crate) async fn keep(
         turn,
         metrics,
         written: HashMap::new(),
-        told: None,
+        complaint: Complaint::default(),
     };
     loop {
         let current = joins.borrow_and_update().clone();
@@ -65,7 +66,7 @@ struct Keeper {
     metrics: Metrics,
     /// What stands in each record, as far as it is known.
     written: HashMap<MachineUid, ExpectedMachineStatus>,
-    told: Option<String>,
+    complaint: Complaint,
 }
 
 impl Keeper {
@@ -119,13 +120,12 @@ impl Keeper {
         self.written.remove(&join.uid);
         self.metrics.status_failures.inc();
         tokio::time::sleep(PACE).await;
-        if self.told.as_ref() != Some(&text) {
+        if self.complaint.is_news(&text) {
             warn!(
                 machine = %join.machine,
                 error = text,
                 "the status of an ExpectedMachine cannot be written; its renewals wait until it names its Node"
             );
-            self.told = Some(text);
         }
     }
 
@@ -141,7 +141,7 @@ impl Keeper {
             self.api
                 .patch_status(&join.machine.name, &params, &patch)
                 .await?;
-            self.told = None;
+            self.complaint.is_over();
             tokio::time::sleep(PACE).await;
         }
         self.written.insert(join.uid.clone(), after);

@@ -34,6 +34,7 @@ mod machine_feeds;
 mod metrics;
 mod mirror;
 mod node;
+mod persistence;
 mod reload;
 pub mod rights;
 mod run;

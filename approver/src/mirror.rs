@@ -11,7 +11,6 @@ mod settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBuilder};
 use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client};
@@ -25,6 +24,7 @@ use crate::errors::describe;
 use crate::expected_machine::ExpectedMachine;
 use crate::leadership::Turn;
 use crate::metrics::Metrics;
+use crate::persistence::{Complaint, pauses};
 
 /// The longest pause between two tries while AWS does not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
@@ -50,8 +50,8 @@ pub(crate) async fn run(
     turn: Turn,
     metrics: Metrics,
 ) {
-    let mut pauses = pauses(settings.poll_interval);
-    let mut told: Option<String> = None;
+    let mut waits = pauses(settings.poll_interval, LONGEST_PAUSE);
+    let mut complaint = Complaint::default();
     let mut mirror = Mirror {
         settings,
         join_window,
@@ -70,36 +70,26 @@ pub(crate) async fn run(
         }
         let pause = match mirror.round().await {
             Ok(()) => {
-                if told.take().is_some() {
+                if complaint.is_over() {
                     info!("AWS answers again");
                 }
-                pauses = self::pauses(mirror.settings.poll_interval);
+                waits = pauses(mirror.settings.poll_interval, LONGEST_PAUSE);
                 mirror.settings.poll_interval
             }
             Err(trouble) => {
                 mirror.metrics.auto_scaling.failures.inc();
                 let text = trouble.to_string();
-                if told.as_ref() != Some(&text) {
+                if complaint.is_news(&text) {
                     error!(
                         error = text,
                         "Auto Scaling Groups cannot be mirrored; records stay as they are, and new instances wait"
                     );
-                    told = Some(text);
                 }
-                pauses.next().unwrap_or(LONGEST_PAUSE)
+                waits.next().unwrap_or(LONGEST_PAUSE)
             }
         };
         tokio::time::sleep(pause).await;
     }
-}
-
-fn pauses(first: Duration) -> backon::ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(first)
-        .with_max_delay(LONGEST_PAUSE)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }
 
 struct Mirror {

@@ -9,7 +9,7 @@ mod book;
 use std::sync::Arc;
 use std::time::Duration;
 
-use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
+use backon::ExponentialBackoff;
 use jiff::Timestamp;
 use rollcall_approver_core::{Change, Feed, LookUp, Machine, Scope};
 use tokio::sync::{OnceCell, mpsc};
@@ -21,6 +21,7 @@ use self::book::{Asked, Book};
 use crate::aws::{self, Aws, Environment, Instance, instance_id};
 use crate::engine::Input;
 use crate::metrics::Metrics;
+use crate::persistence::{Complaint, pauses};
 
 /// The shortest time between the starts of two questions: when many instances are launched, one question is about many. EC2
 /// allows ten times as many calls to a whole account (EC2 API Reference, "Request throttling": 20 a second).
@@ -141,7 +142,7 @@ struct Asking {
     /// No question before.
     not_before: Instant,
     /// What was told last of a failure.
-    complaint: Option<String>,
+    complaint: Complaint,
 }
 
 impl Asking {
@@ -155,9 +156,9 @@ impl Asking {
             listed: false,
             state: State::Starting,
             failing: None,
-            pauses: pauses(),
+            pauses: pauses(FIRST_PAUSE, LONGEST_PAUSE),
             not_before: Instant::now(),
-            complaint: None,
+            complaint: Complaint::default(),
         }
     }
 
@@ -206,10 +207,10 @@ impl Asking {
     async fn hear(&mut self, asked: &Asked, answer: Answer) -> Result<(), Stopped> {
         match answer {
             Ok((instances, region)) => {
-                if self.complaint.take().is_some() {
+                if self.complaint.is_over() {
                     info!(feed = %self.feed, "EC2 answers again");
                 }
-                self.pauses = pauses();
+                self.pauses = pauses(FIRST_PAUSE, LONGEST_PAUSE);
                 self.failing = None;
                 let heard = self.book.hear(asked, &instances, &region, Instant::now());
                 for remark in heard.remarks {
@@ -233,15 +234,14 @@ impl Asking {
             self.not_before = at;
         }
         let text = error.to_string();
-        if self.complaint.as_ref() == Some(&text) {
-            debug!(feed = %self.feed, error = text, "instances still cannot be looked up");
-        } else {
+        if self.complaint.is_news(&text) {
             error!(
                 feed = %self.feed,
                 error = text,
                 "instances cannot be looked up; Machines keep the names that are known, and new ones wait"
             );
-            self.complaint = Some(text);
+        } else {
+            debug!(feed = %self.feed, error = text, "instances still cannot be looked up");
         }
     }
 
@@ -275,15 +275,6 @@ fn strange(record: &Machine) -> Option<String> {
     instance_id(id)
         .is_none()
         .then(|| format!("its providerID {id:?} names no instance of EC2, so that nobody can be asked what it is called"))
-}
-
-fn pauses() -> ExponentialBackoff {
-    ExponentialBuilder::new()
-        .with_min_delay(FIRST_PAUSE)
-        .with_max_delay(LONGEST_PAUSE)
-        .with_jitter()
-        .without_max_times()
-        .build()
 }
 
 /// Adds to what a list of a scope's Machines told what the cloud says of their instances, once, for the commands.
