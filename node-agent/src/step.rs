@@ -371,4 +371,6 @@ fn waiting(state: &mut State, moment: Moment, notes: &mut Vec<Note>) -> Action {
 }
 
 #[cfg(test)]
+mod fault_tests;
+#[cfg(test)]
 mod tests;
