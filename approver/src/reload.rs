@@ -39,9 +39,18 @@ impl InForce {
 
     /// What decisions rest on because the configuration names it.
     pub(crate) fn facts(&self) -> BTreeSet<Feed> {
-        let machines = self.machines.iter().flat_map(Scope::feeds);
-        machines.chain(self.feeds()).collect()
+        facts(&self.machines, &self.policy)
     }
+}
+
+/// What decisions rest on that are made of the Machines of these places by this policy.
+pub(crate) fn facts<'s>(
+    machines: impl IntoIterator<Item = &'s Scope>,
+    policy: &Policy,
+) -> BTreeSet<Feed> {
+    let machines = machines.into_iter().flat_map(Scope::feeds);
+    let tokens = policy.bootstrap_tokens.iter().cloned();
+    machines.chain(tokens.map(Feed::KubeadmConfigs)).collect()
 }
 
 /// What stays as it was at the start, whatever the file says.

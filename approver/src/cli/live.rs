@@ -19,6 +19,7 @@ use crate::errors::describe;
 use crate::feed::PAGE;
 use crate::feeds::Nodes;
 use crate::listing::{self, CALL_LIMIT, pages};
+use crate::reload;
 use crate::sources;
 use crate::sources::instances::{self, Cloud};
 
@@ -47,9 +48,8 @@ pub(super) async fn open(args: &LookArgs, mut config: Config) -> anyhow::Result<
     let entries = requests(&client).await?;
     let machines = config.machines;
     let tokens = config.policy.bootstrap_tokens.clone();
-    let feeds = machines.iter().flat_map(Scope::feeds);
-    let feeds = feeds.chain(tokens.iter().cloned().map(Feed::KubeadmConfigs));
-    let feeds = [Feed::Claims, Feed::Nodes].into_iter().chain(feeds);
+    let named = reload::facts(&machines, &config.policy);
+    let feeds = [Feed::Claims, Feed::Nodes].into_iter().chain(named);
     let cluster = Cluster::new(config.policy, feeds);
     let mut scene = Scene::new(cluster.with_kubelet_ca(config.kubelets.sources()));
     let nodes = listing::everything(&Nodes { conditions: true }, &client).await;
