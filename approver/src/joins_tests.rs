@@ -35,6 +35,19 @@ fn start(leadership: Leadership) -> Running {
     }
 }
 
+impl Running {
+    /// Tells how the one Machine stands.
+    fn tell(&self, stage: JoinStage) {
+        self.joins.send_replace(vec![join(stage)]);
+    }
+
+    /// Shows whoever asks for its record that this is its status.
+    async fn show(&mut self, status: &Value) {
+        let call = self.server.expect("GET", RECORD).await;
+        call.answer(&record(status));
+    }
+}
+
 fn join(stage: JoinStage) -> Join {
     let node = Node {
         uid: "n-0".to_owned(),
@@ -67,14 +80,8 @@ fn record(status: &Value) -> Value {
 #[tokio::test(start_paused = true)]
 async fn what_changes_is_written_once_and_for_this_very_record() {
     let mut running = start(Leadership::forever());
-    running
-        .joins
-        .send_replace(vec![join(JoinStage::Provisioned)]);
-    running
-        .server
-        .expect("GET", RECORD)
-        .await
-        .answer(&record(&json!(null)));
+    running.tell(JoinStage::Provisioned);
+    running.show(&json!(null)).await;
     let call = running.server.expect("PATCH", STATUS).await;
     assert!(
         call.query.contains("fieldManager=rollcall-approver"),
@@ -89,14 +96,10 @@ async fn what_changes_is_written_once_and_for_this_very_record() {
     assert_eq!(call.body.get("spec"), None);
     let body = call.body.clone();
     call.answer(&record(&body["status"]));
-    running
-        .joins
-        .send_replace(vec![join(JoinStage::Provisioned)]);
+    running.tell(JoinStage::Provisioned);
     running.server.expect_none(Duration::from_secs(60)).await;
 
-    running
-        .joins
-        .send_replace(vec![join(JoinStage::Registered)]);
+    running.tell(JoinStage::Registered);
     let call = running.server.expect("PATCH", STATUS).await;
     assert_eq!(
         call.body["status"]["nodeRef"],
@@ -113,35 +116,22 @@ async fn what_an_earlier_replica_wrote_is_not_written_again() {
         &Default::default(),
         Timestamp::now(),
     );
-    running
-        .joins
-        .send_replace(vec![join(JoinStage::Registered)]);
-    let stands = record(&serde_json::to_value(written).unwrap());
-    running.server.expect("GET", RECORD).await.answer(&stands);
+    running.tell(JoinStage::Registered);
+    running.show(&serde_json::to_value(written).unwrap()).await;
     running.server.expect_none(Duration::from_secs(60)).await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_write_that_fails_is_counted_and_tried_again_and_a_record_that_is_gone_is_not() {
     let mut running = start(Leadership::forever());
-    running
-        .joins
-        .send_replace(vec![join(JoinStage::Provisioned)]);
-    running
-        .server
-        .expect("GET", RECORD)
-        .await
-        .answer(&record(&json!(null)));
+    running.tell(JoinStage::Provisioned);
+    running.show(&json!(null)).await;
     running
         .server
         .expect("PATCH", STATUS)
         .await
         .fail(403, "forbidden");
-    running
-        .server
-        .expect("GET", RECORD)
-        .await
-        .answer(&record(&json!(null)));
+    running.show(&json!(null)).await;
     assert_eq!(running.metrics.status_failures.get(), 1);
     running
         .server
@@ -154,9 +144,7 @@ async fn a_write_that_fails_is_counted_and_tried_again_and_a_record_that_is_gone
 #[tokio::test(start_paused = true)]
 async fn a_replica_that_does_not_lead_writes_nothing() {
     let mut running = start(Leadership::default());
-    running
-        .joins
-        .send_replace(vec![join(JoinStage::Provisioned)]);
+    running.tell(JoinStage::Provisioned);
     running.server.expect_none(Duration::from_secs(60)).await;
     running.leadership.send_replace(Leadership::forever());
     running.server.expect("GET", RECORD).await;
@@ -166,9 +154,7 @@ async fn a_replica_that_does_not_lead_writes_nothing() {
 async fn in_mode_audit_nothing_is_written_even_without_election() {
     let mut running = start(Leadership::forever());
     running.mode.send_replace(Mode::Audit);
-    running
-        .joins
-        .send_replace(vec![join(JoinStage::Provisioned)]);
+    running.tell(JoinStage::Provisioned);
     running.server.expect_none(Duration::from_secs(60)).await;
     running.mode.send_replace(Mode::Manual);
     running.server.expect("GET", RECORD).await;
