@@ -7,6 +7,7 @@ mod audit;
 mod aws;
 mod claims_record;
 mod cli;
+mod condition;
 mod config;
 mod config_file;
 mod connect;

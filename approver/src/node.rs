@@ -10,6 +10,8 @@ use kube::core::ClusterResourceScope;
 use rollcall_approver_core as core;
 use serde::{Deserialize, Deserializer};
 
+use crate::condition::Condition;
+
 /// A Node (Kubernetes: `core/v1`).
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Node {
@@ -25,21 +27,11 @@ struct Status {
     conditions: Option<Vec<Condition>>,
 }
 
-/// One of its conditions.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Condition {
-    #[serde(rename = "type")]
-    type_: String,
-    status: String,
-    last_transition_time: Option<Time>,
-}
-
 impl Node {
     /// Whether kubelet is ready to take Pods.
     pub(crate) fn is_ready(&self) -> bool {
         let mut conditions = self.status.conditions.iter().flatten();
-        conditions.any(|condition| condition.type_ == "Ready" && condition.status == "True")
+        conditions.any(|condition| condition.is_true("Ready"))
     }
 
     /// Takes out its conditions. One that does not say since when says nothing that anybody asks for.

@@ -1,7 +1,7 @@
 //! Cluster API: `cluster.x-k8s.io` Machines, in `v1beta2` or `v1beta1`. They are in the management cluster.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use rollcall_approver_core::{Machine, Requirement, Source};
 use serde::Deserialize;
@@ -12,6 +12,7 @@ use super::health_checks::{
 };
 use super::kubeadm_configs;
 use super::machines::MachineApi;
+use crate::condition::Condition;
 use crate::rights::{READ, Right, Scope};
 
 const GROUP: &str = "cluster.x-k8s.io";
@@ -96,22 +97,12 @@ struct DeprecatedStatus {
     failure_reason: Option<String>,
 }
 
-/// A condition; both versions have these fields.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Condition {
-    #[serde(rename = "type")]
-    type_: String,
-    status: String,
-    last_transition_time: Option<Time>,
-}
-
 impl Status {
     /// When the infrastructure of the machine was ready.
     fn ready_at(&self) -> Option<Timestamp> {
         let mut conditions = self.conditions.iter().flatten();
-        let ready = |one: &&Condition| one.type_ == "InfrastructureReady" && one.status == "True";
-        Some(conditions.find(ready)?.last_transition_time.as_ref()?.0)
+        let ready = conditions.find(|condition| condition.is_true("InfrastructureReady"));
+        Some(ready?.last_transition_time.as_ref()?.0)
     }
 
     fn has_failed(&self) -> bool {

@@ -1,0 +1,24 @@
+//! A condition, as most kinds of Kubernetes have them in their status, as far as it is read.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use serde::Deserialize;
+
+/// A condition (Kubernetes: API conventions, "Typical status properties").
+#[derive(Clone, Debug, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Condition {
+    /// Which one.
+    #[serde(rename = "type")]
+    pub(crate) type_: String,
+    /// `True`, `False` or `Unknown`.
+    pub(crate) status: String,
+    /// Since when it has this status.
+    pub(crate) last_transition_time: Option<Time>,
+}
+
+impl Condition {
+    /// Whether it is of this type, and true.
+    pub(crate) fn is_true(&self, type_: &str) -> bool {
+        self.type_ == type_ && self.status == "True"
+    }
+}
