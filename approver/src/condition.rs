@@ -14,6 +14,8 @@ pub(crate) struct Condition {
     pub(crate) status: String,
     /// Since when it has this status.
     pub(crate) last_transition_time: Option<Time>,
+    /// When it was last reported; of Nodes only.
+    pub(crate) last_heartbeat_time: Option<Time>,
 }
 
 impl Condition {

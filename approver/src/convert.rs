@@ -260,27 +260,21 @@ pub(crate) fn to_node(
     mut object: Node,
     with_conditions: bool,
 ) -> Result<(NodeName, core::Node), Unusable> {
-    let ready = object.is_ready();
-    let conditions = if with_conditions {
-        object.take_conditions()
-    } else {
-        Vec::new()
-    };
-    let metadata = object.metadata;
+    let metadata = std::mem::take(&mut object.metadata);
     let name = metadata
         .name
         .ok_or(Unusable::Missing("name"))?
         .parse()
         .map_err(Unusable::NodeName)?;
-    let node = core::Node {
-        uid: metadata.uid.ok_or(Unusable::Missing("uid"))?,
-        created_at: metadata
-            .creation_timestamp
-            .ok_or(Unusable::Missing("creationTimestamp"))?
-            .0,
-        ready,
-        conditions,
-    };
+    let uid = metadata.uid.ok_or(Unusable::Missing("uid"))?;
+    let created_at = metadata
+        .creation_timestamp
+        .ok_or(Unusable::Missing("creationTimestamp"))?
+        .0;
+    let mut node = object.take(uid, created_at);
+    if with_conditions {
+        node.conditions = object.take_conditions();
+    }
     Ok((name, node))
 }
 

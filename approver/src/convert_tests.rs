@@ -97,9 +97,18 @@ fn what_tells_requests_apart_must_be_there() {
 }
 
 fn whole(metadata: &Value) -> Node {
-    let conditions = json!([{"type": "Ready", "status": "True"}]);
+    let conditions = json!([
+        {"type": "DiskPressure", "status": "False", "lastHeartbeatTime": "2026-11-02T00:00:07Z"},
+        {"type": "Ready", "status": "True", "lastTransitionTime": "2026-11-01T00:00:09Z",
+         "lastHeartbeatTime": "2026-11-02T00:00:00Z"},
+        {"type": "PIDPressure", "status": "False", "lastHeartbeatTime": null},
+    ]);
     serde_json::from_value(json!({
-        "apiVersion": "v1", "kind": "Node", "metadata": metadata, "status": {"conditions": conditions},
+        "apiVersion": "v1", "kind": "Node", "metadata": metadata, "spec": {"providerID": "aws:///a/i-0"},
+        "status": {
+            "conditions": conditions,
+            "nodeInfo": {"machineID": "", "systemUUID": "ec2-0", "kubeletVersion": "v1.36.3"},
+        },
     }))
     .unwrap()
 }
@@ -112,10 +121,12 @@ fn of_a_node_little_is_kept() {
         read(&json!({"name": "worker-0", "uid": "n", "creationTimestamp": created})).unwrap();
     assert_eq!(name.as_str(), "worker-0");
     let expected = core::Node {
-        uid: "n".to_owned(),
-        created_at: created.parse().unwrap(),
         ready: true,
-        conditions: Vec::new(),
+        ready_since: "2026-11-01T00:00:09Z".parse().ok(),
+        last_heartbeat: "2026-11-02T00:00:07Z".parse().ok(),
+        provider_id: Some("aws:///a/i-0".to_owned()),
+        system_uuid: Some("ec2-0".to_owned()),
+        ..core::Node::new("n", created.parse().unwrap())
     };
     assert_eq!(node, expected);
     assert_eq!(

@@ -26,12 +26,7 @@ async fn asked(mode: Mode, ca: &KubeletAuthority) -> Running {
     let authority = Authority::from_der(&ca.der()).unwrap();
     let ca = Change::KubeletCa("CA".to_owned(), vec![authority]);
     running.change(ca).await;
-    let node = Node {
-        uid: "n-0".to_owned(),
-        created_at: Timestamp::now(),
-        ready: false,
-        conditions: Vec::new(),
-    };
+    let node = Node::new("n-0", Timestamp::now());
     running
         .change(Change::Node("worker-0".parse().unwrap(), node))
         .await;

@@ -49,12 +49,7 @@ impl Running {
 }
 
 fn join(stage: JoinStage) -> Join {
-    let node = Node {
-        uid: "n-0".to_owned(),
-        created_at: Timestamp::now(),
-        ready: false,
-        conditions: Vec::new(),
-    };
+    let node = Node::new("n-0", Timestamp::now());
     let node = Some(("worker-0".parse().unwrap(), node));
     Join {
         machine: MachineReference {

@@ -3,6 +3,7 @@
 
 use std::borrow::Cow;
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as api;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use kube::Resource;
@@ -19,19 +20,62 @@ pub(crate) struct Node {
     #[serde(deserialize_with = "lean_metadata")]
     pub(crate) metadata: ObjectMeta,
     #[serde(default)]
+    spec: Spec,
+    #[serde(default)]
     status: Status,
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
+struct Spec {
+    #[serde(rename = "providerID")]
+    provider_id: Option<String>,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Status {
     conditions: Option<Vec<Condition>>,
+    node_info: Option<NodeInfo>,
+}
+
+/// What a kubelet says of its machine (Kubernetes: `core/v1` `NodeSystemInfo`).
+#[derive(Clone, Debug, Default, Deserialize)]
+pub(crate) struct NodeInfo {
+    #[serde(rename = "machineID")]
+    machine_id: Option<String>,
+    #[serde(rename = "systemUUID")]
+    system_uuid: Option<String>,
+}
+
+impl NodeInfo {
+    /// The UUID of its hardware and the id of its installation, where they are known.
+    pub(crate) fn ids(self) -> (Option<String>, Option<String>) {
+        (set(self.system_uuid), set(self.machine_id))
+    }
+}
+
+/// A text that says something: an empty one is as if it were not there.
+fn set(text: Option<String>) -> Option<String> {
+    text.filter(|text| !text.is_empty())
 }
 
 impl Node {
-    /// Whether kubelet is ready to take Pods.
-    pub(crate) fn is_ready(&self) -> bool {
-        let mut conditions = self.status.conditions.iter().flatten();
-        conditions.any(|condition| condition.is_true("Ready"))
+    /// What it says besides its conditions: who it is, and its signs of life. Takes out what it takes over.
+    pub(crate) fn take(&mut self, uid: String, created_at: Timestamp) -> core::Node {
+        let conditions = || self.status.conditions.iter().flatten();
+        let time = |time: &Option<Time>| time.as_ref().map(|time| time.0);
+        let ready = conditions().find(|condition| condition.type_ == "Ready");
+        let heartbeats = conditions().filter_map(|condition| time(&condition.last_heartbeat_time));
+        let (system_uuid, machine_id) = self.status.node_info.take().unwrap_or_default().ids();
+        core::Node {
+            ready: ready.is_some_and(|condition| condition.is_true("Ready")),
+            ready_since: ready.and_then(|condition| time(&condition.last_transition_time)),
+            last_heartbeat: heartbeats.max(),
+            provider_id: set(self.spec.provider_id.take()),
+            system_uuid,
+            machine_id,
+            ..core::Node::new(uid, created_at)
+        }
     }
 
     /// Takes out its conditions. One that does not say since when says nothing that anybody asks for.
@@ -121,6 +165,12 @@ mod tests {
         serde_json::from_str(&object.to_string()).unwrap()
     }
 
+    fn ready_of(status: &Value) -> bool {
+        read(status)
+            .take("n".to_owned(), Timestamp::UNIX_EPOCH)
+            .ready
+    }
+
     #[test]
     fn it_is_ready_if_the_condition_says_so_and_else_not() {
         let ready = |status: &str| {
@@ -128,12 +178,12 @@ mod tests {
                 {"type": "DiskPressure", "status": "True"},
                 {"type": "Ready", "status": status, "lastHeartbeatTime": "2026-11-01T00:00:00Z"},
             ]);
-            read(&json!({"conditions": conditions, "images": [{"names": ["a"]}]})).is_ready()
+            ready_of(&json!({"conditions": conditions, "images": [{"names": ["a"]}]}))
         };
         assert!(ready("True"));
         assert!(!ready("False") && !ready("Unknown"));
         for status in [json!({}), json!({"conditions": null})] {
-            assert!(!read(&status).is_ready());
+            assert!(!ready_of(&status));
         }
     }
 

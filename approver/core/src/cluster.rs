@@ -233,10 +233,14 @@ impl Cluster {
         self.requests.get(uid)
     }
 
-    /// Whether news change nothing at all. Of many Nodes that is most of what is told: kubelet writes its own every five
-    /// minutes, whether or not anything has changed (`nodeStatusReportFrequency`).
+    /// Whether news change nothing but when a kubelet was last heard. Of many Nodes that is most of what is told: kubelet
+    /// writes its own every five minutes, whether or not anything has changed (`nodeStatusReportFrequency`).
     pub fn is_known(&self, change: &Change) -> bool {
-        matches!(change, Change::Node(name, node) if self.nodes.get(name) == Some(node))
+        let Change::Node(name, node) = change else {
+            return false;
+        };
+        let known = self.nodes.get(name);
+        known.is_some_and(|known| known.is_same_but_for_heartbeat(node))
     }
 
     /// Every pending request.
@@ -303,12 +307,16 @@ impl Cluster {
         self.pending_under(&names)
     }
 
-    /// Puts a Node or replaces what was known of it. How it is bears on no decision, and so wakes nobody.
+    /// Puts a Node or replaces what was known of it. A sign of life turns no hold into anything else, and conditions bear on
+    /// no decision: they wake nobody. That a Node stops being ready does.
     fn put_node(&mut self, name: NodeName, node: Node) -> BTreeSet<NodeName> {
         if let Some(known) = self.nodes.get_mut(&name) {
+            let stopped = known.ready && !node.ready;
             known.ready = node.ready;
+            known.ready_since = node.ready_since;
+            known.last_heartbeat = node.last_heartbeat;
             known.conditions.clone_from(&node.conditions);
-            if *known == node {
+            if *known == node && !stopped {
                 return BTreeSet::new();
             }
         }

@@ -50,6 +50,31 @@ fn a_renewal_waits_for_node_and_node_reference_and_is_no_claim() {
 }
 
 #[test]
+fn a_heartbeat_wakes_nobody_and_the_end_of_ready_does() {
+    let mut cluster = cluster();
+    let ready = Node {
+        ready: true,
+        last_heartbeat: Some(at(0)),
+        ..registered()
+    };
+    let told = |one: &Node| Change::Node(node("worker-0"), one.clone());
+    cluster.apply(told(&ready), at(61));
+    put(&mut cluster, renewal("csr-0"));
+    let heard = Node {
+        last_heartbeat: Some(at(300)),
+        ..ready
+    };
+    assert!(cluster.is_known(&told(&heard)));
+    assert_eq!(cluster.apply(told(&heard), at(301)), uids(&[]));
+    let lost = Node {
+        ready: false,
+        ..heard
+    };
+    assert!(!cluster.is_known(&told(&lost)));
+    assert_eq!(cluster.apply(told(&lost), at(341)), uids(&["csr-0"]));
+}
+
+#[test]
 fn a_machine_that_begins_to_go_away_wakes_a_renewal() {
     let mut cluster = cluster();
     cluster.apply(Change::Node(node("worker-0"), registered()), at(61));

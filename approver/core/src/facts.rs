@@ -16,10 +16,61 @@ pub struct Node {
     pub uid: String,
     /// When it registered.
     pub created_at: Timestamp,
-    /// Whether it is ready to take Pods. No decision rests on it.
+    /// Whether it is ready to take Pods.
     pub ready: bool,
+    /// Since when it is that, or is not.
+    pub ready_since: Option<Timestamp>,
+    /// When its kubelet last reported its status, by the kubelet's clock.
+    pub last_heartbeat: Option<Timestamp>,
+    /// The cloud's name for the instance (`spec.providerID`). The kubelet or the cloud's controller writes it, once.
+    pub provider_id: Option<String>,
+    /// The UUID of its hardware (`status.nodeInfo.systemUUID`), as its kubelet reports it.
+    pub system_uuid: Option<String>,
+    /// The id of its installation (`status.nodeInfo.machineID`), as its kubelet reports it.
+    pub machine_id: Option<String>,
     /// Its conditions, where they are kept: MachineHealthChecks look at them. No decision rests on them.
     pub conditions: Vec<NodeCondition>,
+}
+
+impl Node {
+    /// A Node of which nothing more is known.
+    pub fn new(uid: impl Into<String>, created_at: Timestamp) -> Self {
+        Self {
+            uid: uid.into(),
+            created_at,
+            ready: false,
+            ready_since: None,
+            last_heartbeat: None,
+            provider_id: None,
+            system_uuid: None,
+            machine_id: None,
+            conditions: Vec::new(),
+        }
+    }
+
+    /// Whether another account of the Node says the same, but for when its kubelet was last heard.
+    pub(crate) fn is_same_but_for_heartbeat(&self, other: &Self) -> bool {
+        // Named one by one: a heartbeat must cost no copy.
+        let Self {
+            uid,
+            created_at,
+            ready,
+            ready_since,
+            last_heartbeat: _,
+            provider_id,
+            system_uuid,
+            machine_id,
+            conditions,
+        } = self;
+        *uid == other.uid
+            && *created_at == other.created_at
+            && *ready == other.ready
+            && *ready_since == other.ready_since
+            && *provider_id == other.provider_id
+            && *system_uuid == other.system_uuid
+            && *machine_id == other.machine_id
+            && *conditions == other.conditions
+    }
 }
 
 /// One condition of a Node (Kubernetes: `core/v1` `NodeCondition`).

@@ -1,12 +1,14 @@
 //! Path 1: the first certificate of a machine, asked for through a bootstrapper.
 
 mod claims;
+mod leftover;
 mod rivals;
 
 use jiff::Timestamp;
 use rollcall_csr::{KeyHash, NodeName};
 
 use self::claims::{Claimed, check_claims};
+use self::leftover::Left;
 use self::rivals::{Rivals, check_rivals};
 use crate::decide::combine;
 use crate::evidence::{Proven, check_required};
@@ -53,7 +55,9 @@ fn weigh(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) 
     }
     if let Some(name) = request.node_name() {
         weighed.against.extend(check_owner(&name, facts));
-        weighed.take_node(&name, facts, policy);
+        if let Some(node) = facts.node {
+            weighed.take_node(leftover::check_node(&name, node, facts, policy, now));
+        }
         weighed.waits.push(Wait::Name(name));
     }
     if let Some(machine) = sole_owner(facts) {
@@ -73,10 +77,13 @@ fn weigh(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) 
 }
 
 impl Weighed {
-    fn take_node(&mut self, name: &NodeName, facts: &Facts<'_>, policy: &Policy) {
-        match check_node(name, facts) {
-            Some(leftover) if is_leftover(facts, policy) => self.warnings.push(leftover),
-            node => self.against.extend(node),
+    fn take_node(&mut self, node: Left) {
+        match node {
+            Left::Replaceable(warning) => self.warnings.push(warning),
+            Left::Taken(finding, wait) => {
+                self.against.push(finding);
+                self.waits.extend(wait);
+            }
         }
     }
 
@@ -173,27 +180,6 @@ fn check_owner(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
             ))
         }
     }
-}
-
-fn check_node(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
-    facts.node.map(|node| {
-        Finding::new(
-            Reason::NodeExists,
-            format!(
-                "Node {name} exists since {} (uid {}); a first certificate is for a new one",
-                node.created_at, node.uid
-            ),
-        )
-    })
-}
-
-/// Whether the Node was left by a machine that is gone, and the policy lets another one have it: it registered before
-/// the Machine was made, and no Machine has become it.
-fn is_leftover(facts: &Facts<'_>, policy: &Policy) -> bool {
-    let (Some(node), Some(machine)) = (facts.node, sole_owner(facts)) else {
-        return false;
-    };
-    policy.replace_leftover_nodes && facts.bound.is_empty() && node.created_at < machine.created_at
 }
 
 /// Whether the Machine is pending: it became no Node, is not going away and has not failed.

@@ -136,6 +136,55 @@ pub(super) const MACHINE: &[Case] = &[
         &[NodeExists],
     ),
     (
+        "a Node that is Ready is no leftover",
+        |world| {
+            world.policy.replace_leftover_nodes = true;
+            world.node = Some(Node {
+                ready: true,
+                ..leftover()
+            });
+        },
+        "hold",
+        &[NodeExists],
+    ),
+    (
+        "a Node that was Ready minutes ago is no leftover",
+        |world| {
+            world.policy.replace_leftover_nodes = true;
+            world.node = Some(Node {
+                ready_since: Some(at(-500)),
+                ..leftover()
+            });
+        },
+        "hold",
+        &[NodeExists],
+    ),
+    (
+        "a Node whose kubelet was heard minutes ago is no leftover",
+        |world| {
+            world.policy.replace_leftover_nodes = true;
+            world.node = Some(Node {
+                last_heartbeat: Some(at(-500)),
+                ..leftover()
+            });
+        },
+        "hold",
+        &[NodeExists],
+    ),
+    (
+        "a Node that has been quiet for longer is a leftover",
+        |world| {
+            world.policy.replace_leftover_nodes = true;
+            world.node = Some(Node {
+                ready_since: Some(at(-600)),
+                last_heartbeat: Some(at(-900)),
+                ..leftover()
+            });
+        },
+        "approve",
+        &[FirstCertificate, NodeExists],
+    ),
+    (
         "a Node that another Machine has become is no leftover",
         |world| {
             world.policy.replace_leftover_nodes = true;

@@ -134,12 +134,7 @@ pub(crate) fn claim(request: &str, key: usize, approved_at: Timestamp) -> Claim 
 
 /// A Node that registered after its Machine.
 pub(crate) fn registered() -> Node {
-    Node {
-        uid: "n-0".to_owned(),
-        created_at: at(90),
-        ready: false,
-        conditions: Vec::new(),
-    }
+    Node::new("n-0", at(90))
 }
 
 /// One request and everything that bears on it.

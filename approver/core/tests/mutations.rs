@@ -475,6 +475,11 @@ fn name_fields(world: World) {
         uid: _,
         created_at: _,
         ready: _,
+        ready_since: _,
+        last_heartbeat: _,
+        provider_id: _,
+        system_uuid: _,
+        machine_id: _,
         conditions: _,
     } = node.unwrap();
     name_request(request);

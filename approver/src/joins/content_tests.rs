@@ -29,12 +29,7 @@ fn approved_join() -> Join {
 }
 
 fn registered(uid: &str) -> Join {
-    let node = Node {
-        uid: uid.to_owned(),
-        created_at: at(90),
-        ready: false,
-        conditions: Vec::new(),
-    };
+    let node = Node::new(uid, at(90));
     Join {
         stage: JoinStage::Registered,
         node: Some(("worker-0".parse().unwrap(), node)),

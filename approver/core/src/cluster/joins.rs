@@ -60,14 +60,15 @@ impl Cluster {
         approved_at: Option<Timestamp>,
     ) -> Option<(NodeName, Node)> {
         if let Some(name) = &machine.node_reference {
-            return Some((name.clone(), self.nodes.get(name)?.clone()));
+            let node = self.nodes.get(name)?;
+            return Some((name.clone(), without_heartbeat(node)));
         }
         let earliest = approved_at?.checked_sub(self.policy.clock_skew).ok()?;
         let names = self.roll.names_of(machine);
         names.into_iter().find_map(|name| {
             let sole = matches!(self.roll.owners(&name).as_slice(), [_]);
             let node = self.nodes.get(&name).filter(|_| sole)?;
-            (node.created_at >= earliest).then(|| (name, node.clone()))
+            (node.created_at >= earliest).then(|| (name, without_heartbeat(node)))
         })
     }
 
@@ -116,6 +117,14 @@ impl Cluster {
                 Some((request.name.clone(), finding))
             }
         }
+    }
+}
+
+/// A Node as it is told on: that its kubelet was heard again is no news.
+fn without_heartbeat(node: &Node) -> Node {
+    Node {
+        last_heartbeat: None,
+        ..node.clone()
     }
 }
 

@@ -15,10 +15,8 @@ fn registers(cluster: &mut Cluster, created_at: Timestamp) {
 
 fn is_ready(cluster: &mut Cluster, created_at: Timestamp, ready: bool) {
     let registered = Node {
-        uid: "n-0".to_owned(),
-        created_at,
         ready,
-        conditions: Vec::new(),
+        ..Node::new("n-0", created_at)
     };
     cluster.apply(Change::Node(node("worker-0"), registered), created_at);
 }
@@ -168,10 +166,8 @@ fn what_no_decision_rests_on_wakes_nobody() {
     let told = |created_at, ready| {
         let uid = "n-0".to_owned();
         let known = Node {
-            uid,
-            created_at,
             ready,
-            conditions: Vec::new(),
+            ..Node::new(uid, created_at)
         };
         Change::Node(node("worker-0"), known)
     };

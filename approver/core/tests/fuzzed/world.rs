@@ -116,12 +116,7 @@ impl World {
             .map(|machine| Change::Machine(Box::new(machine)))
             .collect();
         news.extend(self.nodes.iter().map(|(name, registered)| {
-            let node = Node {
-                uid: name.to_string(),
-                created_at: *registered,
-                ready: false,
-                conditions: Vec::new(),
-            };
+            let node = Node::new(name.to_string(), *registered);
             Change::Node(name.clone(), node)
         }));
         news.extend(self.configs.iter().cloned().map(Change::KubeadmConfig));
