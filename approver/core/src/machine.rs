@@ -161,6 +161,9 @@ pub struct Machine {
     pub provider_id: Option<String>,
     /// What it is reached by, as its infrastructure reports it.
     pub addresses: Vec<Address>,
+    /// Addresses of the record that are neither a name nor an IP address, as they stand there: others wrote them. No
+    /// decision rests on them.
+    pub unread_addresses: Vec<String>,
     /// The ids of the bootstrap tokens that were made for this Machine alone.
     pub bootstrap_tokens: BTreeSet<String>,
     /// When the record was made.
@@ -208,6 +211,7 @@ impl Machine {
             reference,
             provider_id: None,
             addresses: Vec::new(),
+            unread_addresses: Vec::new(),
             bootstrap_tokens: BTreeSet::new(),
             created_at,
             join_by: None,

@@ -56,6 +56,7 @@ const ALWAYS_ALLOWED: &[&str] = &[
     "machine.labels: another",
     "machine.phase: another",
     "machine.startup_from: long ago",
+    "machine.unread_addresses: one",
     "machine.region: another",
     "machine.zone: another",
     "mirrors: one that says the same",
@@ -407,6 +408,7 @@ const FIELDS: &[&str] = &[
     "machine.remediation",
     "machine.startup_from",
     "machine.uid",
+    "machine.unread_addresses",
     "machine.zone",
     "mirrors",
     "node",
@@ -527,6 +529,7 @@ fn name_machine(machine: Machine) {
         region: _,
         remediation: _,
         startup_from: _,
+        unread_addresses: _,
         zone: _,
     } = machine;
     let MachineReference {

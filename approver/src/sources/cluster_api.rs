@@ -6,7 +6,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use rollcall_approver_core::{Machine, Requirement, Source};
 use serde::Deserialize;
 
-use super::fields::{Address, NodeReference, NotARecord, addresses};
+use super::fields::{Address, NodeReference, NotARecord, take_addresses};
 use super::health_checks::{
     HealthCheckApi, Terms, Unhealthy, conditions, limit, selector, startup_timeout,
 };
@@ -147,7 +147,7 @@ impl MachineApi for ClusterApi {
         machine.zone = set(spec.failure_domain);
         machine.region = label(REGION);
         machine.pool = POOLS.into_iter().find_map(label);
-        machine.addresses = addresses(&status.addresses.unwrap_or_default())?;
+        take_addresses(machine, &status.addresses.unwrap_or_default())?;
         machine.node_reference = status
             .node_ref
             .map(|reference| reference.read("status.nodeRef"))

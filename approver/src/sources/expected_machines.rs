@@ -7,7 +7,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rollcall_approver_core::{Address, JoinKey, Machine, Source};
 use rollcall_csr::NodeName;
 
-use super::fields::{MAX_ADDRESSES, NotARecord, node};
+use super::fields::{MAX_ADDRESSES, NotARecord, node, unread_addresses};
 use super::machines::MachineApi;
 use crate::expected_machine::{ExpectedMachineSpec, ExpectedMachineStatus, LAUNCHED_AT};
 use crate::rights::{READ, Right, Scope};
@@ -64,6 +64,9 @@ impl MachineApi for ExpectedMachines {
         let own = Address::Hostname(node(&node_name, "spec.nodeName")?);
         let others = addresses.iter().filter_map(|text| to_address(text));
         machine.addresses = std::iter::once(own).chain(others).collect();
+        let unread = addresses.iter().map(String::as_str);
+        machine.unread_addresses =
+            unread_addresses(unread.filter(|text| to_address(text).is_none()));
         machine.provider_id = provider_id;
         machine.join_by = join_by;
         machine.join_key = join_key

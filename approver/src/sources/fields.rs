@@ -4,12 +4,16 @@ use std::collections::BTreeMap;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
-use rollcall_approver_core::{self as core, JoinKey, NotALimit};
+use rollcall_approver_core::{self as core, JoinKey, Machine, NotALimit};
 use rollcall_csr::NodeName;
 use serde::Deserialize;
 
 /// More addresses than any machine has: a record with more is not believed.
 pub(super) const MAX_ADDRESSES: usize = 256;
+/// How many unreadable addresses of one record are kept.
+const MAX_UNREAD: usize = 8;
+/// How many characters of an unreadable address are kept: as many as a DNS name has at most (RFC 1035 section 2.3.4).
+const MAX_UNREAD_LENGTH: usize = 253;
 /// The annotation that pins a Machine's public key: base64 of the DER of its SubjectPublicKeyInfo.
 const JOIN_KEY: &str = "rollcall.dev/join-key";
 
@@ -42,12 +46,28 @@ pub(super) struct Address {
     address: String,
 }
 
-/// Reads addresses. One that is none is left out: the fewer there are, the less they can vouch for.
-pub(super) fn addresses(addresses: &[Address]) -> Result<Vec<core::Address>, NotARecord> {
+/// Takes over the addresses of a record. What is neither a name nor an IP address can vouch for nothing; it is kept as it
+/// is, so that a reason can show it.
+pub(super) fn take_addresses(
+    machine: &mut Machine,
+    addresses: &[Address],
+) -> Result<(), NotARecord> {
     if addresses.len() > MAX_ADDRESSES {
         return Err(NotARecord::TooManyAddresses(addresses.len()));
     }
-    Ok(addresses.iter().filter_map(to_address).collect())
+    machine.addresses = addresses.iter().filter_map(to_address).collect();
+    let unread = addresses.iter().filter(|one| to_address(one).is_none());
+    machine.unread_addresses = unread_addresses(unread.map(|one| one.address.as_str()));
+    Ok(())
+}
+
+/// Of texts that are no addresses, those that say something: so many as are shown, and so much of each.
+pub(super) fn unread_addresses<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
+    texts
+        .filter(|text| !text.trim().is_empty())
+        .take(MAX_UNREAD)
+        .map(|text| text.chars().take(MAX_UNREAD_LENGTH).collect())
+        .collect()
 }
 
 fn to_address(address: &Address) -> Option<core::Address> {
@@ -98,6 +118,37 @@ pub(super) fn join_key(annotations: &BTreeMap<String, String>) -> Option<JoinKey
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_no_address_is_kept_as_it_is_and_what_is_blank_is_not() {
+        let one = |text: &str| Address {
+            type_: "InternalDNS".to_owned(),
+            address: text.to_owned(),
+        };
+        let long = "ö".repeat(300);
+        let texts = [
+            "worker-0",
+            "",
+            " ",
+            "worker-0 corp.example",
+            "(none)",
+            &long,
+        ];
+        let reference = core::MachineReference {
+            namespace: String::new(),
+            name: "m".to_owned(),
+        };
+        let uid = core::MachineUid("u".to_owned());
+        let created_at = jiff::Timestamp::UNIX_EPOCH;
+        let mut machine = Machine::new(core::Source::OpenShift, uid, reference, created_at);
+        take_addresses(&mut machine, &texts.map(one)).unwrap();
+        assert_eq!(machine.addresses.len(), 1);
+        let cut = "ö".repeat(MAX_UNREAD_LENGTH);
+        let kept = ["worker-0 corp.example", "(none)", cut.as_str()];
+        assert_eq!(machine.unread_addresses, kept);
+        take_addresses(&mut machine, &["a b"; 20].map(one)).unwrap();
+        assert_eq!(machine.unread_addresses, ["a b"; MAX_UNREAD]);
+    }
 
     #[test]
     fn a_pinned_key_is_read_and_an_unreadable_one_is_not_forgotten() {

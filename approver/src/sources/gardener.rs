@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rollcall_approver_core::{Address as Known, Machine, Source};
 use serde::Deserialize;
 
-use super::fields::{Address, NotARecord, addresses, node};
+use super::fields::{Address, NotARecord, node, take_addresses};
 use super::machines::MachineApi;
 use crate::rights::{READ, Right, Scope};
 
@@ -59,7 +59,7 @@ impl MachineApi for Gardener {
         let phase = phase.filter(|phase| !phase.is_empty());
         let name = label(NODE).filter(|name| !name.is_empty());
         let name = name.map(|name| node(&name, "the label node")).transpose()?;
-        machine.addresses = addresses(&status.addresses.unwrap_or_default())?;
+        take_addresses(machine, &status.addresses.unwrap_or_default())?;
         // The label is there once the machine is made; which Node it has become, the phase tells.
         machine.addresses.extend(name.clone().map(Known::Hostname));
         machine.node_reference = name.filter(|_| has_joined(phase.as_deref()));

@@ -5,7 +5,7 @@ use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use rollcall_approver_core::{Machine, Source};
 use serde::Deserialize;
 
-use super::fields::{Address, NodeReference, NotARecord, addresses};
+use super::fields::{Address, NodeReference, NotARecord, take_addresses};
 use super::health_checks::{
     HealthCheckApi, Terms, Unhealthy, conditions, limit, selector, startup_timeout,
 };
@@ -60,7 +60,7 @@ impl MachineApi for OpenShift {
     ) -> Result<(), NotARecord> {
         let label = |name| metadata.labels.as_ref()?.get(name).cloned();
         machine.provider_id = spec.provider_id;
-        machine.addresses = addresses(&status.addresses.unwrap_or_default())?;
+        take_addresses(machine, &status.addresses.unwrap_or_default())?;
         machine.node_reference = status
             .node_ref
             .map(|reference| reference.read("status.nodeRef"))

@@ -250,6 +250,11 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
             machine.addresses.push(more);
         });
     }),
+    ("machine.unread_addresses: one", |world| {
+        record(world, |machine| {
+            machine.unread_addresses.push("worker-9".to_owned());
+        });
+    }),
     ("machine.addresses: another", |world| {
         record(world, |machine| {
             machine.addresses = vec![
