@@ -16,6 +16,7 @@ use rollcall_csr::{
 };
 
 use crate::node::Node;
+use crate::text::escaped;
 
 /// The longest message of a condition, note of an Event or annotation that is written, in bytes (Kubernetes limits an Event's note
 /// to 1 kB: `pkg/apis/core/validation/events.go`).
@@ -278,8 +279,9 @@ pub(crate) fn to_node(
     Ok((name, node))
 }
 
-/// Cuts a message to [`MAX_MESSAGE`] bytes, between characters.
+/// Escapes what could steer a terminal or forge a line, and cuts the message to [`MAX_MESSAGE`] bytes, between characters.
 pub(crate) fn shorten(message: &str) -> String {
+    let message = escaped(message);
     message
         .get(..message.floor_char_boundary(MAX_MESSAGE))
         .unwrap_or_default()

@@ -13,16 +13,28 @@ pub(crate) enum Failure {
     NotFound,
     /// The server will never take this.
     Refused,
-    /// The server did not take it now, and certainly did nothing.
+    /// The server did not take it now, or was not reached, and certainly did nothing.
     Later,
-    /// Nobody knows whether it was done: the connection broke.
+    /// The call cannot be made at all: nothing was sent, and nothing ever will be.
+    Unsendable,
+    /// Nobody knows whether it was done: the connection broke after the call was sent.
     Unknown,
 }
 
 /// Sorts a failed call.
 pub(crate) fn classify(error: &kube::Error) -> Failure {
+    if matches!(
+        error,
+        kube::Error::BuildRequest(_) | kube::Error::HttpError(_)
+    ) {
+        return Failure::Unsendable;
+    }
     let kube::Error::Api(status) = error else {
-        return Failure::Unknown;
+        return if is_before_sending(error) {
+            Failure::Later
+        } else {
+            Failure::Unknown
+        };
     };
     match status.code {
         401 | 403 => Failure::Forbidden,
@@ -32,6 +44,21 @@ pub(crate) fn classify(error: &kube::Error) -> Failure {
         500..=599 => Failure::Unknown,
         _ => Failure::Refused,
     }
+}
+
+/// Whether a call failed before a byte of it was sent: without credentials, or without a connection.
+fn is_before_sending(error: &kube::Error) -> bool {
+    if matches!(error, kube::Error::Auth(_)) {
+        return true;
+    }
+    let mut cause = error.source();
+    while let Some(inner) = cause {
+        if let Some(failed) = inner.downcast_ref::<hyper_util::client::legacy::Error>() {
+            return failed.is_connect();
+        }
+        cause = inner.source();
+    }
+    false
 }
 
 /// Tells an error with its causes, each once.
@@ -110,5 +137,22 @@ mod tests {
             classify(&kube::Error::LinesCodecMaxLineLengthExceeded),
             Failure::Unknown
         );
+        let broken = kube::Error::Service("connection reset by peer".into());
+        assert_eq!(classify(&broken), Failure::Unknown);
+    }
+
+    #[tokio::test]
+    async fn what_was_never_sent_is_not_done() {
+        let name = kube::core::request::Error::Validation("no name".to_owned());
+        let unbuilt = kube::Error::BuildRequest(name);
+        assert_eq!(classify(&unbuilt), Failure::Unsendable);
+        // Nobody listens on a port that was free a moment ago.
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = listener.local_addr().unwrap();
+        drop(listener);
+        let config = kube::Config::new(format!("http://{address}").parse().unwrap());
+        let client = kube::Client::try_from(config).unwrap();
+        let refused = client.apiserver_version().await.unwrap_err();
+        assert_eq!(classify(&refused), Failure::Later, "{refused:?}");
     }
 }

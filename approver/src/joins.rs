@@ -20,6 +20,7 @@ use crate::errors::{Failure, classify, describe};
 use crate::expected_machine::{ExpectedMachine, ExpectedMachineStatus};
 use crate::leadership::Turn;
 use crate::metrics::Metrics;
+use crate::object_name::segment;
 use crate::persistence::Complaint;
 
 /// Who the fields belong to (`metadata.managedFields`).
@@ -111,9 +112,11 @@ impl Keeper {
                     debug!(machine = %join.machine, "the ExpectedMachine is gone");
                     return;
                 }
-                Failure::Forbidden | Failure::Later | Failure::Refused | Failure::Unknown => {
-                    describe(&error)
-                }
+                Failure::Forbidden
+                | Failure::Later
+                | Failure::Refused
+                | Failure::Unknown
+                | Failure::Unsendable => describe(&error),
             },
             Err(_) => format!("no answer for {} s", CALL_LIMIT.as_secs()),
         };
@@ -139,7 +142,7 @@ impl Keeper {
             let params = PatchParams::apply(FIELD_MANAGER).force();
             let patch = Patch::Apply(patch(join, &after));
             self.api
-                .patch_status(&join.machine.name, &params, &patch)
+                .patch_status(&segment(&join.machine.name)?, &params, &patch)
                 .await?;
             self.complaint.is_over();
             tokio::time::sleep(PACE).await;
@@ -150,7 +153,7 @@ impl Keeper {
 
     /// Reads what stands in a record that is new here: an earlier replica may have written it.
     async fn read(&self, join: &Join) -> kube::Result<ExpectedMachineStatus> {
-        let record = self.api.get(&join.machine.name).await?;
+        let record = self.api.get(&segment(&join.machine.name)?).await?;
         tokio::time::sleep(PACE).await;
         Ok(record.status.unwrap_or_default())
     }

@@ -35,6 +35,7 @@ mod machine_feeds;
 mod metrics;
 mod mirror;
 mod node;
+mod object_name;
 mod persistence;
 mod reload;
 pub mod rights;
@@ -44,6 +45,7 @@ mod settings;
 mod sources;
 mod tasks;
 mod telemetry;
+mod text;
 mod write;
 
 pub use args::{

@@ -24,6 +24,7 @@ use crate::errors::describe;
 use crate::expected_machine::ExpectedMachine;
 use crate::leadership::Turn;
 use crate::metrics::Metrics;
+use crate::object_name::get_opt;
 use crate::persistence::{Complaint, pauses};
 
 /// The longest pause between two tries while AWS does not answer.
@@ -159,7 +160,7 @@ impl Mirror {
 
     /// Binds a new record to the Node that its instance is already.
     async fn adopt(&self, records: &Records, record: &ExpectedMachine) -> Result<(), Trouble> {
-        let node = in_time(self.nodes.get_opt(&record.spec.node_name)).await?;
+        let node = in_time(get_opt(&self.nodes, &record.spec.node_name)).await?;
         if let Some(reference) = node.and_then(|node| adoption::reference(record, &node)) {
             records.bind(record, &reference).await?;
         }

@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 use tracing_subscriber::EnvFilter;
 
 use crate::LogFormat;
+use crate::text::{Form, LogLines};
 
 /// What a controller logs when `RUST_LOG` does not say. kube tells every failed call itself, at the level of errors;
 /// here each is told once, by the part that made it.
@@ -16,13 +17,18 @@ pub(crate) const COMMAND: &str = "warn,kube_client=off,hyper=error";
 /// Starts logging. A later call changes nothing, so that tests may run in one process.
 pub(crate) fn init(format: LogFormat, unless_asked: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(unless_asked));
+    let coloured = coloured(&std::io::stderr());
+    let form = match format {
+        LogFormat::Json => Form::Json,
+        LogFormat::Text => Form::Text { coloured },
+    };
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr)
+        .with_writer(move || LogLines::new(std::io::stderr(), form))
         .with_target(false);
     let started = match format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
-        LogFormat::Text => lines.with_ansi(coloured(&std::io::stderr())).try_init(),
+        LogFormat::Text => lines.with_ansi(coloured).try_init(),
     };
     // An error says that logging has been started already.
     started.ok();

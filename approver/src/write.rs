@@ -11,6 +11,7 @@ use tokio::time::timeout;
 
 use crate::convert::{Target, to_approval};
 use crate::errors::{Failure, classify, describe};
+use crate::object_name::segment;
 
 /// How long one write may take: the API server's own limit for a call is 60 s (`--request-timeout`).
 const CALL_LIMIT: Duration = Duration::from_secs(70);
@@ -51,7 +52,11 @@ pub(crate) async fn write(
 ) -> Outcome {
     let body = to_approval(target, side.condition(), &finding, Timestamp::now());
     let params = PostParams::default();
-    let call = api.replace_subresource("approval", &target.name, &params, &body);
+    let call = async {
+        let name = segment(&target.name)?;
+        api.replace_subresource("approval", &name, &params, &body)
+            .await
+    };
     match timeout(CALL_LIMIT, call).await {
         Ok(Ok(_)) => Outcome {
             settlement: Settlement::Written,
@@ -81,7 +86,12 @@ fn failed(error: &kube::Error) -> Outcome {
         Failure::Conflict => undone(None, true),
         Failure::NotFound => undone(None, false),
         Failure::Forbidden | Failure::Later => undone(Some(describe(error)), true),
-        Failure::Refused => undone(Some(describe(error)), false),
+        Failure::Refused | Failure::Unsendable => Outcome {
+            settlement: Settlement::Refused,
+            trouble: Some(describe(error)),
+            // What cannot be sent now never can; what an admission policy refuses now it may take later.
+            again: classify(error) == Failure::Refused,
+        },
         Failure::Unknown => Outcome {
             settlement: Settlement::Unknown,
             trouble: Some(describe(error)),

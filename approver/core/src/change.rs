@@ -60,6 +60,9 @@ pub enum Change {
 pub enum Settlement {
     /// It may have been written: the Machine stays spent until the request is seen again.
     Unknown,
+    /// It was certainly not written, and the API server does not take it as it is: until a write of it ends well, the request
+    /// stands in the way of no other.
+    Refused,
     /// It was certainly not written.
     Undone,
     /// It was written.

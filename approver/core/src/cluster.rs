@@ -55,6 +55,8 @@ pub struct Cluster {
     timers: Timers,
     in_flight: BTreeMap<RequestUid, Option<Claim>>,
     uncertain: HashSet<RequestUid>,
+    /// Pending requests whose last write the API server refused.
+    refused: HashSet<RequestUid>,
 }
 
 impl Cluster {
@@ -79,6 +81,7 @@ impl Cluster {
             timers: Timers::default(),
             in_flight: BTreeMap::new(),
             uncertain: HashSet::new(),
+            refused: HashSet::new(),
         }
     }
 
@@ -184,8 +187,15 @@ impl Cluster {
         let Some(claim) = self.in_flight.remove(uid) else {
             return BTreeSet::new();
         };
-        if settlement == Settlement::Written {
-            self.foresee(uid, claim.as_ref());
+        match settlement {
+            Settlement::Refused => {
+                self.refused.insert(uid.clone());
+            }
+            Settlement::Written => {
+                self.refused.remove(uid);
+                self.foresee(uid, claim.as_ref());
+            }
+            Settlement::Undone | Settlement::Unknown => {}
         }
         let woken = match (settlement, claim) {
             (Settlement::Unknown, Some(_)) => {
@@ -193,14 +203,18 @@ impl Cluster {
                 BTreeSet::new()
             }
             // An earlier write whose end nobody knows may still have spent the Machine.
-            (Settlement::Undone, Some(claim)) if !self.uncertain.contains(uid) => {
+            (Settlement::Refused | Settlement::Undone, Some(claim))
+                if !self.uncertain.contains(uid) =>
+            {
                 self.claims.remove(&claim.machine, uid);
                 self.blockers.blocked_by(uid)
             }
+            (Settlement::Refused, _) => self.blockers.blocked_by(uid),
             (Settlement::Undone | Settlement::Unknown | Settlement::Written, _) => BTreeSet::new(),
         };
         if !self.requests.contains_key(uid) {
             self.uncertain.remove(uid);
+            self.refused.remove(uid);
         }
         woken
     }

@@ -102,7 +102,8 @@ pub(crate) fn superseded_by(newer: &Request) -> Finding {
         Reason::Superseded,
         format!(
             "request {} of {} by the same node is newer",
-            newer.name, newer.created_at
+            newer.shown_name(),
+            newer.created_at
         ),
     )
 }

@@ -106,7 +106,8 @@ fn deny_class(reason: Reason) -> Option<DenyClass> {
         | Reason::ServingRenewal
         | Reason::ServingUnreachable
         | Reason::SignerNotServed
-        | Reason::TokenOfAnotherMachine => None,
+        | Reason::TokenOfAnotherMachine
+        | Reason::WriteFailed => None,
     }
 }
 

@@ -86,11 +86,13 @@ pub enum Reason {
     TokenOfAnotherMachine,
     /// The usages are not those of the signer.
     UsagesNotAllowed,
+    /// It was decided, but the API server does not take the decision.
+    WriteFailed,
 }
 
 impl Reason {
     /// Every reason, in the order of their words.
-    pub const ALL: [Self; 40] = [
+    pub const ALL: [Self; 41] = [
         Self::AlreadyDecided,
         Self::AlreadyIssued,
         Self::CommonNameNotANode,
@@ -131,6 +133,7 @@ impl Reason {
         Self::Superseded,
         Self::TokenOfAnotherMachine,
         Self::UsagesNotAllowed,
+        Self::WriteFailed,
     ];
 
     /// The word.
@@ -177,6 +180,7 @@ impl Reason {
             Self::Superseded => "Superseded",
             Self::TokenOfAnotherMachine => "TokenOfAnotherMachine",
             Self::UsagesNotAllowed => "UsagesNotAllowed",
+            Self::WriteFailed => "WriteFailed",
         }
     }
 }

@@ -1,5 +1,7 @@
 //! A request: one CertificateSigningRequest for a kubelet, reduced to what a decision needs.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
 use rollcall_csr::{CertificationRequest, KeyHash, NODES_GROUP, NodeName, ParseError, Signer};
 
@@ -48,6 +50,10 @@ pub enum Standing {
     Pending,
 }
 
+/// How much of a name is shown, in bytes: as long as a name of most kinds may be (Kubernetes:
+/// `apimachinery/pkg/util/validation`, DNS-1123 subdomain).
+const SHOWN: usize = 253;
+
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
@@ -94,6 +100,20 @@ impl Request {
             .is_some_and(|requestor| self.node_name() == Some(requestor))
     }
 
+    /// Its name for people: quoted and escaped unless it holds only what names of objects usually do, because its requestor may
+    /// choose nearly any text.
+    pub fn shown_name(&self) -> Cow<'_, str> {
+        let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
+        if !self.name.is_empty() && self.name.len() <= SHOWN && self.name.bytes().all(usual) {
+            return Cow::Borrowed(&self.name);
+        }
+        let end = self.name.floor_char_boundary(SHOWN);
+        match self.name.get(..end) {
+            Some(begin) if end < self.name.len() => Cow::Owned(format!("{begin:?}...")),
+            _ => Cow::Owned(format!("{:?}", self.name)),
+        }
+    }
+
     /// Whether it was made later than another one. Names tell apart what was made in one second (the API's resolution).
     pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
         (self.created_at, &self.name) > (other.created_at, &other.name)
@@ -102,5 +122,32 @@ impl Request {
     /// Whether nobody has decided yet.
     pub fn is_pending(&self) -> bool {
         self.standing == Standing::Pending
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::fixtures::request;
+
+    #[test]
+    fn a_name_that_could_mislead_is_shown_quoted() {
+        let shown = |name: &str| {
+            let mut request = request("csr-0", "worker-0", 0);
+            name.clone_into(&mut request.name);
+            request.shown_name().into_owned()
+        };
+        for name in ["node-csr-N4X_unAl", "csr-0.a:b"] {
+            assert_eq!(shown(name), name);
+        }
+        assert_eq!(shown("zz evil"), "\"zz evil\"");
+        assert_eq!(
+            shown("a\nINFO b\u{1b}\u{202e}"),
+            "\"a\\nINFO b\\u{1b}\\u{202e}\""
+        );
+        assert_eq!(shown(""), "\"\"");
+        assert_eq!(
+            shown(&"\u{e4}".repeat(200)),
+            format!("\"{}\"...", "\u{e4}".repeat(126))
+        );
     }
 }

@@ -11,6 +11,7 @@ use tracing::debug;
 use super::CALL_LIMIT;
 use crate::convert::{Hold, Target, to_annotated};
 use crate::errors::{Failure, classify, describe};
+use crate::object_name::segment;
 
 /// What one request shall tell: what it is held for, or no longer anything.
 #[derive(Debug)]
@@ -27,7 +28,11 @@ pub(super) async fn annotate(client: Client, annotation: &Annotation) -> Option<
     let api: Api<CertificateSigningRequest> = Api::all(client);
     let body = to_annotated(target, hold.as_ref());
     let params = PostParams::default();
-    let call = api.replace_subresource("approval", &target.name, &params, &body);
+    let call = async {
+        let name = segment(&target.name)?;
+        api.replace_subresource("approval", &name, &params, &body)
+            .await
+    };
     let error = match timeout(CALL_LIMIT, call).await {
         Ok(Ok(_)) => return None,
         Ok(Err(error)) => error,
@@ -39,8 +44,10 @@ pub(super) async fn annotate(client: Client, annotation: &Annotation) -> Option<
             debug!(request = target.name, "the request is no longer as it was");
             None
         }
-        Failure::Forbidden | Failure::Later | Failure::Refused | Failure::Unknown => {
-            Some(describe(&error))
-        }
+        Failure::Forbidden
+        | Failure::Later
+        | Failure::Refused
+        | Failure::Unknown
+        | Failure::Unsendable => Some(describe(&error)),
     }
 }

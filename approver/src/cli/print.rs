@@ -8,6 +8,7 @@ use serde::Serialize;
 use super::table::Table;
 use crate::Output;
 use crate::telemetry::coloured;
+use crate::text::{escaped_json, plain, steers};
 
 /// Writes an answer in the form that was asked for.
 pub(super) fn answer<T: Serialize>(
@@ -19,15 +20,21 @@ pub(super) fn answer<T: Serialize>(
         Output::Json => {
             let json =
                 serde_json::to_string_pretty(rows).context("cannot write the answer as JSON")?;
-            format!("{json}\n")
+            format!("{}\n", escaped_json(&json))
         }
         Output::Yaml => {
             let yaml = serde_saphyr::to_string(&rows).context("cannot write the answer as YAML")?;
-            format!("{}\n", yaml.trim_end())
+            format!("{}\n", shown(yaml.trim_end()))
         }
         Output::Table => table().render(coloured(&std::io::stdout())),
     };
     write(text.as_bytes())
+}
+
+/// Takes out of YAML what could steer a terminal, but for its own line ends.
+fn shown(yaml: &str) -> String {
+    let hidden = |c: char| steers(c) && c != '\n';
+    yaml.replace(hidden, "\u{fffd}")
 }
 
 /// Writes bytes to standard output.
@@ -45,7 +52,7 @@ pub(super) fn write(bytes: &[u8]) -> anyhow::Result<()> {
 
 /// Tells what is wrong with a part of the input, while the rest goes on.
 pub(super) fn complain(severity: &str, sentence: &str) {
-    let line = format!("{severity}: {}\n", super::table::plain(sentence));
+    let line = format!("{severity}: {}\n", plain(sentence));
     // Nothing is left to be done when standard error is gone.
     std::io::stderr().write_all(line.as_bytes()).ok();
 }

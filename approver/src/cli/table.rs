@@ -1,5 +1,7 @@
 //! Tables for people: at most 100 columns, with a wrapped note under a row where there is more to say.
 
+use crate::text::plain;
+
 /// The widest line, in columns.
 const WIDTH: usize = 100;
 /// Between two columns.
@@ -201,17 +203,6 @@ fn wrap(note: &str) -> Vec<String> {
         lines.push(line);
     }
     lines
-}
-
-/// Takes out whatever could steer a terminal: names and messages may be written by anybody.
-pub(super) fn plain(text: &str) -> String {
-    let steers = |c: char| {
-        c.is_control()
-            || matches!(c, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-    };
-    text.chars()
-        .map(|c| if steers(c) { '\u{fffd}' } else { c })
-        .collect()
 }
 
 #[cfg(test)]

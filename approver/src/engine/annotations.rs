@@ -8,6 +8,7 @@ use rollcall_approver_core::{Decision, Reason, RequestUid, Verdict};
 use tokio_util::time::delay_queue;
 
 use super::Engine;
+use super::report::not_written;
 use crate::Mode;
 use crate::announce::Annotation;
 use crate::convert::Hold;
@@ -81,12 +82,9 @@ impl Engine {
             return;
         }
         if self.outside.leadership.borrow().holds() {
-            let decision = self.cluster.preview(uid, Timestamp::now());
-            let Some(decision) = decision.filter(|decision| self.may_annotate(decision)) else {
+            let Some(hold) = self.to_tell(uid) else {
                 return;
             };
-            let held = matches!(decision.verdict(), Verdict::Hold(_));
-            let hold = held.then(|| Hold::new(decision.reason(), &decision.explanation()));
             if target.tells(hold.as_ref()) {
                 return;
             }
@@ -98,6 +96,18 @@ impl Engine {
             told.annotated = told.annotated.saturating_add(1);
         }
         self.annotate_later(uid);
+    }
+
+    /// What a request is to tell of itself now: what it is held for, or that it is not held; none if it is to be left.
+    fn to_tell(&self, uid: &RequestUid) -> Option<Option<Hold>> {
+        let decision = self.cluster.preview(uid, Timestamp::now())?;
+        let held = matches!(decision.verdict(), Verdict::Hold(_));
+        let failures = self.failures.get(uid).filter(|_| !held);
+        if let Some(trouble) = failures.and_then(|failures| failures.trouble.as_deref()) {
+            return Some(Some(Hold::new(Reason::WriteFailed, &not_written(trouble))));
+        }
+        self.may_annotate(&decision)
+            .then(|| held.then(|| Hold::new(decision.reason(), &decision.explanation())))
     }
 
     /// Forgets what was told of a request that is decided or gone.

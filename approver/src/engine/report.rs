@@ -38,6 +38,11 @@ impl Saying {
     }
 }
 
+/// The sentence that says why a decision does not stand on its request.
+pub(super) fn not_written(trouble: &str) -> String {
+    format!("it was decided, but the decision could not be written: {trouble}")
+}
+
 impl Engine {
     /// Logs, counts and announces a decision, once until its reasons change.
     pub(super) fn tell(&mut self, uid: &RequestUid, decision: &Decision) {
@@ -169,6 +174,14 @@ impl Engine {
             note: say.message.clone(),
         };
         self.outside.announcer.tell(&say.requestor, announcement);
+    }
+
+    /// Tells on a request that it was decided, and that the decision could not be written.
+    pub(super) fn tell_of_failure(&mut self, job: &Job, trouble: &str) {
+        let finding = Finding::new(Reason::WriteFailed, not_written(trouble));
+        let say = Saying::warning(&job.about.requestor, &finding, "Decide");
+        self.announce(job.about.reference.clone(), &say);
+        self.annotate_later(&job.uid);
     }
 
     /// Tells a decision that was written.

@@ -8,7 +8,7 @@ use k8s_openapi::api::core::v1::ObjectReference;
 use rollcall_approver_core::{Finding, RequestUid, Settlement};
 use tokio::task::JoinError;
 use tokio_util::time::delay_queue;
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use super::Engine;
 use crate::write::{Outcome, Side, write};
@@ -20,6 +20,9 @@ const WRITES: usize = 64;
 const DENIALS: usize = 16;
 /// How long to wait before a failed write is thought of again; doubled for each failure, to this many doublings.
 const RETRY: (Duration, u32) = (Duration::from_millis(250), 6);
+/// The doublings of that pause after which a write that the API server refused is tried again: some eight minutes. What an
+/// admission policy refuses it may take once the policy is changed.
+const REFUSED: u32 = 11;
 /// How long a stop waits for writes under way.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(5);
 
@@ -50,6 +53,8 @@ pub(super) struct About {
 #[derive(Default)]
 pub(super) struct Failures {
     pub(super) count: u32,
+    /// What went wrong last, where the API server certainly did not take the decision.
+    pub(super) trouble: Option<String>,
     /// The next try in the queue of retries: never more than one.
     pub(super) retry: Option<delay_queue::Key>,
 }
@@ -110,16 +115,34 @@ impl Engine {
         }
         if let Some(trouble) = &outcome.trouble {
             self.outside.metrics.write_failures.inc();
-            warn!(
-                request = job.about.request,
-                error = trouble,
-                "the decision could not be written"
-            );
+            self.failed(&job, &outcome, trouble);
         }
         if outcome.again && self.targets.contains_key(&job.uid) {
-            self.retry_later(&job.uid);
+            let refused = outcome.settlement == Settlement::Refused;
+            self.retry_later(&job.uid, if refused { REFUSED } else { RETRY.1 });
         }
         Some(self.cluster.settle(&job.uid, outcome.settlement))
+    }
+
+    /// Tells that a decision could not be written, once until something else goes wrong with it: in the log and, unless it may
+    /// have been written, on the request.
+    fn failed(&mut self, job: &Job, outcome: &Outcome, trouble: &str) {
+        let request = &job.about.request;
+        let error = trouble;
+        let certain = outcome.settlement != Settlement::Unknown;
+        let failures = self.failures.entry(job.uid.clone()).or_default();
+        let told = certain.then(|| trouble.to_owned());
+        if told.is_some() && failures.trouble == told {
+            debug!(request, error, "the decision could still not be written");
+            return;
+        }
+        failures.trouble = told;
+        warn!(request, error, "the decision could not be written");
+        if certain && self.targets.contains_key(&job.uid) {
+            self.tell_of_failure(job, trouble);
+        } else if !self.targets.contains_key(&job.uid) {
+            self.failures.remove(&job.uid);
+        }
     }
 
     /// The pause after a failed write is over.
@@ -131,12 +154,12 @@ impl Engine {
     }
 
     /// Thinks of a failed write again after a pause; a pause that has not ended yet gives way to the new one.
-    pub(super) fn retry_later(&mut self, uid: &RequestUid) {
+    pub(super) fn retry_later(&mut self, uid: &RequestUid, doublings: u32) {
         let failures = self.failures.entry(uid.clone()).or_default();
         if let Some(key) = failures.retry.take() {
             self.retries.try_remove(&key);
         }
-        let factor = 2_u32.saturating_pow(failures.count.min(RETRY.1));
+        let factor = 2_u32.saturating_pow(failures.count.min(doublings));
         failures.count = failures.count.saturating_add(1);
         let pause = RETRY.0.saturating_mul(factor);
         failures.retry = Some(self.retries.insert(uid.clone(), pause));

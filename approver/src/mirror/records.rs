@@ -12,6 +12,7 @@ use tracing::info;
 use super::plan::GROUP;
 use crate::errors::{Failure, classify};
 use crate::expected_machine::{ExpectedMachine, NodeReference};
+use crate::object_name::segment;
 
 /// The label that says who keeps a record up to date (Kubernetes: recommended labels).
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
@@ -82,7 +83,7 @@ impl Records {
         record: &ExpectedMachine,
         node: &NodeReference,
     ) -> kube::Result<()> {
-        let name = record.name_any();
+        let name = segment(&record.name_any())?;
         let patch = json!({"metadata": {"uid": record.uid()}, "status": {"nodeRef": node}});
         let (params, patch) = (PatchParams::default(), Patch::Merge(patch));
         match in_time(self.api.patch_status(&name, &params, &patch)).await {
@@ -100,7 +101,7 @@ impl Records {
 
     /// Writes a record as it should be, unless somebody changed it meanwhile: then the next round looks again.
     pub(super) async fn update(&self, record: &ExpectedMachine) -> kube::Result<()> {
-        let name = record.name_any();
+        let name = segment(&record.name_any())?;
         let params = PostParams::default();
         match in_time(self.api.replace(&name, &params, record)).await {
             Ok(_) => {
@@ -113,7 +114,7 @@ impl Records {
 
     /// Deletes this very record.
     pub(super) async fn delete(&self, record: &ExpectedMachine, because: &str) -> kube::Result<()> {
-        let name = record.name_any();
+        let name = segment(&record.name_any())?;
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: record.uid(),
@@ -148,7 +149,11 @@ fn group(record: &ExpectedMachine) -> &str {
 fn unless_it_changed(error: kube::Error) -> kube::Result<()> {
     match classify(&error) {
         Failure::Conflict | Failure::NotFound => Ok(()),
-        Failure::Forbidden | Failure::Later | Failure::Refused | Failure::Unknown => Err(error),
+        Failure::Forbidden
+        | Failure::Later
+        | Failure::Refused
+        | Failure::Unknown
+        | Failure::Unsendable => Err(error),
     }
 }
 

@@ -132,12 +132,13 @@ impl Cluster {
             .collect()
     }
 
-    /// Other pending requests for the same node name and signer, the newest first: one more than are looked at.
+    /// Other pending requests for the same node name and signer, the newest first: one more than are looked at. One that the
+    /// API server lets nobody decide stands in no other's way.
     fn rivals(&self, name: &NodeName, request: &Request) -> Vec<&Request> {
         let filed = self.filed.get(name).into_iter();
         filed
             .flat_map(|filed| filed.newest_first(request.signer))
-            .filter(|uid| **uid != request.uid)
+            .filter(|uid| **uid != request.uid && !self.refused.contains(*uid))
             .take(CROWD.saturating_add(1))
             .filter_map(|uid| self.requests.get(uid))
             .collect()

@@ -32,6 +32,7 @@ impl Cluster {
             self.timers.set(&uid, None);
             self.blockers.set(&uid, Vec::new());
             self.uncertain.remove(&uid);
+            self.refused.remove(&uid);
         }
         if request.standing == Standing::Closed {
             self.claims.remove_request(&uid);
@@ -49,6 +50,7 @@ impl Cluster {
     pub(super) fn remove_request(&mut self, uid: &RequestUid) -> BTreeSet<RequestUid> {
         self.timers.set(uid, None);
         self.blockers.set(uid, Vec::new());
+        self.refused.remove(uid);
         // While a write is under way, its answer may say that nothing was done, and mean itself but not an earlier one.
         if !self.in_flight.contains_key(uid) {
             self.uncertain.remove(uid);

@@ -31,7 +31,8 @@ pub(super) fn check_rivals(
             Reason::Superseded,
             format!(
                 "request {} of {} is newer and asks for the same node",
-                newer.name, newer.created_at
+                newer.shown_name(),
+                newer.created_at
             ),
         );
         return Rivals::Lose(finding, newer.uid.clone());
@@ -57,7 +58,7 @@ fn contested(other: &Request) -> Finding {
         Reason::Contested,
         format!(
             "request {} asks for the same node with another key",
-            other.name
+            other.shown_name()
         ),
     )
 }

@@ -11,6 +11,7 @@ use crate::cli::print::complain;
 use crate::errors::describe;
 use crate::expected_machine::ExpectedMachine;
 use crate::listing::CALL_LIMIT;
+use crate::object_name::{get_opt, segment};
 
 /// Who the fields belong to (`metadata.managedFields`).
 const FIELD_MANAGER: &str = "rollcall-expect";
@@ -70,8 +71,10 @@ async fn apply_one(
 ) -> Row {
     let name = machine.name_any();
     let outcome = timeout(CALL_LIMIT, async {
-        let before = api.get_opt(&name).await?;
-        let after = api.patch(&name, params, &Patch::Apply(&machine)).await?;
+        let before = get_opt(api, &name).await?;
+        let after = api
+            .patch(&segment(&name)?, params, &Patch::Apply(&machine))
+            .await?;
         Ok(match before {
             None => "created",
             Some(before) if before.resource_version() == after.resource_version() => "unchanged",

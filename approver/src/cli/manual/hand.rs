@@ -14,6 +14,7 @@ use crate::cli::scene::Entry;
 use crate::convert::to_reference;
 use crate::errors::describe;
 use crate::listing::CALL_LIMIT;
+use crate::object_name::get_opt;
 use crate::write::{Side, write};
 
 /// A person, as the API server knows them.
@@ -67,7 +68,7 @@ impl Hand {
     /// Reads a request anew.
     pub(super) async fn read(&self, name: &str) -> Result<Option<Entry>, String> {
         let api: Api<CertificateSigningRequest> = Api::all(self.client.clone());
-        let object = timeout(CALL_LIMIT, api.get_opt(name))
+        let object = timeout(CALL_LIMIT, get_opt(&api, name))
             .await
             .map_err(|_| format!("no answer for {} s", CALL_LIMIT.as_secs()))?
             .map_err(|error| describe(&error))?;
