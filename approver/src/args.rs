@@ -274,6 +274,10 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_addr: Option<SocketAddr>,
 
+    /// Serve /healthz and /readyz here too, and nothing else, so that metrics can be kept from whoever probes.
+    #[arg(long, value_name = "ADDRESS")]
+    pub probe_addr: Option<SocketAddr>,
+
     /// Let only one of several replicas write, agreed by a Lease.
     #[arg(long, value_name = "BOOL", default_value_t = true, action = ArgAction::Set)]
     pub leader_elect: bool,

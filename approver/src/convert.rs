@@ -1,19 +1,19 @@
 //! Kubernetes types to the core's, and back: the only place that knows both.
 
-use std::collections::BTreeMap;
-
 use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::{
-    CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestSpec,
-    CertificateSigningRequestStatus,
+    CertificateSigningRequest, CertificateSigningRequestCondition,
 };
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use kube::api::Patch;
 use rollcall_approver_core as core;
 use rollcall_approver_core::{Request, RequestUid, Requestor, Standing};
 use rollcall_csr::{
     CertificationRequest, MESSAGE_ANNOTATION, NodeName, ParseError, REASON_ANNOTATION, Signer,
 };
+use serde::Serialize;
+use serde_json::{Value, json};
 
 use crate::node::Node;
 use crate::text::escaped;
@@ -21,6 +21,9 @@ use crate::text::escaped;
 /// The longest message of a condition, note of an Event or annotation that is written, in bytes (Kubernetes limits an Event's note
 /// to 1 kB: `pkg/apis/core/validation/events.go`).
 pub(crate) const MAX_MESSAGE: usize = 1000;
+
+/// The annotations by which a request tells what it is held for.
+const TOLD: [&str; 2] = [REASON_ANNOTATION, MESSAGE_ANNOTATION];
 
 /// Why an object cannot be judged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -39,12 +42,8 @@ pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) uid: String,
     pub(crate) resource_version: String,
-    signer_name: String,
-    // The approval sub-resource takes metadata as it is sent, so what is there has to be sent back.
-    annotations: Option<BTreeMap<String, String>>,
-    finalizers: Option<Vec<String>>,
-    labels: Option<BTreeMap<String, String>>,
-    owner_references: Option<Vec<OwnerReference>>,
+    /// What the request says that it is held for. Nothing else is kept of its metadata, which may be large.
+    told: [Option<String>; 2],
     conditions: Vec<CertificateSigningRequestCondition>,
 }
 
@@ -61,12 +60,9 @@ impl Target {
 
     /// Whether the request says itself what it is held for, or nothing if it is not held. What it says is not believed.
     pub(crate) fn tells(&self, hold: Option<&Hold>) -> bool {
-        let text = |key| {
-            let annotations = self.annotations.as_ref()?;
-            annotations.get(key).map(String::as_str)
-        };
-        text(REASON_ANNOTATION) == hold.map(|hold| hold.reason)
-            && text(MESSAGE_ANNOTATION) == hold.map(|hold| hold.message.as_str())
+        let [reason, message] = &self.told;
+        reason.as_deref() == hold.map(|hold| hold.reason)
+            && message.as_deref() == hold.map(|hold| hold.message.as_str())
     }
 }
 
@@ -127,17 +123,15 @@ pub(crate) fn to_request_with(
         issued: status.certificate.is_some(),
         content: known.unwrap_or_else(|| CertificationRequest::from_pem(&spec.request.0)),
     };
+    let mut annotations = metadata.annotations.unwrap_or_default();
+    let told = TOLD.map(|key| annotations.remove(key).map(cut));
     let target = Target {
         name,
         uid,
         resource_version: metadata
             .resource_version
             .ok_or(Unusable::Missing("resourceVersion"))?,
-        signer_name: spec.signer_name,
-        annotations: metadata.annotations,
-        finalizers: metadata.finalizers,
-        labels: metadata.labels,
-        owner_references: metadata.owner_references,
+        told,
         conditions,
     };
     Ok((request, target))
@@ -180,69 +174,76 @@ fn standing(conditions: &[CertificateSigningRequestCondition]) -> Standing {
     })
 }
 
-/// The body of a write that decides: one more condition. What the request was held for no longer stands on it then.
-pub(crate) fn to_approval(
-    target: &Target,
+/// The condition that says how a request was decided.
+pub(crate) fn to_condition(
     type_: &str,
     finding: &core::Finding,
     now: Timestamp,
-) -> CertificateSigningRequest {
-    let mut conditions = target.conditions.clone();
-    conditions.push(CertificateSigningRequestCondition {
+) -> CertificateSigningRequestCondition {
+    CertificateSigningRequestCondition {
         last_transition_time: Some(Time(now)),
         last_update_time: Some(Time(now)),
         message: Some(shorten(&finding.message)),
         reason: Some(finding.reason.as_str().to_owned()),
         status: "True".to_owned(),
         type_: type_.to_owned(),
-    });
-    to_update(target, conditions, None)
+    }
+}
+
+/// The body of a write that decides: one more condition. What the request was held for no longer stands on it then.
+pub(crate) fn to_approval(
+    target: &Target,
+    condition: CertificateSigningRequestCondition,
+) -> Patch<Value> {
+    let mut conditions = target.conditions.clone();
+    conditions.push(condition);
+    let mut change = to_annotated_value(target, None);
+    if let Some(change) = change.as_object_mut() {
+        change.insert("status".to_owned(), json!({"conditions": conditions}));
+    }
+    Patch::Merge(change)
 }
 
 /// The body of a write that decides nothing: it only has the request tell what it is held for.
-pub(crate) fn to_annotated(target: &Target, hold: Option<&Hold>) -> CertificateSigningRequest {
-    to_update(target, target.conditions.clone(), hold)
+pub(crate) fn to_annotated(target: &Target, hold: Option<&Hold>) -> Patch<Value> {
+    Patch::Merge(to_annotated_value(target, hold))
 }
 
-/// The body of a write to the approval sub-resource: conditions and what it is held for, everything else as it was. The API
-/// server keeps its own spec (Kubernetes: `pkg/registry/certificates/certificates/strategy.go`), so the request itself is not
-/// sent back.
-fn to_update(
-    target: &Target,
-    conditions: Vec<CertificateSigningRequestCondition>,
-    hold: Option<&Hold>,
-) -> CertificateSigningRequest {
-    CertificateSigningRequest {
-        metadata: ObjectMeta {
-            name: Some(target.name.clone()),
-            uid: Some(target.uid.clone()),
-            resource_version: Some(target.resource_version.clone()),
-            annotations: Some(annotations(target, hold)),
-            finalizers: target.finalizers.clone(),
-            labels: target.labels.clone(),
-            owner_references: target.owner_references.clone(),
-            ..ObjectMeta::default()
-        },
-        spec: CertificateSigningRequestSpec {
-            signer_name: target.signer_name.clone(),
-            ..CertificateSigningRequestSpec::default()
-        },
-        status: Some(CertificateSigningRequestStatus {
-            conditions: Some(conditions),
-            certificate: None,
-        }),
-    }
+/// A change of what a request is held for, as a merge patch (RFC 7396): what is not named stays as it is, so nothing of the
+/// request has to be kept and sent back. Name, uid and resource version have to be those of the request that was judged: for
+/// another one, or after any change, the API server answers with a conflict.
+fn to_annotated_value(target: &Target, hold: Option<&Hold>) -> Value {
+    let texts = hold.map(|hold| [hold.reason, hold.message.as_str()]);
+    let tells = texts.is_some() || target.told.iter().any(Option::is_some);
+    let [reason, message] = texts.map_or([None, None], |texts| texts.map(Some));
+    let annotations =
+        tells.then(|| json!({REASON_ANNOTATION: reason, MESSAGE_ANNOTATION: message}));
+    let metadata = Metadata {
+        name: &target.name,
+        uid: &target.uid,
+        resource_version: &target.resource_version,
+        annotations,
+    };
+    json!({"metadata": metadata})
 }
 
-/// The annotations of a request, with what it is held for in place of what stood there.
-fn annotations(target: &Target, hold: Option<&Hold>) -> BTreeMap<String, String> {
-    let mut annotations = target.annotations.clone().unwrap_or_default();
-    annotations.retain(|key, _| ![REASON_ANNOTATION, MESSAGE_ANNOTATION].contains(&key.as_str()));
-    if let Some(Hold { reason, message }) = hold {
-        annotations.insert(REASON_ANNOTATION.to_owned(), (*reason).to_owned());
-        annotations.insert(MESSAGE_ANNOTATION.to_owned(), message.clone());
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Metadata<'a> {
+    name: &'a str,
+    uid: &'a str,
+    resource_version: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    annotations: Option<Value>,
+}
+
+/// Cuts what somebody else wrote in place of a message of ours: longer than any of those is enough to tell that it is none.
+fn cut(text: String) -> String {
+    if text.len() <= MAX_MESSAGE {
+        return text;
     }
-    annotations
+    let end = text.ceil_char_boundary(MAX_MESSAGE.saturating_add(1));
+    text.get(..end).unwrap_or_default().to_owned()
 }
 
 /// What an Event about a request points at.

@@ -3,6 +3,7 @@
 mod annotations;
 mod auditing;
 mod news;
+mod others;
 mod queue;
 mod report;
 mod takeover;
@@ -34,9 +35,10 @@ use crate::Mode;
 use crate::announce::Announcer;
 use crate::audit::Audit;
 use crate::convert::Target;
+use crate::health::Health;
 use crate::joins::Joins;
 use crate::lease::Leadership;
-use crate::metrics::Metrics;
+use crate::metrics::{Feeds, Metrics};
 use crate::reload::InForce;
 use crate::write::{Outcome, Side};
 
@@ -52,8 +54,10 @@ const JOINS_PERIOD: Duration = Duration::from_millis(250);
 /// (Kubernetes: `pkg/controller/certificates/cleaner`), and long after most machines have become Nodes.
 const RECORD_AFTER: SignedDuration = SignedDuration::from_mins(10);
 
-/// How many requests are judged before news and the answers to writes are looked at again: at most some tens of milliseconds.
+/// How many requests are judged before news and the answers to writes are looked at again,
 const SLICE: usize = 64;
+/// and for how long: one judgement takes microseconds, but milliseconds where signatures have to be verified.
+const SLICE_TIME: Duration = Duration::from_millis(5);
 
 /// News for the engine.
 #[derive(Debug)]
@@ -74,6 +78,7 @@ pub(crate) struct Outside {
     pub(crate) metrics: Metrics,
     pub(crate) leadership: watch::Receiver<Leadership>,
     pub(crate) ready: watch::Sender<bool>,
+    pub(crate) health: Health,
     /// Claims to be recorded, each time all of them.
     pub(crate) record: watch::Sender<Vec<Claim>>,
     /// Nodes to be dialled; what comes of it is news.
@@ -88,6 +93,9 @@ pub(crate) struct Engine {
     cluster: Cluster,
     outside: Outside,
     targets: HashMap<RequestUid, Arc<Target>>,
+    /// When each of them came.
+    came: HashMap<RequestUid, Instant>,
+    feeds: Feeds,
     told: HashMap<RequestUid, Told>,
     /// When requests are looked at that may have to tell something else.
     annotations: DelayQueue<RequestUid>,
@@ -118,6 +126,8 @@ impl Engine {
             cluster,
             outside,
             targets: HashMap::new(),
+            came: HashMap::new(),
+            feeds: Feeds::default(),
             told: HashMap::new(),
             annotations: DelayQueue::new(),
             to_judge: Turns::default(),
@@ -181,6 +191,7 @@ impl Engine {
                     self.cluster.pending().filter(|_| !self.heard).collect()
                 }
             };
+            self.outside.health.turned();
             if std::mem::take(&mut self.claims_alone) && !soon {
                 soon = true;
                 record.reset_after(RECORD_SOON);
@@ -232,8 +243,11 @@ impl Engine {
     }
 
     fn judge_some(&mut self) {
-        let now = Timestamp::now();
+        let (now, started) = (Timestamp::now(), std::time::Instant::now());
         for _ in 0..SLICE {
+            if started.elapsed() > SLICE_TIME {
+                return;
+            }
             let Some(uid) = self.to_judge.pop() else {
                 return;
             };

@@ -23,6 +23,7 @@ use tracing::{debug, error, info};
 
 use crate::engine::Input;
 use crate::errors::describe;
+use crate::pages::Pages;
 use crate::persistence::{Complaint, pauses};
 
 /// How long one watch lasts, in seconds, before it is started again where it ended.
@@ -57,6 +58,8 @@ pub(crate) trait Watched: Send + Sync + 'static {
     type Memory: Default + Send + Sync;
     /// Objects per page of a list, which is in memory as a whole: less than usual where objects are large.
     const PAGE: u32 = PAGE;
+    /// Objects of the first page: less where nobody knows how large they are. While pages are small, they grow.
+    const FIRST_PAGE: u32 = Self::PAGE;
 
     /// Its name in logs and reasons.
     fn feed(&self) -> Feed;
@@ -277,12 +280,13 @@ impl<W: Watched> Runner<W> {
     async fn list(&mut self) -> Result<Place<W>, Broken> {
         let api = timeout(CALL_LIMIT, self.watched.locate(&self.client));
         let api = api.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
-        let mut params = ListParams::default().limit(W::PAGE);
+        let mut params = ListParams::default();
         params.field_selector = self.watched.fields();
         params.label_selector = self.watched.labels();
-        let mut present = HashSet::new();
+        let mut pages = Pages::new(&self.client, &api, params, (W::FIRST_PAGE, W::PAGE));
+        let (mut present, mut from) = (HashSet::new(), None);
         loop {
-            let page = timeout(CALL_LIMIT, api.list(&params));
+            let page = timeout(CALL_LIMIT, pages.read(from));
             let page = page.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
             for object in page.items {
                 if let Some((key, input)) = self.watched.put(&mut self.memory, object) {
@@ -290,8 +294,8 @@ impl<W: Watched> Runner<W> {
                     self.send(input).await?;
                 }
             }
-            params.continue_token = page.metadata.continue_.filter(|token| !token.is_empty());
-            if params.continue_token.is_none() {
+            from = page.metadata.continue_.filter(|token| !token.is_empty());
+            if from.is_none() {
                 let all = self.watched.all(&mut self.memory, present);
                 self.tell(all).await?;
                 let version = page.metadata.resource_version;

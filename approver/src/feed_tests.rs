@@ -141,7 +141,7 @@ async fn a_list_comes_in_pages_and_is_complete_at_its_end() {
     let call = expect_list(&mut server, CSRS).await;
     let selector = "fieldSelector=spec.signerName%3Dkubernetes.io%2Fkube-apiserver-client-kubelet";
     assert!(call.query.contains(selector), "{}", call.query);
-    assert!(call.query.contains("limit=500"), "{}", call.query);
+    assert!(call.query.contains("limit=32"), "{}", call.query);
     let mut page = list(&[csr("csr-0", "worker-0")], "10");
     page["metadata"]["continue"] = json!("token");
     call.answer(&page);

@@ -24,6 +24,8 @@ impl Watched for Requests {
     /// What requests ask for that have no certificate yet: `spec` never changes (Kubernetes:
     /// `pkg/registry/certificates/certificates/strategy.go`), and a signature takes long to verify.
     type Memory = HashMap<RequestUid, Content>;
+    /// Anybody with a bootstrap credential decides how large they are: up to a megabyte each.
+    const FIRST_PAGE: u32 = 32;
 
     fn feed(&self) -> Feed {
         Feed::Requests(self.0)

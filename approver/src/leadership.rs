@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use jiff::Timestamp;
 use rollcall_approver_core::{Change, Claim, Feed};
 use tokio::sync::{mpsc, watch};
 use tracing::warn;
@@ -108,6 +109,9 @@ async fn follow(
         }
         (led, observed) = (held.holds(), observes);
         metrics.leader.set(i64::from(led));
+        if led {
+            metrics.lease_renewed.set(Timestamp::now().as_second());
+        }
         leads.send_replace(held);
         if lease.changed().await.is_err() {
             return;

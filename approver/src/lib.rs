@@ -23,6 +23,7 @@ mod feeds;
 #[cfg(test)]
 mod fixtures;
 mod guard;
+mod health;
 mod joins;
 mod kubelet_ca;
 #[cfg(test)]
@@ -36,6 +37,7 @@ mod metrics;
 mod mirror;
 mod node;
 mod object_name;
+mod pages;
 mod persistence;
 mod reload;
 pub mod rights;

@@ -1,6 +1,7 @@
 //! What is counted: `rollcall_*`, in Prometheus text. Labels come from enums only.
 
 mod auto_scaling;
+mod feeds;
 
 use std::sync::Arc;
 
@@ -14,11 +15,13 @@ use prometheus_client::registry::Registry;
 use rollcall_approver_core::Decision;
 
 use self::auto_scaling::AutoScaling;
+use self::feeds::FeedNumbers;
+pub(crate) use self::feeds::Feeds;
 
-/// Seconds from the making of a request to its approval: from a tenth of a second to the five minutes after which a
-/// kubelet without a certificate gives up.
-const LATENCY_BUCKETS: [f64; 11] = [
-    0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 150.0, 300.0,
+/// Seconds from the moment that a request is seen to its approval: from the milliseconds that a decision and its write take to
+/// the five minutes after which a kubelet without a certificate gives up.
+const LATENCY_BUCKETS: [f64; 15] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 150.0, 300.0,
 ];
 
 /// Every number the approver counts. Cheap to clone: all clones count together.
@@ -26,17 +29,23 @@ const LATENCY_BUCKETS: [f64; 11] = [
 pub(crate) struct Metrics {
     audit_decisions: Family<AuditLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
-    /// Seconds from the making of a request to its approval.
+    /// Seconds from the moment that a request is seen to its approval.
     pub(crate) approval_seconds: Histogram,
     /// The mirrored Auto Scaling Groups.
     pub(crate) auto_scaling: AutoScaling,
+    /// Writes of the record of claims that failed.
+    pub(crate) claims_failures: Counter,
     config_last_reload: Gauge,
     /// Whether what the configuration file holds now is valid.
     pub(crate) config_valid: Gauge,
     /// Events and annotations left out because too many were waiting.
     pub(crate) events_dropped: Counter,
+    feeds: FeedNumbers,
+    foreign_approvals: Family<ReasonLabels, Counter>,
     /// Whether this replica is the one that writes.
     pub(crate) leader: Gauge,
+    /// When the Lease was last taken or renewed, in seconds since 1970.
+    pub(crate) lease_renewed: Gauge,
     /// Questions about instances that the cloud did not answer.
     pub(crate) look_up_failures: Counter,
     /// Machines on the roll.
@@ -45,6 +54,7 @@ pub(crate) struct Metrics {
     pub(crate) pending: Gauge,
     /// Status of ExpectedMachines that could not be written.
     pub(crate) status_failures: Counter,
+    waiting: Family<DecisionLabels, Gauge>,
     /// Writes that failed.
     pub(crate) write_failures: Counter,
     registry: Arc<Registry>,
@@ -53,6 +63,24 @@ pub(crate) struct Metrics {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
 struct DecisionLabels {
     verdict: &'static str,
+    reason: &'static str,
+}
+
+impl DecisionLabels {
+    fn of(decision: &Decision) -> Self {
+        Self {
+            verdict: decision.verdict().as_str(),
+            reason: decision.reason().as_str(),
+        }
+    }
+}
+
+/// Where a request is counted among those that wait.
+#[derive(Clone, Debug)]
+pub(crate) struct Waiting(DecisionLabels);
+
+#[derive(Clone, Debug, PartialEq, Eq, Hash, EncodeLabelSet)]
+struct ReasonLabels {
     reason: &'static str,
 }
 
@@ -70,15 +98,20 @@ impl Metrics {
             approval_seconds: Histogram::new(LATENCY_BUCKETS),
             audit_decisions: Family::default(),
             auto_scaling: AutoScaling::default(),
+            claims_failures: Counter::default(),
             config_last_reload: Gauge::default(),
             config_valid: Gauge::default(),
             decisions: Family::default(),
             events_dropped: Counter::default(),
+            feeds: FeedNumbers::default(),
+            foreign_approvals: Family::default(),
             leader: Gauge::default(),
+            lease_renewed: Gauge::default(),
             look_up_failures: Counter::default(),
             machines: Gauge::default(),
             pending: Gauge::default(),
             status_failures: Counter::default(),
+            waiting: Family::default(),
             write_failures: Counter::default(),
             registry: Arc::default(),
         };
@@ -88,6 +121,7 @@ impl Metrics {
         metrics.register_counts(&mut registry);
         metrics.register_state(&mut registry);
         metrics.auto_scaling.register(&mut registry);
+        metrics.feeds.register(&mut registry);
         Self {
             registry: Arc::new(registry),
             ..metrics
@@ -98,13 +132,18 @@ impl Metrics {
     fn register_counts(&self, registry: &mut Registry) {
         registry.register(
             "approval_seconds",
-            "Seconds from the making of a request to its approval",
+            "Seconds from the moment that a request is seen to its approval",
             self.approval_seconds.clone(),
         );
         registry.register(
             "audit_decisions",
             "Requests that others decided, or left until they were deleted, in mode audit",
             self.audit_decisions.clone(),
+        );
+        registry.register(
+            "claims_failures",
+            "Writes of the record of claims that failed",
+            self.claims_failures.clone(),
         );
         registry.register(
             "decisions",
@@ -115,6 +154,11 @@ impl Metrics {
             "events_dropped",
             "Events and annotations left out because too many were waiting",
             self.events_dropped.clone(),
+        );
+        registry.register(
+            "foreign_approvals",
+            "Requests that somebody else approved while policy held them",
+            self.foreign_approvals.clone(),
         );
         registry.register(
             "look_up_failures",
@@ -150,21 +194,51 @@ impl Metrics {
             "Whether this replica is the one that writes",
             self.leader.clone(),
         );
+        registry.register(
+            "lease_renewed_timestamp_seconds",
+            "When this replica last took or renewed the Lease, in seconds since 1970",
+            self.lease_renewed.clone(),
+        );
         registry.register("machines", "Machines on the roll", self.machines.clone());
         registry.register(
             "pending_requests",
             "Requests that wait",
             self.pending.clone(),
         );
+        registry.register(
+            "waiting_requests",
+            "Requests that wait, by what was decided of them last",
+            self.waiting.clone(),
+        );
     }
 
     /// Counts a decision.
     pub(crate) fn decided(&self, decision: &Decision) {
-        let labels = DecisionLabels {
-            verdict: decision.verdict().as_str(),
-            reason: decision.reason().as_str(),
-        };
-        self.decisions.get_or_create(&labels).inc();
+        self.decisions
+            .get_or_create(&DecisionLabels::of(decision))
+            .inc();
+    }
+
+    /// A pending request waits with this decision.
+    pub(crate) fn waits(&self, decision: &Decision) -> Waiting {
+        let labels = DecisionLabels::of(decision);
+        self.waiting.get_or_create(&labels).inc();
+        Waiting(labels)
+    }
+
+    /// A request waits no more where it was counted.
+    pub(crate) fn waits_no_more(&self, counted: Option<&Waiting>) {
+        if let Some(Waiting(labels)) = counted {
+            self.waiting.get_or_create(labels).dec();
+        }
+    }
+
+    /// Somebody else approved what was decided otherwise here.
+    pub(crate) fn approved_by_others(&self, decision: &Decision) {
+        let reason = decision.reason().as_str();
+        self.foreign_approvals
+            .get_or_create(&ReasonLabels { reason })
+            .inc();
     }
 
     /// Counts what others did with a request, beside what Rollcall would have done.

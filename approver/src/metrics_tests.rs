@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use rollcall_approver_core::{Facts, Policy, decide};
+use rollcall_approver_core::{Change, Facts, Feed, Policy, decide};
 
 use super::*;
 
@@ -12,7 +12,11 @@ fn full() -> Metrics {
     let object = crate::fixtures::read(&crate::fixtures::csr("csr-0", "worker-0"));
     let (request, _) = crate::convert::to_request(object).unwrap();
     let (facts, policy) = (Facts::default(), Policy::default());
-    metrics.decided(&decide(&request, &facts, &policy, request.created_at));
+    let decision = decide(&request, &facts, &policy, request.created_at);
+    metrics.decided(&decision);
+    metrics.waits(&decision);
+    metrics.approved_by_others(&decision);
+    Feeds::default().note(&Change::Synced(Feed::Nodes), request.created_at, &metrics);
     metrics.audited("hold", "approved", false);
     metrics
 }

@@ -64,7 +64,7 @@ pub const RIGHTS: &[Right] = &[
         Scope::Cluster,
         "certificates.k8s.io",
         "certificatesigningrequests/approval",
-        &["update"],
+        &["patch"],
     ),
     Right {
         names: &[

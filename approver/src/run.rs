@@ -18,6 +18,7 @@ use crate::dial::Dialer;
 use crate::engine::{Engine, Input, Outside};
 use crate::feed::{self, Watched};
 use crate::feeds::{Nodes, Requests};
+use crate::health::Health;
 use crate::joins::Joins;
 use crate::kubelets::Kubelets;
 use crate::leadership::Turn;
@@ -25,6 +26,7 @@ use crate::lease::{Candidate, Leadership};
 use crate::machine_feeds::MachineFeeds;
 use crate::metrics::Metrics;
 use crate::reload::{Fixed, Reload};
+use crate::serve::Addresses;
 use crate::tasks::Tasks;
 use crate::{Mode, Settings, dial, joins, kubelet_ca, leadership, mirror, rights, serve, tasks};
 
@@ -53,7 +55,12 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     metrics.config_taken_over(Timestamp::now());
     let mut tasks = Tasks::default();
     let served = (metrics.clone(), audit.clone());
-    let ready = serve::start(&mut tasks, settings.metrics_addr, served).await?;
+    let addresses = Addresses {
+        metrics: settings.metrics_addr,
+        probes: settings.probe_addr,
+    };
+    let health = Health::new();
+    let ready = serve::start(&mut tasks, addresses, health.clone(), served).await?;
     let (news, inbox) = mpsc::channel(NEWS);
     let feeds = watch_all(&mut tasks, &clients.cluster, &news);
     let named = in_force.facts();
@@ -84,6 +91,7 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
         metrics: metrics.clone(),
         leadership,
         ready,
+        health,
         record,
         dials,
         joins,

@@ -1,4 +1,7 @@
 //! Metrics, health and the report of an audit over HTTP. Nothing here writes, and nothing but that report names an object.
+//! Anybody in the cluster may be able to connect, so connections are few, short and bounded for each peer.
+
+mod connections;
 
 use std::net::SocketAddr;
 
@@ -12,6 +15,7 @@ use tokio::sync::watch;
 use tracing::info;
 
 use crate::audit::{Audit, Report};
+use crate::health::Health;
 use crate::metrics::Metrics;
 use crate::tasks::Tasks;
 
@@ -21,37 +25,53 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// The media type of JSON (RFC 8259, section 11).
 const JSON: &str = "application/json";
 
-/// Starts the server of what was counted and audited, if an address was given. Returns where readiness is told.
+/// Where to serve, if at all.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Addresses {
+    /// Everything.
+    pub(crate) metrics: Option<SocketAddr>,
+    /// Probes alone.
+    pub(crate) probes: Option<SocketAddr>,
+}
+
+/// Starts the servers for which there are addresses. Returns where readiness is told.
 ///
 /// # Errors
-/// When the address cannot be bound: a busy port stops the start.
+/// When an address cannot be bound: a busy port stops the start.
 pub(crate) async fn start(
     tasks: &mut Tasks,
-    address: Option<SocketAddr>,
+    addresses: Addresses,
+    health: Health,
     (metrics, audit): (Metrics, Audit),
 ) -> anyhow::Result<watch::Sender<bool>> {
     let (ready, is_ready) = watch::channel(false);
-    if let Some(address) = address {
-        let listener = TcpListener::bind(address)
-            .await
-            .with_context(|| format!("cannot listen on {address}"))?;
+    let probes = probes(health, is_ready);
+    if let Some(address) = addresses.probes {
+        let listener = listen(address).await?;
+        info!(address = %listener.local_addr()?, "serving probes: /healthz and /readyz");
+        tasks.forever("probes", connections::serve(listener, probes.clone()));
+    }
+    if let Some(address) = addresses.metrics {
+        let listener = listen(address).await?;
         info!(address = %listener.local_addr()?, "serving /metrics, /healthz, /readyz and /audit");
-        tasks.add("metrics server", serve(listener, metrics, audit, is_ready));
+        let router = probes.merge(numbers(metrics, audit));
+        tasks.forever("metrics server", connections::serve(listener, router));
     }
     Ok(ready)
 }
 
-/// Serves until the process ends. Ready means: every watch has been complete once.
-async fn serve(
-    listener: TcpListener,
-    metrics: Metrics,
-    audit: Audit,
-    ready: watch::Receiver<bool>,
-) -> anyhow::Result<()> {
-    let numbers = move || async move {
-        match metrics.text() {
-            Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
-            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address)
+        .await
+        .with_context(|| format!("cannot listen on {address}"))
+}
+
+/// What probes ask for. Ready means: every watch has been complete once.
+fn probes(health: Health, ready: watch::Receiver<bool>) -> Router {
+    let healthy = move || async move {
+        match health.trouble() {
+            None => (StatusCode::OK, "ok\n".to_owned()),
+            Some(trouble) => (StatusCode::SERVICE_UNAVAILABLE, format!("{trouble}\n")),
         }
     };
     let readiness = move || async move {
@@ -64,15 +84,23 @@ async fn serve(
             )
         }
     };
+    Router::new()
+        .route("/healthz", get(healthy))
+        .route("/readyz", get(readiness))
+}
+
+/// What was counted and audited.
+fn numbers(metrics: Metrics, audit: Audit) -> Router {
+    let numbers = move || async move {
+        match metrics.text() {
+            Ok(text) => ([(header::CONTENT_TYPE, OPEN_METRICS)], text).into_response(),
+            Err(error) => (StatusCode::INTERNAL_SERVER_ERROR, error.to_string()).into_response(),
+        }
+    };
     let report = move || async move { to_response(audit.report()) };
-    let router = Router::new()
+    Router::new()
         .route("/audit", get(report))
-        .route("/healthz", get(|| async { "ok\n" }))
         .route("/metrics", get(numbers))
-        .route("/readyz", get(readiness));
-    axum::serve(listener, router)
-        .await
-        .context("the metrics server ended")
 }
 
 /// The report as JSON.

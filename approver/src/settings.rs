@@ -23,6 +23,8 @@ pub struct Settings {
     pub(crate) namespace: Option<String>,
     /// Where to serve metrics and health, if at all.
     pub(crate) metrics_addr: Option<SocketAddr>,
+    /// Where to serve health alone, if anywhere.
+    pub(crate) probe_addr: Option<SocketAddr>,
     /// Whether only the holder of a Lease writes.
     pub(crate) leader_elect: bool,
 }
@@ -35,6 +37,7 @@ impl TryFrom<RunArgs> for Settings {
             cluster,
             mode,
             metrics_addr,
+            probe_addr,
             leader_elect,
         } = args;
         let ClusterArgs {
@@ -51,6 +54,7 @@ impl TryFrom<RunArgs> for Settings {
             management_kubeconfig,
             namespace,
             metrics_addr,
+            probe_addr,
             leader_elect,
         })
     }

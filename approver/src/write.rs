@@ -1,15 +1,19 @@
-//! Writes a decision: one call to the approval sub-resource, guarded by the object's resource version.
+//! Writes a decision: one call to the approval sub-resource, guarded by the object's resource version. It is a patch, so that
+//! nothing of the object has to be kept, which may be large.
 
 use std::time::Duration;
 
+use futures::io;
 use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::Api;
-use kube::api::PostParams;
+use kube::api::{Patch, PatchParams};
+use kube::core::Request;
 use rollcall_approver_core::{Finding, Settlement};
+use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::convert::{Target, to_approval};
+use crate::convert::{Target, to_approval, to_condition};
 use crate::errors::{Failure, classify, describe};
 use crate::object_name::segment;
 
@@ -25,7 +29,7 @@ pub(crate) enum Side {
 
 impl Side {
     /// The type of the condition (Kubernetes: `certificates.k8s.io/v1`, `RequestConditionType`).
-    fn condition(self) -> &'static str {
+    pub(crate) fn condition(self) -> &'static str {
         match self {
             Self::Approved => "Approved",
             Self::Denied => "Denied",
@@ -43,39 +47,61 @@ pub(crate) struct Outcome {
     pub(crate) again: bool,
 }
 
+impl Outcome {
+    /// A write that the API server confirmed.
+    pub(crate) fn written() -> Self {
+        Self {
+            settlement: Settlement::Written,
+            trouble: None,
+            again: false,
+        }
+    }
+
+    /// A write without an answer in the time that it may take.
+    pub(crate) fn unanswered(limit: Duration) -> Self {
+        Self {
+            settlement: Settlement::Unknown,
+            trouble: Some(format!("no answer for {} s", limit.as_secs())),
+            again: true,
+        }
+    }
+}
+
 /// Writes one decision.
 pub(crate) async fn write(
     api: Api<CertificateSigningRequest>,
     target: &Target,
     side: Side,
-    finding: Finding,
+    finding: &Finding,
 ) -> Outcome {
-    let body = to_approval(target, side.condition(), &finding, Timestamp::now());
-    let params = PostParams::default();
-    let call = async {
-        let name = segment(&target.name)?;
-        api.replace_subresource("approval", &name, &params, &body)
-            .await
-    };
-    match timeout(CALL_LIMIT, call).await {
-        Ok(Ok(_)) => Outcome {
-            settlement: Settlement::Written,
-            trouble: None,
-            again: false,
-        },
+    let condition = to_condition(side.condition(), finding, Timestamp::now());
+    let patch = to_approval(target, condition);
+    match timeout(CALL_LIMIT, send(api, target, &patch)).await {
+        Ok(Ok(())) => Outcome::written(),
         Ok(Err(error)) => failed(&error),
-        Err(_) => {
-            let trouble = Some(format!("no answer for {} s", CALL_LIMIT.as_secs()));
-            Outcome {
-                settlement: Settlement::Unknown,
-                trouble,
-                again: true,
-            }
-        }
+        Err(_) => Outcome::unanswered(CALL_LIMIT),
     }
 }
 
-fn failed(error: &kube::Error) -> Outcome {
+/// Changes a request by its approval sub-resource. The answer is the whole object, which may be large: it is not kept.
+pub(crate) async fn send(
+    api: Api<CertificateSigningRequest>,
+    target: &Target,
+    patch: &Patch<Value>,
+) -> kube::Result<()> {
+    let name = segment(&target.name)?;
+    let params = PatchParams::default();
+    let request = Request::new(api.resource_url())
+        .patch_subresource("approval", &name, &params, patch)
+        .map_err(kube::Error::BuildRequest)?;
+    let answer = api.into_client().request_stream(request).await?;
+    // It is read to its end so that the connection can be used again. That it was written is known already.
+    io::copy(answer, &mut io::sink()).await.ok();
+    Ok(())
+}
+
+/// What a failed call comes to.
+pub(crate) fn failed(error: &kube::Error) -> Outcome {
     let undone = |trouble, again| Outcome {
         settlement: Settlement::Undone,
         trouble,

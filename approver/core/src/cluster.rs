@@ -257,6 +257,11 @@ impl Cluster {
         known.is_some_and(|known| known.is_same_but_for_heartbeat(node))
     }
 
+    /// Whether a decision about a request is being written.
+    pub fn is_in_flight(&self, uid: &RequestUid) -> bool {
+        self.in_flight.contains_key(uid)
+    }
+
     /// Every pending request.
     pub fn pending(&self) -> impl Iterator<Item = RequestUid> {
         self.requests

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
-use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::time::timeout;
 use tracing::debug;
@@ -11,7 +10,7 @@ use tracing::debug;
 use super::CALL_LIMIT;
 use crate::convert::{Hold, Target, to_annotated};
 use crate::errors::{Failure, classify, describe};
-use crate::object_name::segment;
+use crate::write::send;
 
 /// What one request shall tell: what it is held for, or no longer anything.
 #[derive(Debug)]
@@ -26,15 +25,9 @@ pub(crate) struct Annotation {
 pub(super) async fn annotate(client: Client, annotation: &Annotation) -> Option<String> {
     let Annotation { target, hold } = annotation;
     let api: Api<CertificateSigningRequest> = Api::all(client);
-    let body = to_annotated(target, hold.as_ref());
-    let params = PostParams::default();
-    let call = async {
-        let name = segment(&target.name)?;
-        api.replace_subresource("approval", &name, &params, &body)
-            .await
-    };
-    let error = match timeout(CALL_LIMIT, call).await {
-        Ok(Ok(_)) => return None,
+    let patch = to_annotated(target, hold.as_ref());
+    let error = match timeout(CALL_LIMIT, send(api, target, &patch)).await {
+        Ok(Ok(())) => return None,
         Ok(Err(error)) => error,
         Err(_) => return Some(format!("no answer for {} s", CALL_LIMIT.as_secs())),
     };

@@ -12,6 +12,7 @@ use super::report::not_written;
 use crate::Mode;
 use crate::announce::Annotation;
 use crate::convert::Hold;
+use crate::metrics::Waiting;
 
 /// How long a request is held before it tells so. Machines that are expected wait some tenths of a second; five seconds are
 /// little beside the time that a person takes to look at a console.
@@ -25,6 +26,8 @@ const LONGEST: Duration = Duration::from_secs(10 * 60);
 #[derive(Default)]
 pub(super) struct Told {
     reasons: Vec<Reason>,
+    /// Where it is counted among those that wait.
+    pub(super) counted: Option<Waiting>,
     /// How often the request was to tell something else itself.
     annotated: u32,
     /// When it is looked at next for that.
@@ -112,8 +115,11 @@ impl Engine {
 
     /// Forgets what was told of a request that is decided or gone.
     pub(super) fn forget_told(&mut self, uid: &RequestUid) {
-        let told = self.told.remove(uid);
-        if let Some(look) = told.and_then(|told| told.look) {
+        let Some(told) = self.told.remove(uid) else {
+            return;
+        };
+        self.outside.metrics.waits_no_more(told.counted.as_ref());
+        if let Some(look) = told.look {
             self.annotations.try_remove(&look);
         }
     }

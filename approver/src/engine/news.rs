@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rollcall_approver_core::{Change, Feed, RequestUid};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 use tracing::info;
 
 use super::{Engine, Input};
@@ -64,7 +65,11 @@ impl Engine {
             Input::Request(news) => {
                 let (request, target) = *news;
                 self.audit_decided(&request, &target, now);
+                self.decided_by_others(&request, &target, now);
                 if request.is_pending() {
+                    self.came
+                        .entry(request.uid.clone())
+                        .or_insert_with(Instant::now);
                     self.targets.insert(request.uid.clone(), Arc::new(target));
                 } else {
                     self.forget(&request.uid);
@@ -73,6 +78,10 @@ impl Engine {
             }
             Input::Change(change) => {
                 self.audit_gone(&change, now);
+                self.feeds.note(&change, now, &self.outside.metrics);
+                if matches!(&change, Change::Synced(Feed::Nodes | Feed::Requests(_))) {
+                    self.outside.health.heard();
+                }
                 let list = matches!(&change, Change::RequestList(_, _));
                 if let Change::RequestGone(uid) = &change {
                     let gone = self.cluster.request(uid);
@@ -93,6 +102,7 @@ impl Engine {
 
     pub(super) fn forget(&mut self, uid: &RequestUid) {
         self.targets.remove(uid);
+        self.came.remove(uid);
         self.forget_told(uid);
         if let Some(key) = self
             .failures

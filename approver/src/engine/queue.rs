@@ -41,7 +41,6 @@ impl Queue {
 
 #[cfg(test)]
 mod tests {
-    use jiff::Timestamp;
     use k8s_openapi::api::core::v1::ObjectReference;
     use rollcall_approver_core::{Finding, Reason, RequestUid};
 
@@ -57,7 +56,7 @@ mod tests {
                 requestor: requestor.to_owned(),
                 node: String::new(),
                 machine: String::new(),
-                created_at: Timestamp::UNIX_EPOCH,
+                came: None,
                 machines: Vec::new(),
             },
             side,

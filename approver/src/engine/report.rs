@@ -1,6 +1,5 @@
 //! What is told of decisions: log lines, numbers, Events.
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use rollcall_approver_core::{Decision, Finding, Machine, Reason, Request, RequestUid, Verdict};
 use tracing::{debug, info, warn};
@@ -17,7 +16,7 @@ use crate::write::Side;
 const MACHINES: usize = 4;
 
 /// What an Event says, whatever it is about.
-struct Saying {
+pub(super) struct Saying {
     /// Whose request is the cause.
     requestor: String,
     warning: bool,
@@ -27,7 +26,7 @@ struct Saying {
 }
 
 impl Saying {
-    fn warning(requestor: &str, finding: &Finding, action: &'static str) -> Self {
+    pub(super) fn warning(requestor: &str, finding: &Finding, action: &'static str) -> Self {
         Self {
             requestor: requestor.to_owned(),
             warning: true,
@@ -51,10 +50,14 @@ impl Engine {
             return;
         };
         let (request, requestor) = (request.name.clone(), request.requestor.username.clone());
-        if !self.told.entry(uid.clone()).or_default().is_news(reasons) {
+        let told = self.told.entry(uid.clone()).or_default();
+        if !told.is_news(reasons) {
             return;
         }
-        self.outside.metrics.decided(decision);
+        let metrics = &self.outside.metrics;
+        metrics.decided(decision);
+        metrics.waits_no_more(told.counted.as_ref());
+        told.counted = Some(metrics.waits(decision));
         if self.may_annotate(decision) {
             self.annotate_later(uid);
         }
@@ -152,7 +155,7 @@ impl Engine {
                 .machine()
                 .map(ToString::to_string)
                 .unwrap_or_default(),
-            created_at: request.created_at,
+            came: self.came.get(uid).copied(),
             // Of an approval, only its warnings are told.
             machines: if decision.findings().nth(1).is_some()
                 || *decision.verdict() == Verdict::Deny
@@ -164,7 +167,7 @@ impl Engine {
         })
     }
 
-    fn announce(&self, about: ObjectReference, say: &Saying) {
+    pub(super) fn announce(&self, about: ObjectReference, say: &Saying) {
         let announcement = Announcement {
             place: Place::Cluster,
             about,
@@ -191,18 +194,17 @@ impl Engine {
             requestor,
             node,
             machine,
-            created_at,
+            came,
             reference,
             machines,
         } = &job.about;
-        let age = Timestamp::now().duration_since(*created_at);
         let reason = job.finding.reason.as_str();
         match job.side {
             Side::Approved => {
-                self.outside
-                    .metrics
-                    .approval_seconds
-                    .observe(age.as_secs_f64().max(0.0));
+                if let Some(came) = came {
+                    let took = came.elapsed().as_secs_f64();
+                    self.outside.metrics.approval_seconds.observe(took);
+                }
                 info!(request, node, machine, reason, "approved");
                 for warning in &job.warnings {
                     warn!(

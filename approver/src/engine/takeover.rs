@@ -20,13 +20,16 @@ impl Engine {
             machines,
         } = config;
         let mut woken = self.cluster.reconfigure(policy, &machines);
+        self.feeds.retain(&machines, &self.outside.metrics);
         while let Some(job) = self.jobs.pop() {
             woken.extend(self.cluster.settle(&job.uid, Settlement::Undone));
         }
         if mode != self.mode {
             self.mode = mode;
             // What was told in one mode stands where the other has to say it too, or must not.
-            self.told.clear();
+            for told in self.told.drain() {
+                self.outside.metrics.waits_no_more(told.1.counted.as_ref());
+            }
             self.annotations.clear();
             self.outside.announcer.set_silent(mode == Mode::Audit);
             if mode == Mode::Audit && self.heard {

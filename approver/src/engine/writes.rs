@@ -3,10 +3,10 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ObjectReference;
 use rollcall_approver_core::{Finding, RequestUid, Settlement};
 use tokio::task::JoinError;
+use tokio::time::Instant;
 use tokio_util::time::delay_queue;
 use tracing::{debug, error, info, warn};
 
@@ -44,7 +44,8 @@ pub(super) struct About {
     pub(super) requestor: String,
     pub(super) node: String,
     pub(super) machine: String,
-    pub(super) created_at: Timestamp,
+    /// When it came.
+    pub(super) came: Option<Instant>,
     /// What Events on its Machine point at.
     pub(super) machines: Vec<ObjectReference>,
 }
@@ -76,7 +77,7 @@ impl Engine {
             }
             let api = self.outside.requests.clone();
             self.writes.spawn(async move {
-                let outcome = write(api, &target, job.side, job.finding.clone()).await;
+                let outcome = write(api, &target, job.side, &job.finding).await;
                 (job, outcome)
             });
         }
