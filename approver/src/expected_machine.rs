@@ -12,6 +12,9 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::condition::{Condition, Status};
 
+/// How many addresses a record may hold.
+pub(crate) const MAX_ADDRESSES: usize = 64;
+
 /// The annotation that says when the instance behind a record was launched (RFC 3339): it may ask from then on, though the
 /// record was made a little later.
 pub(crate) const LAUNCHED_AT: &str = "rollcall.dev/launched-at";
@@ -80,7 +83,7 @@ pub(crate) struct ExpectedMachineSpec {
     /// What else the machine is reached by: IP addresses and DNS names that may stand in its serving certificate. No
     /// loopback addresses.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    #[schemars(length(max = 64), inner(length(min = 1, max = 253)))]
+    #[schemars(length(max = MAX_ADDRESSES), inner(length(min = 1, max = 253)))]
     #[x_kube(
         merge_strategy = ListMerge::Set,
         validation = Rule::new(r"self.all(a, isIP(a) || (a.matches('^[A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?([.][A-Za-z0-9]([-A-Za-z0-9]*[A-Za-z0-9])?)*$') && !a.matches('(^|[.])[0-9]+$')))")

@@ -37,6 +37,7 @@ mod metrics;
 mod mirror;
 mod node;
 mod object_name;
+mod others;
 mod pages;
 mod persistence;
 mod reload;

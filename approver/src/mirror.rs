@@ -16,11 +16,11 @@ use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client};
 use tracing::{error, info, warn};
 
-use self::plan::{Step, View, plan};
+use self::plan::{Seen, Step, View, plan};
 use self::records::{Records, in_time};
 pub(crate) use self::settings::{NodeNameFrom, Settings};
 use crate::aws::{self, Aws, Environment};
-use crate::errors::describe;
+use crate::errors::{Failure, classify, describe};
 use crate::expected_machine::ExpectedMachine;
 use crate::leadership::Turn;
 use crate::metrics::Metrics;
@@ -63,6 +63,7 @@ pub(crate) async fn run(
         metrics,
         connected: None,
         left_alone: BTreeSet::new(),
+        seen: Seen::default(),
     };
     loop {
         if !mirror.turn.holds() {
@@ -104,6 +105,7 @@ struct Mirror {
     connected: Option<(Aws, Records)>,
     /// What was told of instances that cannot be mirrored, so that it is told once.
     left_alone: BTreeSet<String>,
+    seen: Seen,
 }
 
 impl Mirror {
@@ -123,14 +125,16 @@ impl Mirror {
             }
         };
         let present = records.list().await?;
-        let view = look(&aws, &self.settings, &present).await?;
+        let mut view = look(&aws, &self.settings, &present).await?;
+        view.before = self.seen.clone();
+        self.seen = view.seen(&present);
         let steps = plan(&view, &present, &self.settings, self.join_window);
         for step in steps {
             // Another replica may have taken over meanwhile.
             if !self.turn.holds() {
                 return Ok(());
             }
-            self.take(&records, step).await?;
+            self.take_or_tell(&records, step).await?;
         }
         let metrics = &self.metrics;
         let wanted = i64::try_from(view.members.len()).unwrap_or(i64::MAX);
@@ -138,6 +142,22 @@ impl Mirror {
         let now = Timestamp::now().as_second();
         metrics.auto_scaling.last_success.set(now);
         Ok(())
+    }
+
+    /// Does one thing. That the API server refuses one record is no reason to leave the others.
+    async fn take_or_tell(&mut self, records: &Records, step: Step) -> Result<(), Trouble> {
+        let what = step.to_string();
+        match self.take(records, step).await {
+            Err(Trouble::Kubernetes(error))
+                if matches!(classify(&error), Failure::Refused | Failure::Unsendable) =>
+            {
+                self.metrics.auto_scaling.failures.inc();
+                let because = describe(&error);
+                self.tell_once(&format!("{what} is not possible: {because}"));
+                Ok(())
+            }
+            taken => taken,
+        }
     }
 
     async fn take(&mut self, records: &Records, step: Step) -> Result<(), Trouble> {
@@ -194,6 +214,8 @@ async fn look(
     let ids: Vec<String> = ids.into_iter().collect();
     let instances = connection.instances(&ids).await?;
     Ok(View {
+        at: Timestamp::now(),
+        before: Seen::default(),
         groups: names,
         members,
         instances: instances

@@ -106,6 +106,7 @@ async fn scene(replies: Vec<Reply>) -> Scene {
             metrics: Metrics::new(),
             connected: None,
             left_alone: BTreeSet::new(),
+            seen: Seen::default(),
         },
         leadership,
     }
@@ -251,4 +252,29 @@ async fn an_instance_that_is_a_node_already_is_bound_to_it() {
     };
     let (outcome, ()) = tokio::join!(mirror.round(), answers);
     outcome.unwrap();
+}
+
+#[tokio::test]
+async fn a_record_that_is_refused_keeps_no_other_from_being_made() {
+    let members = member("i-1", "InService") + &member("i-2", "InService");
+    let mut scene = scene(vec![
+        groups(&members),
+        instances(&[("i-1", "running"), ("i-2", "running")]),
+    ])
+    .await;
+    let (mirror, server) = (&mut scene.mirror, &mut scene.server);
+    let answers = async {
+        server.expect("GET", RECORDS).await.answer(&list(&[]));
+        server.expect("POST", RECORDS).await.fail(422, "too many");
+        let call = server.expect("POST", RECORDS).await;
+        assert_eq!(call.body["metadata"]["name"], "i-2");
+        let created = call.body.clone();
+        call.answer(&created);
+        let call = server.expect("GET", "/api/v1/nodes/i-2.internal").await;
+        call.fail(404, "there is no such Node");
+    };
+    let (outcome, ()) = tokio::join!(mirror.round(), answers);
+    outcome.unwrap();
+    assert_eq!(mirror.left_alone.len(), 1);
+    assert_eq!(mirror.metrics.auto_scaling.failures.get(), 1);
 }

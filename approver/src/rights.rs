@@ -151,6 +151,14 @@ pub const AUTO_SCALING: &[Right] = &[
     Right::required(Scope::Cluster, "", "nodes", &["get"]),
 ];
 
+/// What it takes to ask who else approves.
+pub const OTHER_APPROVERS: &[Right] = &[Right::optional(
+    Scope::Cluster,
+    "authorization.k8s.io",
+    "subjectaccessreviews",
+    &["create"],
+)];
+
 /// What it takes to read the Machines of a source.
 pub fn of_source(source: Source) -> &'static [Right] {
     sources::of(source).map_or(&[], |known| known.rights)

@@ -28,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::reload::{Fixed, Reload};
 use crate::serve::Addresses;
 use crate::tasks::Tasks;
-use crate::{Mode, Settings, dial, joins, kubelet_ca, leadership, mirror, rights, serve, tasks};
+use crate::{Mode, Settings, dial, joins, kubelet_ca, leadership, mirror, others, rights, serve, tasks};
 
 /// How much news may wait for the engine before the watches are slowed down.
 const NEWS: usize = 4096;
@@ -83,6 +83,9 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     let joins = clients.keep_records(&mut tasks, &turn, &metrics);
     let record = record_claims(&mut tasks, claims);
     tasks.once("rights", clients.check_rights(&settings.config));
+    let bootstrappers = settings.config.policy.bootstrappers.clone();
+    let others = others::check(clients.cluster.clone(), bootstrappers);
+    tasks.once("other approvers", others);
 
     let outside = Outside {
         requests: Api::all(clients.cluster),

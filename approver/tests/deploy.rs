@@ -8,7 +8,7 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use rollcall_approver::rights::{RIGHTS, Right, Scope, of_source, of_tokens};
+use rollcall_approver::rights::{OTHER_APPROVERS, RIGHTS, Right, Scope, of_source, of_tokens};
 use rollcall_approver_core::Source;
 use serde_json::{Value, json};
 
@@ -166,6 +166,29 @@ fn only_the_component_for_bootstrap_tokens_gives_the_right_to_read_them() {
     assert!(!rights.is_empty());
     assert_same(folder, &used(rights, None));
     assert_all_bound(folder);
+}
+
+#[test]
+fn the_component_for_other_approvers_gives_the_right_to_ask_who_they_are() {
+    let folder = "components/other-approvers";
+    assert_same(folder, &used(OTHER_APPROVERS, None));
+    assert_all_bound(folder);
+}
+
+#[test]
+fn probes_are_apart_from_metrics_and_only_prometheus_reaches_those() {
+    let documents = documents("base");
+    let of = |kind: &str| documents.iter().find(|document| document["kind"] == kind).unwrap();
+    let container = &of("Deployment")["spec"]["template"]["spec"]["containers"][0];
+    for probe in ["livenessProbe", "readinessProbe"] {
+        assert_eq!(container[probe]["httpGet"]["port"], "probes", "{probe}");
+    }
+    let arguments = texts(&container["args"]);
+    assert!(arguments.contains(&"--probe-addr=0.0.0.0:8081".to_owned()));
+    for rule in of("NetworkPolicy")["spec"]["ingress"].as_array().unwrap() {
+        assert!(rule["from"].as_array().is_some_and(|from| !from.is_empty()));
+        assert_eq!(rule["ports"], json!([{"port": "metrics"}]));
+    }
 }
 
 #[test]

@@ -57,6 +57,11 @@ impl Member {
         )
     }
 
+    /// Whether it waits in a warm pool.
+    pub(crate) fn is_warm(&self) -> bool {
+        self.state.starts_with("Warmed:")
+    }
+
     /// Whether the group is taking it away.
     pub(crate) fn is_leaving(&self) -> bool {
         matches!(

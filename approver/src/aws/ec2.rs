@@ -50,7 +50,8 @@ pub(crate) struct Instance {
     pub(crate) private_dns_name: Option<NodeName>,
     /// The public DNS name, if it has one.
     pub(crate) public_dns_name: Option<NodeName>,
-    /// Every address of every network interface, each once.
+    /// The primary addresses of every network interface, each once. Secondary ones are those of pods where the VPC CNI plugin
+    /// gives pods addresses of the VPC.
     pub(crate) addresses: Vec<IpAddr>,
 }
 
@@ -196,6 +197,7 @@ struct Interface {
 #[serde(rename_all = "camelCase")]
 struct PrivateAddress {
     private_ip_address: Option<String>,
+    primary: Option<bool>,
     association: Option<Association>,
 }
 
@@ -210,6 +212,8 @@ struct Association {
 struct Ipv6Address {
     #[serde(rename = "ipv6Address")]
     address: Option<String>,
+    #[serde(rename = "isPrimaryIpv6")]
+    primary: Option<bool>,
 }
 
 impl Described {
@@ -250,7 +254,9 @@ impl Described {
         let interfaces = &self.network_interface_set.item;
         let private = interfaces
             .iter()
-            .flat_map(|interface| &interface.private_ip_addresses_set.item)
+            .filter_map(|interface| {
+                primary(&interface.private_ip_addresses_set, |one| one.primary)
+            })
             .flat_map(|address| {
                 let public = address.association.as_ref();
                 let public = public.and_then(|association| association.public_ip.as_ref());
@@ -258,7 +264,7 @@ impl Described {
             });
         let ipv6 = interfaces
             .iter()
-            .flat_map(|interface| &interface.ipv6_addresses_set.item)
+            .filter_map(|interface| primary(&interface.ipv6_addresses_set, |one| one.primary))
             .map(|address| address.address.as_ref());
         let mut addresses: Vec<IpAddr> = Vec::new();
         let texts = own
@@ -273,6 +279,14 @@ impl Described {
         }
         addresses
     }
+}
+
+/// The primary address of an interface: the one that is said to be, or else the first.
+fn primary<T>(addresses: &Items<T>, says: impl Fn(&T) -> Option<bool>) -> Option<&T> {
+    let mut all = addresses.item.iter();
+    all.clone()
+        .find(|one| says(one) == Some(true))
+        .or_else(|| all.next())
 }
 
 /// An instance without a name has an empty one.

@@ -1,14 +1,15 @@
 //! What has to be done so that the records say what AWS says. Nothing here talks to anybody.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::fmt;
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use kube::ResourceExt as _;
 use rollcall_csr::NodeName;
 
 use super::settings::{NodeNameFrom, Settings};
 use crate::aws::{Instance, InstanceState, Member, instance_id};
-use crate::expected_machine::{ExpectedMachine, ExpectedMachineSpec, LAUNCHED_AT};
+use crate::expected_machine::{ExpectedMachine, ExpectedMachineSpec, LAUNCHED_AT, MAX_ADDRESSES};
 
 /// The annotation that names the group of a record.
 pub(super) const GROUP: &str = "rollcall.dev/auto-scaling-group";
@@ -22,6 +23,33 @@ pub(super) struct View {
     pub(super) members: BTreeMap<String, (String, Member)>,
     /// What EC2 knows of them, and of all instances that have a record.
     pub(super) instances: HashMap<String, Instance>,
+    /// When this was asked.
+    pub(super) at: Timestamp,
+    /// What earlier rounds saw.
+    pub(super) before: Seen,
+}
+
+/// What rounds remember for the next ones.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    /// Instances of warm pools, until they have a record.
+    warm: BTreeSet<String>,
+    /// Instances with a record that EC2 did not mention.
+    missing: BTreeSet<String>,
+}
+
+impl View {
+    /// What the next round has to know of this one.
+    pub(super) fn seen(&self, present: &[ExpectedMachine]) -> Seen {
+        let recorded: BTreeSet<String> = present.iter().map(instance_of).collect();
+        let warm = self.members.iter().filter(|(id, (_, member))| {
+            member.is_warm() || (self.before.warm.contains(*id) && !recorded.contains(*id))
+        });
+        let warm = warm.map(|(id, _)| id.clone()).collect();
+        let known = |id: &String| self.instances.contains_key(id) || self.members.contains_key(id);
+        let missing = recorded.into_iter().filter(|id| !known(id)).collect();
+        Seen { warm, missing }
+    }
 }
 
 /// One thing to do.
@@ -38,6 +66,23 @@ pub(super) enum Step {
     },
     /// An instance that cannot be mirrored, and why.
     Tell(String),
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Create(record) => write!(f, "to expect instance {}", instance_of(record)),
+            Self::Update(record) => write!(
+                f,
+                "to correct the addresses of instance {}",
+                instance_of(record)
+            ),
+            Self::Delete { record, because: _ } => {
+                write!(f, "to expect instance {} no more", instance_of(record))
+            }
+            Self::Tell(text) => f.write_str(text),
+        }
+    }
 }
 
 /// Everything that has to be done: what goes first, because a machine that is gone may still ask.
@@ -76,7 +121,11 @@ pub(super) fn plan(
         if known.is_none() && !(member.is_wanted() && runs) {
             continue;
         }
-        steps.extend(mirror(instance, group, known, settings, join_window));
+        // One that waited in a warm pool is expected from the moment at which it was seen to have left.
+        let left = view.before.warm.contains(id).then_some(view.at);
+        let since = left.unwrap_or(instance.launched_at);
+        let join_by = since.checked_add(join_window).ok();
+        steps.extend(mirror(instance, group, known, settings, join_by));
     }
     steps
 }
@@ -109,6 +158,8 @@ fn gone(view: &View, id: &str) -> Option<String> {
     }
     match view.instances.get(id) {
         None if view.members.contains_key(id) => None,
+        // What EC2 says is consistent in the end only (EC2 Developer Guide, "Eventual consistency"): it has to be asked twice.
+        None if !view.before.missing.contains(id) => None,
         None => Some("EC2 does not know it any more".to_owned()),
         Some(instance) if instance.state == InstanceState::Gone => {
             Some("it is shutting down or terminated".to_owned())
@@ -123,7 +174,7 @@ fn mirror(
     group: &str,
     known: Option<&ExpectedMachine>,
     settings: &Settings,
-    join_window: SignedDuration,
+    join_by: Option<Timestamp>,
 ) -> Option<Step> {
     let id = &instance.id;
     let node_name = match settings.node_name {
@@ -136,7 +187,7 @@ fn mirror(
             instance,
             group,
             &node_name,
-            join_window,
+            join_by,
         ))),
         Some(known) if known.spec.node_name != node_name.as_str() => Some(Step::Tell(format!(
             "instance {id} is called {node_name} now, but was expected as {}; its record is left as it is",
@@ -155,13 +206,13 @@ fn record(
     instance: &Instance,
     group: &str,
     node_name: &NodeName,
-    join_window: SignedDuration,
+    join_by: Option<Timestamp>,
 ) -> ExpectedMachine {
     let spec = ExpectedMachineSpec {
         node_name: node_name.to_string(),
         addresses: addresses(instance),
         provider_id: Some(instance.provider_id()),
-        join_by: instance.launched_at.checked_add(join_window).ok(),
+        join_by,
         join_key: None,
         pool: Some(group.to_owned()).filter(|name| is_pool(name)),
     };
@@ -181,12 +232,13 @@ fn is_pool(name: &str) -> bool {
     name.len() <= 253 && name.starts_with(ends) && name.ends_with(ends) && name.chars().all(inside)
 }
 
-/// Everything that the cloud says the instance is reached by, always in the same order.
+/// What the cloud says the instance is reached by, always in the same order, and not more than a record may hold.
 fn addresses(instance: &Instance) -> Vec<String> {
     let ips = instance.addresses.iter().collect::<BTreeSet<_>>();
-    let ips = ips.into_iter().map(ToString::to_string);
     let names = [&instance.private_dns_name, &instance.public_dns_name];
-    let names = names.into_iter().flatten().map(ToString::to_string);
+    let names: Vec<String> = names.into_iter().flatten().map(ToString::to_string).collect();
+    let room = MAX_ADDRESSES.saturating_sub(names.len());
+    let ips = ips.into_iter().take(room).map(ToString::to_string);
     ips.chain(names).collect()
 }
 

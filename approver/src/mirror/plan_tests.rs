@@ -1,3 +1,5 @@
+use std::net::IpAddr;
+
 use super::*;
 
 const WINDOW: SignedDuration = SignedDuration::from_hours(2);
@@ -39,6 +41,8 @@ fn view(members: &[(&str, &str)], instances: &[Instance]) -> View {
             .iter()
             .map(|instance| (instance.id.clone(), instance.clone()))
             .collect(),
+        at: "2026-11-24T21:00:00Z".parse().unwrap(),
+        before: Seen::default(),
     }
 }
 
@@ -46,7 +50,8 @@ fn view(members: &[(&str, &str)], instances: &[Instance]) -> View {
 fn recorded(id: &str) -> ExpectedMachine {
     let running = instance(id, InstanceState::Running);
     let name = running.private_dns_name.clone().unwrap();
-    record(&running, "workers", &name, WINDOW)
+    let join_by = running.launched_at.checked_add(WINDOW).ok();
+    record(&running, "workers", &name, join_by)
 }
 
 fn steps(view: &View, present: &[ExpectedMachine]) -> Vec<Step> {
@@ -120,8 +125,14 @@ fn what_leaves_loses_its_record() {
             "terminated",
         ),
         (view(&[], &[dying]), "terminated"),
-        // It went while nobody looked, and was forgotten.
-        (view(&[], &[]), "does not know it"),
+        // It went while nobody looked, and was forgotten: the second answer in a row says so.
+        (
+            View {
+                before: view(&[], &[]).seen(&[recorded("i-1")]),
+                ..view(&[], &[])
+            },
+            "does not know it",
+        ),
     ] {
         let steps = steps(&view, &[recorded("i-1")]);
         let [Step::Delete { record, because }] = &steps[..] else {
@@ -149,7 +160,9 @@ fn what_may_come_back_keeps_its_record() {
             ),
             0,
         ),
-        // Its group knows it, and EC2 does not mention it just now.
+        // EC2 does not mention it just now.
+        (view(&[], &[]), 0),
+        // Nor does it where its group knows it.
         (view(&[("i-1", "InService")], &[]), 0),
         // It was detached.
         (view(&[], &[instance("i-1", InstanceState::Running)]), 1),
@@ -231,4 +244,58 @@ fn a_group_of_any_name_is_mirrored() {
     for name in ["my group", "-a", "a/b", "ü", ""] {
         assert!(!is_pool(name), "{name}");
     }
+}
+
+#[test]
+fn what_was_missing_and_came_back_has_to_be_missing_twice_again() {
+    let present = [recorded("i-1")];
+    let running = [instance("i-1", InstanceState::Running)];
+    let mut before = view(&[], &[]).seen(&present);
+    for instances in [&running[..], &[]] {
+        let view = View {
+            before,
+            ..view(&[], instances)
+        };
+        let steps = steps(&view, &present);
+        assert!(!steps.iter().any(|step| matches!(step, Step::Delete { .. })), "{steps:?}");
+        before = view.seen(&present);
+    }
+}
+
+#[test]
+fn an_instance_of_a_warm_pool_is_expected_from_the_moment_at_which_it_leaves() {
+    let running = [instance("i-1", InstanceState::Running)];
+    let warm = view(&[("i-1", "Warmed:Running")], &running);
+    let mut before = warm.seen(&[]);
+    // Between the two it is of no state that is wanted.
+    let between = View {
+        before,
+        ..view(&[("i-1", "Warmed:Pending:Proceed")], &running)
+    };
+    before = between.seen(&[]);
+    let left = View {
+        before,
+        ..view(&[("i-1", "InService")], &running)
+    };
+    let steps = steps(&left, &[]);
+    let [Step::Create(record)] = &steps[..] else {
+        panic!("{steps:?}")
+    };
+    assert_eq!(record.spec.join_by, "2026-11-24T23:00:00Z".parse().ok());
+    assert_eq!(record.annotations()[LAUNCHED_AT], "2026-11-24T18:00:00Z");
+    assert_eq!(left.seen(&[]), left.before, "until it has a record");
+    assert_eq!(left.seen(&[record.clone()]), Seen::default());
+}
+
+#[test]
+fn a_record_holds_no_more_addresses_than_it_may() {
+    let mut large = instance("i-1", InstanceState::Running);
+    let address = |last: u8| IpAddr::from([10, 0, 1, last]);
+    large.addresses = (0..70).map(address).collect();
+    let steps = steps(&view(&[("i-1", "InService")], &[large]), &[]);
+    let [Step::Create(record)] = &steps[..] else {
+        panic!("{steps:?}")
+    };
+    assert_eq!(record.spec.addresses.len(), MAX_ADDRESSES);
+    assert_eq!(record.spec.addresses.last().unwrap(), "i-1.ec2.internal");
 }

@@ -13,10 +13,7 @@ use rustls::pki_types::pem::PemObject as _;
 
 use crate::ExpectArgs;
 use crate::cli::input::InputError;
-use crate::expected_machine::{ExpectedMachine, ExpectedMachineSpec};
-
-/// How many addresses a record may have; the API server says the same.
-const MAX_ADDRESSES: usize = 64;
+use crate::expected_machine::{ExpectedMachine, ExpectedMachineSpec, MAX_ADDRESSES};
 
 /// A text, and where it stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
