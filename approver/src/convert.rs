@@ -1,19 +1,19 @@
 //! Kubernetes types to the core's, and back: the only place that knows both.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::{
-    CertificateSigningRequest, CertificateSigningRequestCondition,
+    CertificateSigningRequest, CertificateSigningRequestCondition, CertificateSigningRequestSpec,
+    CertificateSigningRequestStatus,
 };
 use k8s_openapi::api::core::v1::ObjectReference;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
-use kube::api::Patch;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, OwnerReference, Time};
 use rollcall_approver_core as core;
 use rollcall_approver_core::{Request, RequestUid, Requestor, Standing};
 use rollcall_csr::{
     CertificationRequest, MESSAGE_ANNOTATION, NodeName, ParseError, REASON_ANNOTATION, Signer,
 };
-use serde::Serialize;
-use serde_json::{Value, json};
 
 use crate::node::Node;
 use crate::text::escaped;
@@ -21,6 +21,12 @@ use crate::text::escaped;
 /// The longest message of a condition, note of an Event or annotation that is written, in bytes (Kubernetes limits an Event's note
 /// to 1 kB: `pkg/apis/core/validation/events.go`).
 pub(crate) const MAX_MESSAGE: usize = 1000;
+
+/// How many bytes of metadata are kept for a request until it is decided: a kubelet's request has none. One credential can file
+/// very many requests.
+const MAX_KEPT: usize = 1024;
+/// How many bytes of metadata a request may have that is decided: what `kubectl apply` notes of the largest request, with room.
+const MAX_CARRIED: usize = 64 * 1024;
 
 /// The annotations by which a request tells what it is held for.
 const TOLD: [&str; 2] = [REASON_ANNOTATION, MESSAGE_ANNOTATION];
@@ -30,6 +36,10 @@ const TOLD: [&str; 2] = [REASON_ANNOTATION, MESSAGE_ANNOTATION];
 pub(crate) enum Unusable {
     #[error("metadata.{0} is missing")]
     Missing(&'static str),
+    #[error(
+        "its metadata hold some {0} bytes besides its name; more than {MAX_CARRIED} are not carried along"
+    )]
+    Large(usize),
     #[error("the node name is not one: {0}")]
     NodeName(rollcall_csr::NodeNameError),
     #[error(transparent)]
@@ -37,17 +47,62 @@ pub(crate) enum Unusable {
 }
 
 /// What a write to a request needs to know of the object, and the core does not.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) uid: String,
     pub(crate) resource_version: String,
-    /// What the request says that it is held for. Nothing else is kept of its metadata, which may be large.
+    signer: Signer,
+    /// What the request says that it is held for.
     told: [Option<String>; 2],
+    /// What a write has to carry back, unless it is too large to be kept for each request: then it is read again.
+    carried: Option<Box<Carried>>,
     conditions: Vec<CertificateSigningRequestCondition>,
 }
 
+/// Metadata that the approval sub-resource takes as they are sent, so that what is there has to be sent back.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Carried {
+    annotations: Option<BTreeMap<String, String>>,
+    finalizers: Option<Vec<String>>,
+    labels: Option<BTreeMap<String, String>>,
+    owner_references: Option<Vec<OwnerReference>>,
+}
+
+impl Carried {
+    /// Those of an object.
+    pub(crate) fn of(metadata: ObjectMeta) -> Self {
+        Self {
+            annotations: metadata.annotations,
+            finalizers: metadata.finalizers,
+            labels: metadata.labels,
+            owner_references: metadata.owner_references,
+        }
+    }
+
+    /// How many bytes they are, nearly.
+    fn size(&self) -> usize {
+        let maps = [&self.annotations, &self.labels];
+        let pairs = maps.into_iter().flatten().flatten();
+        let finalizers = self.finalizers.iter().flatten();
+        let owners = self.owner_references.iter().flatten();
+        pairs
+            .flat_map(|(key, value)| [key.len(), value.len()])
+            .chain(finalizers.map(String::len))
+            .chain(owners.map(|owner| {
+                let texts = [&owner.api_version, &owner.kind, &owner.name, &owner.uid];
+                texts.map(|text| text.len()).iter().sum()
+            }))
+            .fold(0, usize::saturating_add)
+    }
+}
+
 impl Target {
+    /// What a write has to carry back, where it is kept.
+    pub(crate) fn carried(&self) -> Option<&Carried> {
+        self.carried.as_deref()
+    }
+
     /// The condition by which the request was decided, if it was. A request that failed was approved before, as a rule:
     /// then that counts.
     pub(crate) fn decided(&self) -> Option<&CertificateSigningRequestCondition> {
@@ -123,15 +178,23 @@ pub(crate) fn to_request_with(
         issued: status.certificate.is_some(),
         content: known.unwrap_or_else(|| CertificationRequest::from_pem(&spec.request.0)),
     };
-    let mut annotations = metadata.annotations.unwrap_or_default();
-    let told = TOLD.map(|key| annotations.remove(key).map(cut));
+    let resource_version = metadata.resource_version.clone();
+    let mut carried = Carried::of(metadata);
+    let told = TOLD.map(|key| {
+        let annotations = carried.annotations.as_mut()?;
+        annotations.remove(key).map(cut)
+    });
+    let size = carried.size();
+    if request.is_pending() && size > MAX_CARRIED {
+        return Err(Unusable::Large(size));
+    }
     let target = Target {
         name,
         uid,
-        resource_version: metadata
-            .resource_version
-            .ok_or(Unusable::Missing("resourceVersion"))?,
+        resource_version: resource_version.ok_or(Unusable::Missing("resourceVersion"))?,
+        signer,
         told,
+        carried: (size <= MAX_KEPT).then(|| Box::new(carried)),
         conditions,
     };
     Ok((request, target))
@@ -193,48 +256,58 @@ pub(crate) fn to_condition(
 /// The body of a write that decides: one more condition. What the request was held for no longer stands on it then.
 pub(crate) fn to_approval(
     target: &Target,
+    carried: Carried,
     condition: CertificateSigningRequestCondition,
-) -> Patch<Value> {
+) -> CertificateSigningRequest {
     let mut conditions = target.conditions.clone();
     conditions.push(condition);
-    let mut change = to_annotated_value(target, None);
-    if let Some(change) = change.as_object_mut() {
-        change.insert("status".to_owned(), json!({"conditions": conditions}));
-    }
-    Patch::Merge(change)
+    to_update(target, carried, conditions, None)
 }
 
 /// The body of a write that decides nothing: it only has the request tell what it is held for.
-pub(crate) fn to_annotated(target: &Target, hold: Option<&Hold>) -> Patch<Value> {
-    Patch::Merge(to_annotated_value(target, hold))
+pub(crate) fn to_annotated(
+    target: &Target,
+    carried: Carried,
+    hold: Option<&Hold>,
+) -> CertificateSigningRequest {
+    to_update(target, carried, target.conditions.clone(), hold)
 }
 
-/// A change of what a request is held for, as a merge patch (RFC 7396): what is not named stays as it is, so nothing of the
-/// request has to be kept and sent back. Name, uid and resource version have to be those of the request that was judged: for
-/// another one, or after any change, the API server answers with a conflict.
-fn to_annotated_value(target: &Target, hold: Option<&Hold>) -> Value {
-    let texts = hold.map(|hold| [hold.reason, hold.message.as_str()]);
-    let tells = texts.is_some() || target.told.iter().any(Option::is_some);
-    let [reason, message] = texts.map_or([None, None], |texts| texts.map(Some));
-    let annotations =
-        tells.then(|| json!({REASON_ANNOTATION: reason, MESSAGE_ANNOTATION: message}));
-    let metadata = Metadata {
-        name: &target.name,
-        uid: &target.uid,
-        resource_version: &target.resource_version,
-        annotations,
-    };
-    json!({"metadata": metadata})
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Metadata<'a> {
-    name: &'a str,
-    uid: &'a str,
-    resource_version: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    annotations: Option<Value>,
+/// The body of a write to the approval sub-resource: conditions and what it is held for, everything else as it was. The API
+/// server keeps its own spec (Kubernetes: `pkg/registry/certificates/certificates/strategy.go`), so the request itself is not
+/// sent back.
+fn to_update(
+    target: &Target,
+    carried: Carried,
+    conditions: Vec<CertificateSigningRequestCondition>,
+    hold: Option<&Hold>,
+) -> CertificateSigningRequest {
+    let mut annotations = carried.annotations.unwrap_or_default();
+    annotations.retain(|key, _| !TOLD.contains(&key.as_str()));
+    if let Some(Hold { reason, message }) = hold {
+        annotations.insert(REASON_ANNOTATION.to_owned(), (*reason).to_owned());
+        annotations.insert(MESSAGE_ANNOTATION.to_owned(), message.clone());
+    }
+    CertificateSigningRequest {
+        metadata: ObjectMeta {
+            name: Some(target.name.clone()),
+            uid: Some(target.uid.clone()),
+            resource_version: Some(target.resource_version.clone()),
+            annotations: Some(annotations),
+            finalizers: carried.finalizers,
+            labels: carried.labels,
+            owner_references: carried.owner_references,
+            ..ObjectMeta::default()
+        },
+        spec: CertificateSigningRequestSpec {
+            signer_name: target.signer.name().to_owned(),
+            ..CertificateSigningRequestSpec::default()
+        },
+        status: Some(CertificateSigningRequestStatus {
+            conditions: Some(conditions),
+            certificate: None,
+        }),
+    }
 }
 
 /// Cuts what somebody else wrote in place of a message of ours: longer than any of those is enough to tell that it is none.

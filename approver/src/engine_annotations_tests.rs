@@ -22,21 +22,6 @@ async fn held(mode: Mode, object: &Value) -> Running {
     running
 }
 
-/// Changes an object as a merge patch says (RFC 7396), without any object in it.
-fn merge(object: &mut Value, patch: &Value) {
-    if object.is_null() {
-        *object = json!({});
-    }
-    let object = object.as_object_mut().unwrap();
-    for (key, value) in patch.as_object().into_iter().flatten() {
-        if value.is_null() {
-            object.remove(key);
-        } else {
-            object.insert(key.clone(), value.clone());
-        }
-    }
-}
-
 impl Running {
     /// The next write, which has to be that of an annotation, however long that takes.
     async fn annotation(&mut self, name: &str) -> Call {
@@ -44,22 +29,19 @@ impl Running {
         let call = call.expect("an annotation has to be written").unwrap();
         assert_eq!(
             (call.method.as_str(), &*call.path),
-            ("PATCH", &*approval(name))
+            ("PUT", &*approval(name))
         );
-        assert_eq!(call.body.get("status"), None);
+        assert_eq!(call.body["status"]["conditions"], json!([]));
         call
     }
 
     /// Has the server take a write: an Event, or an annotation of this object, which the watch then brings. Returns what it
     /// is held for then.
     async fn take(&self, call: Call, object: &mut Value) -> Option<String> {
-        if call.method == "PATCH" {
+        if call.method == "PUT" {
             let version = object["metadata"]["resourceVersion"].as_str().unwrap();
             let next = version.parse::<u32>().unwrap().saturating_add(1);
-            merge(
-                &mut object["metadata"]["annotations"],
-                &call.body["metadata"]["annotations"],
-            );
+            object["metadata"]["annotations"] = call.body["metadata"]["annotations"].clone();
             object["metadata"]["resourceVersion"] = json!(next.to_string());
             call.answer(object);
             self.request(object).await;
@@ -94,7 +76,7 @@ async fn a_request_that_stays_held_tells_why_once_and_that_alone_changes_nothing
     let message = annotations[MESSAGE].as_str().unwrap();
     let expected = "no Machine owns the node name worker-0";
     assert!(message.contains(expected), "{message}");
-    assert_eq!(annotations.get("kept"), None, "what others wrote stays");
+    assert_eq!(annotations["kept"], "yes");
     running.take(call, &mut object).await;
     running.events.expect_none(LONG).await;
     running.writes.expect_none(Duration::from_secs(1)).await;
@@ -112,8 +94,7 @@ async fn the_write_that_decides_takes_away_what_a_request_was_held_for() {
     running.take(call, &mut object).await;
     running.machine(machine("m-0", "worker-0")).await;
     let call = running.expect_approval("csr-0").await;
-    let none = json!({REASON: null, MESSAGE: null});
-    assert_eq!(call.body["metadata"]["annotations"], none);
+    assert_eq!(call.body["metadata"]["annotations"], json!({"kept": "yes"}));
     assert_eq!(call.body["metadata"]["resourceVersion"], "8");
 }
 
@@ -183,7 +164,7 @@ async fn a_write_that_fails_is_told_once_and_not_tried_again_before_long() {
     running.events.expect_none(Duration::from_secs(240)).await;
     let call = running.annotation("csr-0").await;
     assert_eq!(call.body["metadata"]["resourceVersion"], "9");
-    assert_eq!(call.body["metadata"].get("labels"), None);
+    assert_eq!(call.body["metadata"]["labels"]["seen"], "yes");
     running.take(call, &mut object).await;
     running.events.expect_none(LONG).await;
     let text = lines.text();

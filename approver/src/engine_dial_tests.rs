@@ -66,7 +66,7 @@ async fn a_node_is_dialled_and_approved_by_what_it_serves_without_an_event_befor
     running.events.expect_none(Duration::from_secs(3)).await;
     let der = ca.issue("worker-0", &IPS).der;
     running.change(served(dial, Ok(der))).await;
-    let call = running.writes.expect("PATCH", &approval("csr-0")).await;
+    let call = running.writes.expect("PUT", &approval("csr-0")).await;
     let condition = &call.body["status"]["conditions"][0];
     assert_eq!(condition["type"], "Approved");
     assert_eq!(condition["reason"], "ServingRenewal");

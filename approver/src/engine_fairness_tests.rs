@@ -31,7 +31,7 @@ async fn an_approval_overtakes_every_denial_that_waits() {
             .request(&junk(&format!("junk-{number}"), "system:bootstrap:aaaaaa"))
             .await;
     }
-    let mut under_way = vec![running.writes.expect("PATCH", &approval("junk-0")).await];
+    let mut under_way = vec![running.writes.expect("PUT", &approval("junk-0")).await];
     running.machine(machine("m-0", "worker-0")).await;
     running.request(&csr("csr-0", "worker-0")).await;
     // Denials that were handed on already come first; the approval has room although none of them is answered.
@@ -91,7 +91,7 @@ async fn another_requestor_does_not_wait_until_very_many_are_judged() {
     running.writes.expect_none(Duration::from_secs(1)).await;
     // A new leader judges everything that waits.
     running.leadership.send_replace(Leadership::forever());
-    let _under_way = running.writes.expect("PATCH", &approval("csr-0")).await;
+    let _under_way = running.writes.expect("PUT", &approval("csr-0")).await;
     let line = |number: usize| {
         format!(
             "rollcall_decisions_total{{verdict=\"hold\",reason=\"MachineNotFound\"}} {number}\n"

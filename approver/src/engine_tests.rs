@@ -107,7 +107,7 @@ impl Running {
     }
 
     pub(super) async fn expect_approval(&mut self, name: &str) -> Call {
-        let call = self.writes.expect("PATCH", &approval(name)).await;
+        let call = self.writes.expect("PUT", &approval(name)).await;
         let condition = &call.body["status"]["conditions"][0];
         assert_eq!(condition["type"], "Approved", "{condition}");
         assert_eq!(condition["reason"], "FirstCertificate", "{condition}");
@@ -259,7 +259,7 @@ async fn after_a_conflict_the_request_is_judged_again_as_it_is_now() {
     running.request(&object).await;
     let call = running.expect_approval("csr-0").await;
     assert_eq!(call.body["metadata"]["resourceVersion"], "9");
-    assert_eq!(call.body["metadata"].get("labels"), None);
+    assert_eq!(call.body["metadata"]["labels"]["seen"], "yes");
     call.answer(&object);
     running.request(&approved(&object)).await;
     running.writes.expect_none(LONG).await;
@@ -357,7 +357,7 @@ async fn what_is_wrong_for_ever_is_denied_and_told() {
     let mut object = csr("csr-0", "worker-0");
     object["spec"]["usages"] = json!(["digital signature", "client auth", "server auth"]);
     running.request(&object).await;
-    let call = running.writes.expect("PATCH", &approval("csr-0")).await;
+    let call = running.writes.expect("PUT", &approval("csr-0")).await;
     let condition = &call.body["status"]["conditions"][0];
     assert_eq!(condition["type"], "Denied");
     assert_eq!(condition["reason"], "UsagesNotAllowed");

@@ -64,7 +64,7 @@ pub const RIGHTS: &[Right] = &[
         Scope::Cluster,
         "certificates.k8s.io",
         "certificatesigningrequests/approval",
-        &["patch"],
+        &["update"],
     ),
     Right {
         names: &[

@@ -28,7 +28,9 @@ use crate::metrics::Metrics;
 use crate::reload::{Fixed, Reload};
 use crate::serve::Addresses;
 use crate::tasks::Tasks;
-use crate::{Mode, Settings, dial, joins, kubelet_ca, leadership, mirror, others, rights, serve, tasks};
+use crate::{
+    Mode, Settings, dial, joins, kubelet_ca, leadership, mirror, others, rights, serve, tasks,
+};
 
 /// How much news may wait for the engine before the watches are slowed down.
 const NEWS: usize = 4096;

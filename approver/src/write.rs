@@ -1,5 +1,4 @@
-//! Writes a decision: one call to the approval sub-resource, guarded by the object's resource version. It is a patch, so that
-//! nothing of the object has to be kept, which may be large.
+//! Writes a decision: one call to the approval sub-resource, guarded by the object's resource version.
 
 use std::time::Duration;
 
@@ -7,13 +6,12 @@ use futures::io;
 use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::Api;
-use kube::api::{Patch, PatchParams};
-use kube::core::Request;
+use kube::api::{ListParams, ObjectMeta, PostParams};
+use kube::core::{Request, Status};
 use rollcall_approver_core::{Finding, Settlement};
-use serde_json::Value;
 use tokio::time::timeout;
 
-use crate::convert::{Target, to_approval, to_condition};
+use crate::convert::{Carried, Target, to_approval, to_condition};
 use crate::errors::{Failure, classify, describe};
 use crate::object_name::segment;
 
@@ -75,8 +73,8 @@ pub(crate) async fn write(
     finding: &Finding,
 ) -> Outcome {
     let condition = to_condition(side.condition(), finding, Timestamp::now());
-    let patch = to_approval(target, condition);
-    match timeout(CALL_LIMIT, send(api, target, &patch)).await {
+    let body = |carried| to_approval(target, carried, condition);
+    match timeout(CALL_LIMIT, send(api, target, body)).await {
         Ok(Ok(())) => Outcome::written(),
         Ok(Err(error)) => failed(&error),
         Err(_) => Outcome::unanswered(CALL_LIMIT),
@@ -87,17 +85,51 @@ pub(crate) async fn write(
 pub(crate) async fn send(
     api: Api<CertificateSigningRequest>,
     target: &Target,
-    patch: &Patch<Value>,
+    body: impl FnOnce(Carried) -> CertificateSigningRequest,
 ) -> kube::Result<()> {
     let name = segment(&target.name)?;
-    let params = PatchParams::default();
+    let carried = match target.carried() {
+        Some(carried) => carried.clone(),
+        None => read_again(&api, target).await?,
+    };
+    let body = serde_json::to_vec(&body(carried)).map_err(kube::Error::SerdeError)?;
     let request = Request::new(api.resource_url())
-        .patch_subresource("approval", &name, &params, patch)
+        .replace_subresource("approval", &name, &PostParams::default(), body)
         .map_err(kube::Error::BuildRequest)?;
     let answer = api.into_client().request_stream(request).await?;
     // It is read to its end so that the connection can be used again. That it was written is known already.
     io::copy(answer, &mut io::sink()).await.ok();
     Ok(())
+}
+
+/// Reads what a write has to carry back, by the right to list: there is none to read a single request.
+async fn read_again(
+    api: &Api<CertificateSigningRequest>,
+    target: &Target,
+) -> kube::Result<Carried> {
+    let params = ListParams::default().fields(&format!("metadata.name={}", escaped(&target.name)));
+    let found = api.list(&params).await?.items.into_iter().next();
+    let unchanged = found.filter(|found| {
+        let ObjectMeta {
+            uid,
+            resource_version,
+            ..
+        } = &found.metadata;
+        uid.as_ref() == Some(&target.uid)
+            && resource_version.as_ref() == Some(&target.resource_version)
+    });
+    let changed = || Status::failure("the request is no longer as it was", "Conflict");
+    unchanged
+        .map(|found| Carried::of(found.metadata))
+        .ok_or_else(|| kube::Error::Api(Box::new(changed().with_code(409))))
+}
+
+/// A value within a field selector (Kubernetes: `apimachinery/pkg/fields`, `EscapeValue`).
+fn escaped(value: &str) -> String {
+    value
+        .replace('\\', "\\\\")
+        .replace(',', "\\,")
+        .replace('=', "\\=")
 }
 
 /// What a failed call comes to.

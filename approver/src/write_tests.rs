@@ -1,12 +1,14 @@
 //! The one write of a decision: what is sent, and what each answer means.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
-use rollcall_approver_core::Reason;
+use proptest::prelude::*;
+use rollcall_approver_core::{Change, Cluster, Policy, Reason, Source, Verdict};
 use serde_json::{Value, json};
 
 use super::*;
 use crate::convert::to_request;
-use crate::fixtures::{Call, csr, read, server};
+use crate::fixtures::{Call, csr, machine, read, server};
+use crate::sources;
 
 const PATH: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests/csr-0/approval";
 
@@ -22,7 +24,7 @@ async fn approve(object: Value, answer: impl FnOnce(Call)) -> Outcome {
         tokio::spawn(
             async move { write(Api::all(client), &target, Side::Approved, &finding()).await },
         );
-    answer(server.expect("PATCH", PATH).await);
+    answer(server.expect("PUT", PATH).await);
     let outcome = writing.await.unwrap();
     server.expect_none(Duration::from_secs(1)).await;
     outcome
@@ -33,7 +35,7 @@ fn object() -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_approval_sends_one_more_condition_and_leaves_everything_else_as_it_is() {
+async fn an_approval_sends_one_more_condition_and_everything_else_as_it_was() {
     let mut object = object();
     let owner = OwnerReference {
         api_version: "v1".to_owned(),
@@ -55,9 +57,17 @@ async fn an_approval_sends_one_more_condition_and_leaves_everything_else_as_it_i
     let answered = object.clone();
     let outcome = approve(object, |call| {
         let body = &call.body;
-        let expected = json!({"name": "csr-0", "uid": "csr-0", "resourceVersion": "7"});
+        let mut expected = json!({
+            "name": "csr-0", "uid": "csr-0", "resourceVersion": "7", "labels": {"a": "b"},
+            "annotations": {"c": "d"}, "finalizers": ["example.com/keep"],
+        });
+        expected["ownerReferences"] = json!([owner]);
         assert_eq!(body["metadata"], expected);
-        assert_eq!(body.get("spec"), None);
+        assert_eq!(body["spec"]["request"], "");
+        assert_eq!(
+            body["spec"]["signerName"],
+            "kubernetes.io/kube-apiserver-client-kubelet"
+        );
         let conditions = body["status"]["conditions"].as_array().unwrap();
         assert_eq!(conditions.len(), 2);
         assert_eq!(conditions[0], earlier);
@@ -90,7 +100,7 @@ async fn a_denial_is_a_condition_of_that_type() {
     let finding = Finding::new(Reason::NamesNotAllowed, "names".repeat(1000));
     let writing =
         tokio::spawn(async move { write(Api::all(client), &target, Side::Denied, &finding).await });
-    let call = server.expect("PATCH", PATH).await;
+    let call = server.expect("PUT", PATH).await;
     let condition = &call.body["status"]["conditions"][0];
     assert_eq!(condition["type"], "Denied");
     assert_eq!(condition["reason"], "NamesNotAllowed");
@@ -187,7 +197,7 @@ async fn a_server_that_does_not_answer_is_given_up() {
         tokio::spawn(
             async move { write(Api::all(client), &target, Side::Approved, &finding()).await },
         );
-    let _unanswered = server.expect("PATCH", PATH).await;
+    let _unanswered = server.expect("PUT", PATH).await;
     let outcome = writing.await.unwrap();
     assert_eq!(outcome.settlement, Settlement::Unknown);
     assert_eq!(outcome.trouble, Some("no answer for 70 s".to_owned()));
@@ -207,9 +217,7 @@ async fn a_name_is_one_segment_of_the_path_and_itself_in_the_body() {
         let writing = tokio::spawn(async move {
             write(Api::all(client), &target, Side::Approved, &finding()).await
         });
-        let call = server
-            .expect("PATCH", &PATH.replace("csr-0", segment))
-            .await;
+        let call = server.expect("PUT", &PATH.replace("csr-0", segment)).await;
         assert_eq!(call.query, "");
         assert_eq!(call.body["metadata"]["name"], name);
         call.answer(&csr(name, "worker-0"));
@@ -227,4 +235,124 @@ async fn what_cannot_be_sent_is_not_done_and_not_tried_again() {
         (Settlement::Refused, false)
     );
     server.expect_none(Duration::from_secs(1)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn large_metadata_are_not_kept_but_read_again_and_sent_back() {
+    let mut object = csr("a=b,c\\d", "worker-0");
+    let large = json!({"large": "x".repeat(2000)});
+    object["metadata"]["annotations"] = large.clone();
+    for (version, settlement) in [("7", Settlement::Written), ("8", Settlement::Undone)] {
+        let (client, mut server) = server();
+        let (_, target) = to_request(read(&object)).unwrap();
+        assert_eq!(target.carried(), None);
+        let writing = tokio::spawn(async move {
+            write(Api::all(client), &target, Side::Approved, &finding()).await
+        });
+        let all = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+        let call = server.expect("GET", all).await;
+        let selector = "fieldSelector=metadata.name%3Da%5C%3Db%5C%2Cc%5C%5Cd";
+        assert!(call.query.contains(selector), "{}", call.query);
+        let mut now = object.clone();
+        now["metadata"]["resourceVersion"] = json!(version);
+        call.answer(&json!({"metadata": {}, "items": [now]}));
+        if settlement == Settlement::Written {
+            let path = PATH.replace("csr-0", "a%3Db%2Cc%5Cd");
+            let call = server.expect("PUT", &path).await;
+            assert_eq!(call.body["metadata"]["annotations"], large);
+            call.answer(&object);
+        }
+        assert_eq!(writing.await.unwrap().settlement, settlement);
+        server.expect_none(Duration::from_secs(1)).await;
+    }
+}
+
+#[test]
+fn a_request_with_very_large_metadata_is_left_alone_while_it_waits() {
+    let mut object = csr("csr-0", "worker-0");
+    object["metadata"]["annotations"] = json!({"large": "x".repeat(65_537)});
+    let refused = to_request(read(&object)).unwrap_err().to_string();
+    assert!(refused.contains("more than 65536"), "{refused}");
+    // Once it is approved, by whomever, it may have spent a Machine.
+    object["status"] = json!({"conditions": [{"type": "Approved", "status": "True"}]});
+    assert!(to_request(read(&object)).is_ok());
+}
+
+/// How a write may fail.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    Answered(u16),
+    BrokenOff,
+    Unsent,
+    Written,
+}
+
+impl End {
+    /// Whether the API server may have taken it.
+    fn is_maybe_done(self) -> bool {
+        match self {
+            Self::Answered(code) => code >= 500 && code != 503,
+            Self::BrokenOff | Self::Written => true,
+            Self::Unsent => false,
+        }
+    }
+
+    fn outcome(self) -> Outcome {
+        match self {
+            Self::Answered(code) => {
+                let status = Status::failure("no", "No").with_code(code);
+                failed(&kube::Error::Api(Box::new(status)))
+            }
+            Self::BrokenOff => failed(&kube::Error::Service("reset by peer".into())),
+            Self::Unsent => failed(&segment("a/b").unwrap_err()),
+            Self::Written => Outcome::written(),
+        }
+    }
+}
+
+fn ends() -> impl Strategy<Value = End> {
+    let codes = prop::sample::select(vec![
+        400, 401, 403, 404, 409, 413, 422, 429, 500, 502, 503, 504,
+    ]);
+    prop_oneof![
+        codes.prop_map(End::Answered),
+        Just(End::BrokenOff),
+        Just(End::Unsent),
+        Just(End::Written),
+    ]
+}
+
+proptest! {
+    /// Whatever the writes of several requests for one Machine come to: it is spent exactly if one of them may have been
+    /// taken by the API server, and while none was, each request is approved in its turn.
+    #[test]
+    fn a_claim_is_there_only_if_a_write_was_sent(
+        tries in prop::collection::vec((0_usize..3, ends()), 1..12),
+    ) {
+        let now = Timestamp::now();
+        let mut cluster = Cluster::new(Policy::default(), []);
+        let openshift = sources::of(Source::OpenShift).unwrap();
+        let machine = (openshift.read)(machine("m-0", "worker-0")).unwrap();
+        cluster.apply(Change::Machine(Box::new(machine)), now);
+        let objects: Vec<Value> = ["zz evil", "X?y", "csr-2"].iter().map(|name| csr(name, "worker-0")).collect();
+        let later = now.checked_add(jiff::SignedDuration::from_hours(1)).unwrap();
+        let mut spent = false;
+        for (number, end) in tries {
+            let (request, _) = to_request(read(&objects[number])).unwrap();
+            let uid = request.uid.clone();
+            cluster.apply(Change::Request(Box::new(request)), now);
+            let decision = cluster.judge(&uid, now);
+            let approves = decision.is_some_and(|one| matches!(one.verdict(), Verdict::Approve(_)));
+            prop_assert!(approves || spent, "{end:?}");
+            if approves {
+                spent |= end.is_maybe_done();
+                cluster.settle(&uid, end.outcome().settlement);
+            }
+            prop_assert_eq!(!cluster.claims_to_record(later).is_empty(), spent, "{:?}", end);
+            if spent {
+                break;
+            }
+            cluster.apply(Change::RequestGone(uid), now);
+        }
+    }
 }

@@ -178,7 +178,12 @@ fn the_component_for_other_approvers_gives_the_right_to_ask_who_they_are() {
 #[test]
 fn probes_are_apart_from_metrics_and_only_prometheus_reaches_those() {
     let documents = documents("base");
-    let of = |kind: &str| documents.iter().find(|document| document["kind"] == kind).unwrap();
+    let of = |kind: &str| {
+        documents
+            .iter()
+            .find(|document| document["kind"] == kind)
+            .unwrap()
+    };
     let container = &of("Deployment")["spec"]["template"]["spec"]["containers"][0];
     for probe in ["livenessProbe", "readinessProbe"] {
         assert_eq!(container[probe]["httpGet"]["port"], "probes", "{probe}");

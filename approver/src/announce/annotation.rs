@@ -25,8 +25,8 @@ pub(crate) struct Annotation {
 pub(super) async fn annotate(client: Client, annotation: &Annotation) -> Option<String> {
     let Annotation { target, hold } = annotation;
     let api: Api<CertificateSigningRequest> = Api::all(client);
-    let patch = to_annotated(target, hold.as_ref());
-    let error = match timeout(CALL_LIMIT, send(api, target, &patch)).await {
+    let body = |carried| to_annotated(target, carried, hold.as_ref());
+    let error = match timeout(CALL_LIMIT, send(api, target, body)).await {
         Ok(Ok(())) => return None,
         Ok(Err(error)) => error,
         Err(_) => return Some(format!("no answer for {} s", CALL_LIMIT.as_secs())),

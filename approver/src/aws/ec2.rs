@@ -254,9 +254,7 @@ impl Described {
         let interfaces = &self.network_interface_set.item;
         let private = interfaces
             .iter()
-            .filter_map(|interface| {
-                primary(&interface.private_ip_addresses_set, |one| one.primary)
-            })
+            .filter_map(|interface| primary(&interface.private_ip_addresses_set, |one| one.primary))
             .flat_map(|address| {
                 let public = address.association.as_ref();
                 let public = public.and_then(|association| association.public_ip.as_ref());

@@ -183,12 +183,7 @@ fn mirror(
         NodeNameFrom::PrivateDnsName => instance.private_dns_name.clone(),
     }?;
     match known {
-        None => Some(Step::Create(record(
-            instance,
-            group,
-            &node_name,
-            join_by,
-        ))),
+        None => Some(Step::Create(record(instance, group, &node_name, join_by))),
         Some(known) if known.spec.node_name != node_name.as_str() => Some(Step::Tell(format!(
             "instance {id} is called {node_name} now, but was expected as {}; its record is left as it is",
             known.spec.node_name
@@ -236,7 +231,11 @@ fn is_pool(name: &str) -> bool {
 fn addresses(instance: &Instance) -> Vec<String> {
     let ips = instance.addresses.iter().collect::<BTreeSet<_>>();
     let names = [&instance.private_dns_name, &instance.public_dns_name];
-    let names: Vec<String> = names.into_iter().flatten().map(ToString::to_string).collect();
+    let names: Vec<String> = names
+        .into_iter()
+        .flatten()
+        .map(ToString::to_string)
+        .collect();
     let room = MAX_ADDRESSES.saturating_sub(names.len());
     let ips = ips.into_iter().take(room).map(ToString::to_string);
     ips.chain(names).collect()

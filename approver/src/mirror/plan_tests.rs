@@ -257,7 +257,10 @@ fn what_was_missing_and_came_back_has_to_be_missing_twice_again() {
             ..view(&[], instances)
         };
         let steps = steps(&view, &present);
-        assert!(!steps.iter().any(|step| matches!(step, Step::Delete { .. })), "{steps:?}");
+        assert!(
+            !steps.iter().any(|step| matches!(step, Step::Delete { .. })),
+            "{steps:?}"
+        );
         before = view.seen(&present);
     }
 }

@@ -1,7 +1,6 @@
 //! Whose hand decides, and how it writes: the condition, then the Event that tells of it.
 
 use anyhow::{Context as _, anyhow};
-use jiff::Timestamp;
 use k8s_openapi::api::authentication::v1::SelfSubjectReview;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::api::PostParams;
@@ -12,11 +11,11 @@ use tokio::time::timeout;
 use crate::announce::{Announcement, Place, publish_now};
 use crate::cli::print::complain;
 use crate::cli::scene::Entry;
-use crate::convert::{Target, to_condition, to_reference};
+use crate::convert::to_reference;
 use crate::errors::describe;
 use crate::listing::CALL_LIMIT;
-use crate::object_name::{get_opt, segment};
-use crate::write::{Outcome, Side, failed};
+use crate::object_name::get_opt;
+use crate::write::{Side, write};
 
 /// A person, as the API server knows them.
 pub(super) struct Hand {
@@ -79,25 +78,6 @@ impl Hand {
             .map_err(|error| format!("it cannot be read: {error}"))
     }
 
-    /// Writes a condition beside those of the request as it was read. A person has the right to `update`, which
-    /// `kubectl certificate` needs too, so the whole object is sent back.
-    async fn decide(&self, target: &Target, side: Side, finding: &Finding) -> kube::Result<()> {
-        let api: Api<CertificateSigningRequest> = Api::all(self.client.clone());
-        let name = segment(&target.name)?;
-        let mut object = api.get(&name).await?;
-        // The API server compares both with what is there.
-        object.metadata.uid = Some(target.uid.clone());
-        object.metadata.resource_version = Some(target.resource_version.clone());
-        object.metadata.managed_fields = None;
-        let condition = to_condition(side.condition(), finding, Timestamp::now());
-        let status = object.status.get_or_insert_default();
-        status.conditions.get_or_insert_default().push(condition);
-        let params = PostParams::default();
-        api.replace_subresource("approval", &name, &params, &object)
-            .await
-            .map(drop)
-    }
-
     /// Writes a decision, and tells of it in an Event.
     pub(super) async fn write(
         &self,
@@ -111,11 +91,8 @@ impl Hand {
             return Written::Failed(Settlement::Undone, trouble);
         };
         let target = &known.1;
-        let outcome = match timeout(CALL_LIMIT, self.decide(target, side, &finding)).await {
-            Ok(Ok(())) => Outcome::written(),
-            Ok(Err(error)) => failed(&error),
-            Err(_) => Outcome::unanswered(CALL_LIMIT),
-        };
+        let requests = Api::all(self.client.clone());
+        let outcome = write(requests, target, side, &finding).await;
         match (outcome.settlement, outcome.trouble) {
             (Settlement::Written, _) => {}
             (Settlement::Undone, None) => return Written::Changed,
