@@ -16,6 +16,7 @@ use rollcall_csr::{
 };
 
 use crate::node::Node;
+use crate::object_name::segment;
 use crate::text::escaped;
 
 /// The longest message of a condition, note of an Event or annotation that is written, in bytes (Kubernetes limits an Event's note
@@ -40,6 +41,8 @@ pub(crate) enum Unusable {
         "its metadata hold some {0} bytes besides its name; more than {MAX_CARRIED} are not carried along"
     )]
     Large(usize),
+    #[error("its name cannot be sent, so nothing can be written to it")]
+    Name,
     #[error("the node name is not one: {0}")]
     NodeName(rollcall_csr::NodeNameError),
     #[error(transparent)]
@@ -178,8 +181,12 @@ pub(crate) fn to_request_with(
         issued: status.certificate.is_some(),
         content: known.unwrap_or_else(|| CertificationRequest::from_pem(&spec.request.0)),
     };
-    let resource_version = metadata.resource_version.clone();
-    let mut carried = Carried::of(metadata);
+    let mut carried = Carried {
+        annotations: metadata.annotations,
+        finalizers: metadata.finalizers,
+        labels: metadata.labels,
+        owner_references: metadata.owner_references,
+    };
     let told = TOLD.map(|key| {
         let annotations = carried.annotations.as_mut()?;
         annotations.remove(key).map(cut)
@@ -188,10 +195,15 @@ pub(crate) fn to_request_with(
     if request.is_pending() && size > MAX_CARRIED {
         return Err(Unusable::Large(size));
     }
+    if request.is_pending() && segment(&name).is_err() {
+        return Err(Unusable::Name);
+    }
     let target = Target {
         name,
         uid,
-        resource_version: resource_version.ok_or(Unusable::Missing("resourceVersion"))?,
+        resource_version: metadata
+            .resource_version
+            .ok_or(Unusable::Missing("resourceVersion"))?,
         signer,
         told,
         carried: (size <= MAX_KEPT).then(|| Box::new(carried)),

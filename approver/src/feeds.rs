@@ -70,7 +70,7 @@ impl Watched for Requests {
             }
             Err(error) => {
                 warn!(
-                    request = name,
+                    request = convert::shorten(&name),
                     error, "this request cannot be judged and is left alone"
                 );
                 None

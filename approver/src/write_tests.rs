@@ -225,16 +225,15 @@ async fn a_name_is_one_segment_of_the_path_and_itself_in_the_body() {
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn what_cannot_be_sent_is_not_done_and_not_tried_again() {
-    let (client, mut server) = server();
-    let (_, target) = to_request(read(&csr(&" ".repeat(4000), "worker-0"))).unwrap();
-    let outcome = write(Api::all(client), &target, Side::Approved, &finding()).await;
+#[test]
+fn what_cannot_be_sent_is_not_done_and_not_tried_again() {
+    let outcome = failed(&segment("a/b").unwrap_err());
     assert_eq!(
         (outcome.settlement, outcome.again),
         (Settlement::Refused, false)
     );
-    server.expect_none(Duration::from_secs(1)).await;
+    let refused = to_request(read(&csr(&" ".repeat(4000), "worker-0"))).unwrap_err();
+    assert!(refused.to_string().contains("cannot be sent"), "{refused}");
 }
 
 #[tokio::test(start_paused = true)]

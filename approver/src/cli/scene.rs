@@ -70,7 +70,12 @@ impl Entry {
             }
             // To a signer of others: nothing is decided of it, so it does not matter whether it can be read.
             Err(Unusable::Signer(_)) => entry.node = asked_for(&content),
-            Err(error @ (Unusable::Large(_) | Unusable::Missing(_) | Unusable::NodeName(_))) => {
+            Err(
+                error @ (Unusable::Large(_)
+                | Unusable::Missing(_)
+                | Unusable::Name
+                | Unusable::NodeName(_)),
+            ) => {
                 return Err(error);
             }
         }
