@@ -75,3 +75,27 @@ fn a_decision_is_counted_by_verdict_and_reason() {
 fn the_documentation_explains_every_number_and_no_other() {
     assert_eq!(exported(&full().text().unwrap()), documented());
 }
+
+/// The rules that `deploy/` ships, and the expressions of the documentation.
+#[test]
+fn what_is_alerted_on_is_exported() {
+    let exported = exported(&full().text().unwrap());
+    let rules = include_str!(
+        "../../deploy/components/prometheus-rule/prometheus-rule.yaml"
+    );
+    let documented = include_str!("../../docs/metrics.md");
+    let mut named = 0_u32;
+    for text in [rules, documented] {
+        let words = text.split(|c: char| !c.is_ascii_lowercase() && c != '_');
+        for word in words.filter(|word| word.starts_with("rollcall_")) {
+            let name = word.strip_suffix("_bucket").unwrap_or(word);
+            assert!(exported.contains_key(name), "{name}");
+            named += 1;
+        }
+    }
+    assert!(named > 20);
+    for reason in rules.split("reason!~\"").nth(1).unwrap().split('"').next().unwrap().split('|') {
+        let known = rollcall_approver_core::Reason::ALL;
+        assert!(known.iter().any(|one| one.as_str() == reason), "{reason}");
+    }
+}
