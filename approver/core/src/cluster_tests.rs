@@ -446,3 +446,30 @@ fn a_request_of_a_crowd_is_judged_by_the_newest_of_the_others() {
         .is_sorted_by_key(|rival| std::cmp::Reverse(rival.created_at));
     assert!(newest_first);
 }
+
+#[test]
+fn a_request_whose_decision_is_refused_stands_in_no_other_s_way() {
+    let mut cluster = cluster();
+    let (older, newer) = (request_uid("csr-0"), request_uid("csr-1"));
+    put(&mut cluster, request("csr-0", "worker-0", 0));
+    let later = Request {
+        created_at: at(61),
+        ..request("csr-1", "worker-0", 1)
+    };
+    put(&mut cluster, later);
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    let reason = |cluster: &mut Cluster, uid: &RequestUid| {
+        let decision = cluster.judge(uid, at(62)).unwrap();
+        (decision.verdict().as_str(), decision.reason())
+    };
+    assert_eq!(reason(&mut cluster, &older), ("hold", Reason::Superseded));
+    assert_eq!(reason(&mut cluster, &newer).0, "approve");
+    let woken = cluster.settle(&newer, Settlement::Refused);
+    assert!(woken.contains(&older), "{woken:?}");
+    assert_eq!(reason(&mut cluster, &older).0, "approve");
+    cluster.settle(&older, Settlement::Undone);
+    // Once its decision is taken after all, it counts like any other.
+    assert_eq!(reason(&mut cluster, &newer).0, "approve");
+    cluster.settle(&newer, Settlement::Written);
+    assert_eq!(reason(&mut cluster, &older).1, Reason::AlreadyIssued);
+}
