@@ -80,9 +80,7 @@ fn the_documentation_explains_every_number_and_no_other() {
 #[test]
 fn what_is_alerted_on_is_exported() {
     let exported = exported(&full().text().unwrap());
-    let rules = include_str!(
-        "../../deploy/components/prometheus-rule/prometheus-rule.yaml"
-    );
+    let rules = include_str!("../../deploy/components/prometheus-rule/prometheus-rule.yaml");
     let documented = include_str!("../../docs/metrics.md");
     let mut named = 0_u32;
     for text in [rules, documented] {
@@ -94,7 +92,15 @@ fn what_is_alerted_on_is_exported() {
         }
     }
     assert!(named > 20);
-    for reason in rules.split("reason!~\"").nth(1).unwrap().split('"').next().unwrap().split('|') {
+    for reason in rules
+        .split("reason!~\"")
+        .nth(1)
+        .unwrap()
+        .split('"')
+        .next()
+        .unwrap()
+        .split('|')
+    {
         let known = rollcall_approver_core::Reason::ALL;
         assert!(known.iter().any(|one| one.as_str() == reason), "{reason}");
     }

@@ -140,7 +140,9 @@ pub(super) fn instance_of(record: &ExpectedMachine) -> String {
 /// of the configuration may mirror it.
 fn detached_from<'r>(view: &View, record: &'r ExpectedMachine, id: &str) -> Option<&'r str> {
     let group = record.annotations().get(GROUP)?;
-    let left = view.groups.contains(group) && !view.members.contains_key(id);
+    let left = view.groups.contains(group)
+        && view.instances.contains_key(id)
+        && !view.members.contains_key(id);
     left.then_some(group)
 }
 
