@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::{ArgAction, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use jiff::Timestamp;
 
-pub use self::expect::ExpectArgs;
+pub use self::expect::{AdoptionArgs, ExpectArgs};
 use crate::Mode;
 
 mod bootstrap_kubeconfig;
@@ -80,7 +80,8 @@ pub enum Command {
     #[command(after_help = EXIT_CODES)]
     Deny(DenyArgs),
 
-    /// Expect a machine: put it on the roll of a cluster that has no Machine API, or many machines from a file.
+    /// Expect a machine: put it on the roll of a cluster that has no Machine API, or many machines from a file, or the Nodes
+    /// that were there before Rollcall.
     #[command(after_help = EXIT_CODES)]
     Expect(ExpectArgs),
 

@@ -13,6 +13,8 @@ use crate::metrics::Metrics;
 
 /// How many differences are kept to be read: the newest ones. At most about 3 KiB each, so less than a megabyte.
 const LAST: usize = 256;
+/// How many nodes are kept that no Machine knows: far more than a cluster has.
+const UNKNOWN: usize = 10_000;
 /// Of how many pending requests it is kept what would have been done; what is more is judged when others decide.
 const KEPT: usize = 10_000;
 
@@ -115,6 +117,18 @@ struct Count {
     count: u64,
 }
 
+/// A node that others let in, or had renew, while no Machine knew it: `expect --from-audit` adopts such.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Unknown {
+    node: String,
+    /// The request that was approved last, when that was seen, and what Rollcall would have held it for.
+    csr: String,
+    at: Timestamp,
+    reason: &'static str,
+    /// How many were approved.
+    count: u64,
+}
+
 /// What is told of an audit. Names and order of the fields are a contract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -127,6 +141,8 @@ pub(crate) struct Report {
     decisions: Vec<Count>,
     /// The newest differences, the newest last.
     last: Vec<Difference>,
+    /// The nodes that others approved while no Machine knew them.
+    unknown: Vec<Unknown>,
 }
 
 /// What was found out so far.
@@ -136,6 +152,27 @@ struct Findings {
     counts: BTreeMap<(&'static str, Others, bool), u64>,
     last: VecDeque<Difference>,
     kept: HashMap<RequestUid, Decision>,
+    unknown: BTreeMap<String, Unknown>,
+}
+
+impl Findings {
+    /// Remembers a node that others let in though no Machine knows it.
+    fn note_unknown(&mut self, difference: &Difference) {
+        let Difference { node, csr, at, .. } = difference;
+        let known = self.unknown.contains_key(node);
+        if node.is_empty() || (!known && self.unknown.len() >= UNKNOWN) {
+            return;
+        }
+        let before = self.unknown.get(node).map_or(0, |before| before.count);
+        let unknown = Unknown {
+            node: node.clone(),
+            csr: csr.clone(),
+            at: *at,
+            reason: difference.rollcall.reason,
+            count: before.saturating_add(1),
+        };
+        self.unknown.insert(node.clone(), unknown);
+    }
 }
 
 /// The audit. Cheap to clone: all clones are one.
@@ -182,6 +219,10 @@ impl Audit {
         if agrees {
             return;
         }
+        let held = matches!(decision.verdict(), Verdict::Hold(_)) && decision.machine().is_none();
+        if held && difference.others.decision == Others::Approved {
+            findings.note_unknown(&difference);
+        }
         if findings.last.len() >= LAST {
             findings.last.pop_front();
         }
@@ -210,6 +251,7 @@ impl Audit {
             differences: sum(false),
             decisions: decisions.collect(),
             last: findings.last.iter().cloned().collect(),
+            unknown: findings.unknown.values().cloned().collect(),
         })
     }
 

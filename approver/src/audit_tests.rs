@@ -39,6 +39,14 @@ fn only_the_newest_differences_are_kept_and_all_are_counted() {
     assert_eq!(report.differences, u64::try_from(LAST + 5).unwrap());
     assert_eq!((report.agreements, report.last.len()), (0, LAST));
     assert_eq!(report.last[0].csr, "csr-5");
+    // The node is the same each time.
+    let unknown: Vec<_> = report.unknown.iter().collect();
+    assert_eq!(unknown.len(), 1);
+    assert_eq!(
+        (unknown[0].node.as_str(), unknown[0].reason),
+        ("stranger", "MachineNotFound")
+    );
+    assert_eq!(unknown[0].count, report.differences);
 }
 
 #[test]
@@ -58,4 +66,5 @@ fn a_request_that_both_left_alone_is_no_difference() {
     audit.compare(&request, Theirs::left(), || decision, &metrics, now);
     let report = audit.report().unwrap();
     assert_eq!((report.agreements, report.differences), (1, 0));
+    assert_eq!(report.unknown, []);
 }

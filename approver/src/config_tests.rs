@@ -1,6 +1,8 @@
 //! What the configuration file takes, and what it says of everything else.
 
-use rollcall_approver_core::{ExtraRange, RequestorRule, ServerName, ServingPolicy};
+use rollcall_approver_core::{
+    ExtraRange, RenewWithoutAddresses, RequestorRule, ServerName, ServingPolicy,
+};
 
 use super::*;
 
@@ -40,6 +42,7 @@ serving:
   apiServers: [API.example.com., 192.0.2.1]
   extraRanges:
   - {pool: workers, cidrs: [10.1.0.0/16, '2001:db8::/32']}
+  renewWithoutAddresses: adopted
 maxStaleness: 30s
 machines:
 - openshift: {namespace: elsewhere}
@@ -77,6 +80,7 @@ machines:
                 "2001:db8::/32".parse().unwrap(),
             ],
         }],
+        renew_without_addresses: RenewWithoutAddresses::Adopted,
     };
     assert_eq!(policy.serving, expected);
 }
@@ -91,6 +95,10 @@ fn what_is_wrong_is_named_with_its_line() {
         ("bootstrap:\n  joinwindow: 1h", &["joinwindow"]),
         ("bootstrap:\n  maxIssues: 0", &["maxIssues"]),
         ("bootstrap:\n  maxIssues: -1", &["line 4"]),
+        (
+            "serving:\n  renewWithoutAddresses: off",
+            &["renewWithoutAddresses", "line 4", "adopted"],
+        ),
         (
             "bootstrap:\n  requestors:\n  - {}",
             &["bootstrap.requestors"],

@@ -19,6 +19,10 @@ pub(crate) const MAX_ADDRESSES: usize = 64;
 /// record was made a little later.
 pub(crate) const LAUNCHED_AT: &str = "rollcall.dev/launched-at";
 
+/// The annotation that says which Node a record was made for: the uid of a Node that was there before. The record is bound to
+/// that Node and to no other.
+pub(crate) const ADOPTED_NODE: &str = "rollcall.dev/adopted-node";
+
 /// A machine that is expected to join the cluster as a node. A request for its node's certificate is approved only while
 /// the record is here; deleting it ends that, and the renewals.
 #[expect(

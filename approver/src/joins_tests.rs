@@ -61,6 +61,8 @@ fn join(stage: JoinStage) -> Join {
         waiting: None,
         approved: None,
         node: node.filter(|_| stage >= JoinStage::Registered),
+        adopted: false,
+        other_node: None,
         deadline: None,
     }
 }

@@ -52,9 +52,9 @@ mod text;
 mod write;
 
 pub use args::{
-    ApproveArgs, Args, BootstrapKubeconfigArgs, ClusterArgs, Command, DenyArgs, ExpectArgs,
-    ExplainArgs, Flavour, KubeconfigFormat, ListArgs, LogFormat, LookArgs, Output, RunArgs,
-    UserDataArgs, UserDataFormat,
+    AdoptionArgs, ApproveArgs, Args, BootstrapKubeconfigArgs, ClusterArgs, Command, DenyArgs,
+    ExpectArgs, ExplainArgs, Flavour, KubeconfigFormat, ListArgs, LogFormat, LookArgs, Output,
+    RunArgs, UserDataArgs, UserDataFormat,
 };
 pub use config::{ConfigError, Mode};
 pub use settings::Settings;

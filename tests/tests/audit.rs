@@ -78,6 +78,10 @@ async fn an_audit_says_where_others_decided_otherwise_and_writes_nothing() {
     assert_eq!(difference["others"]["reason"], "BareLoop");
     assert_eq!(difference["rollcall"]["verdict"], "hold");
     assert_eq!(difference["rollcall"]["reason"], "MachineNotFound");
+    // What `expect --from-audit` adopts.
+    let unknown = &report["unknown"];
+    assert_eq!(unknown.as_array().map(Vec::len), Some(1), "{report}");
+    assert_eq!(unknown[0]["node"], "stranger");
     let line = ["differs", "stranger", "BareLoop", "MachineNotFound"];
     approver.line(&line, TIMEOUT).await.unwrap();
     for labels in [

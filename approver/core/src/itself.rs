@@ -6,7 +6,7 @@ use rollcall_csr::{KeyHash, NodeName};
 
 use crate::decide::combine;
 use crate::freshness::check_stale;
-use crate::{Decision, Facts, Finding, Machine, Policy, Reason, Request, Verdict, Wait};
+use crate::{Decision, Facts, Finding, Machine, Policy, Reason, Request, Source, Verdict, Wait};
 
 /// Everything on these paths that does not depend on what kind of certificate it is.
 pub(crate) fn check(request: &Request, facts: &Facts<'_>, now: Timestamp) -> Vec<Finding> {
@@ -137,7 +137,8 @@ fn check_bound(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
         ([], []) => Some(Finding::new(
             Reason::MachineNotFound,
             format!(
-                "no Machine has become Node {name} (status.nodeRef), and none owns the name by an address"
+                "no Machine has become Node {name} (status.nodeRef), and none owns the name by an address; a Node that was \
+                 there before Rollcall is adopted with: rollcall-approver expect --from-nodes --node {name}"
             ),
         )),
         ([], owners) => {
@@ -148,10 +149,21 @@ fn check_bound(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
                     None => format!("{} has no Node yet", machine.reference),
                 })
                 .collect();
+            let binds = match owners {
+                [owner]
+                    if owner.source == Source::ExpectedMachine
+                        && owner.node_reference.is_none() =>
+                {
+                    format!(
+                        "; if that machine is this Node, bind it with: rollcall-approver expect --from-nodes --node {name}"
+                    )
+                }
+                _ => String::new(),
+            };
             Some(Finding::new(
                 Reason::MachineNotBound,
                 format!(
-                    "no Machine has become Node {name} (status.nodeRef); of those that own the name, {}",
+                    "no Machine has become Node {name} (status.nodeRef); of those that own the name, {}{binds}",
                     seen.join(", ")
                 ),
             ))

@@ -73,6 +73,10 @@ pub struct Join {
     pub approved: Option<(Timestamp, Option<String>)>,
     /// The Node that it has become.
     pub node: Option<(NodeName, Node)>,
+    /// Whether that Node was there before the record, which was made for it.
+    pub adopted: bool,
+    /// The Node of its name that it has not become.
+    pub other_node: Option<NodeName>,
     /// From when on it is too late to ask for a first certificate.
     pub deadline: Option<Timestamp>,
 }

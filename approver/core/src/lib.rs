@@ -73,7 +73,8 @@ pub use kubelet_ca::KubeletCa;
 pub use machine::{Address, JoinKey, LookUp, Machine, MachineReference, MachineUid, Scope, Source};
 pub use naming::{NameStrategy, NameTemplate, NameTemplateError, Naming};
 pub use policy::{
-    Contested, DenyClass, ExtraRange, Policy, RequestorRule, Rules, ServingPolicy, Strength,
+    Contested, DenyClass, ExtraRange, Policy, RenewWithoutAddresses, RequestorRule, Rules,
+    ServingPolicy, Strength,
 };
 pub use reason::Reason;
 pub use request::{Request, RequestUid, Requestor, Standing};

@@ -164,6 +164,8 @@ pub struct Machine {
     /// Addresses of the record that are neither a name nor an IP address, as they stand there: others wrote them. No
     /// decision rests on them.
     pub unread_addresses: Vec<String>,
+    /// The uid of the Node that was there before the record, where the record was made for it.
+    pub adopted_node: Option<String>,
     /// The ids of the bootstrap tokens that were made for this Machine alone.
     pub bootstrap_tokens: BTreeSet<String>,
     /// When the record was made.
@@ -212,6 +214,7 @@ impl Machine {
             provider_id: None,
             addresses: Vec::new(),
             unread_addresses: Vec::new(),
+            adopted_node: None,
             bootstrap_tokens: BTreeSet::new(),
             created_at,
             join_by: None,

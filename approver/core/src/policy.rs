@@ -122,6 +122,19 @@ pub struct ExtraRange {
     pub ranges: Vec<IpRange>,
 }
 
+/// Which nodes get again what they serve already though their Machines list no address at which to see it: each is dialled
+/// at the addresses that it asks for itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum RenewWithoutAddresses {
+    /// Those that were there before their records, which were made for them.
+    Adopted,
+    /// Every node.
+    All,
+    /// None.
+    #[default]
+    Never,
+}
+
 /// What serving certificates may hold.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServingPolicy {
@@ -133,6 +146,8 @@ pub struct ServingPolicy {
     pub enabled: bool,
     /// Addresses that no Machine record names.
     pub extra_ranges: Vec<ExtraRange>,
+    /// Which nodes are dialled at the addresses that they ask for.
+    pub renew_without_addresses: RenewWithoutAddresses,
 }
 
 impl Default for ServingPolicy {
@@ -143,6 +158,7 @@ impl Default for ServingPolicy {
             cluster_domain: "cluster.local".to_owned(),
             enabled: true,
             extra_ranges: Vec::new(),
+            renew_without_addresses: RenewWithoutAddresses::default(),
         }
     }
 }

@@ -107,6 +107,11 @@ impl Roll {
         distinct(self.known(self.bound.get(name)))
     }
 
+    /// The records of the instance that a cloud calls this.
+    pub fn of_instance(&self, provider_id: &str) -> Vec<&Machine> {
+        self.known(self.instances.get(provider_id))
+    }
+
     /// The Machines that a bootstrap token was made for.
     pub fn of_token(&self, id: &str) -> Vec<&Machine> {
         self.known(self.tokens.get(id))

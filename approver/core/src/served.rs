@@ -12,8 +12,8 @@ use rollcall_csr::{NODES_GROUP, NodeName};
 
 use crate::profile::list;
 use crate::{
-    Address, Authority, Facts, Finding, IssuedCertificate, Machine, Policy, Reason, ServerName,
-    Usage, Wait,
+    Address, Authority, Facts, Finding, IssuedCertificate, Machine, Policy, Reason,
+    RenewWithoutAddresses, ServerName, Usage, Wait,
 };
 
 /// How long it is known what a node serves: after that it is dialled anew.
@@ -23,12 +23,15 @@ const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(30);
 /// The longest pause between dials.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(10);
 
+/// At how many of the addresses that a node asks for it is dialled: each may take seconds.
+const MAX_ASKED: usize = 8;
+
 /// A dial that somebody has to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dial {
     /// The node.
     pub node: NodeName,
-    /// The addresses that its Machine has, to be tried in this order.
+    /// The addresses that its Machine has, or else those that it asks for, to be tried in this order.
     pub addresses: Vec<IpAddr>,
 }
 
@@ -50,6 +53,35 @@ pub struct Chain {
     pub address: IpAddr,
     /// Its certificate and those that lead from it towards its CA, as DER.
     pub certificates: Vec<Vec<u8>>,
+}
+
+impl Chain {
+    /// The names in the certificate, if one of these authorities issued it to this node.
+    ///
+    /// # Errors
+    /// If it did not: then with what the certificate is instead.
+    pub fn names(
+        &self,
+        node: &NodeName,
+        authorities: &[Authority],
+        now: Timestamp,
+    ) -> Result<BTreeSet<ServerName>, String> {
+        let (leaf, intermediates) = self
+            .certificates
+            .split_first()
+            .ok_or("is no certificate at all")?;
+        let leaf = IssuedCertificate::from_der(leaf).map_err(|error| error.to_string())?;
+        leaf.verify(intermediates, authorities, Usage::ServerAuth, now)
+            .map_err(|error| error.to_string())?;
+        let subject = leaf.subject();
+        if subject.organization != NODES_GROUP || leaf.node().as_ref() != Some(node) {
+            return Err(format!(
+                "is for O={}, CN={}, another node",
+                subject.organization, subject.common_name
+            ));
+        }
+        Ok(leaf.names().clone())
+    }
 }
 
 /// What is known of a node that was dialled.
@@ -100,11 +132,44 @@ pub fn dial_addresses(machine: &Machine) -> Vec<IpAddr> {
     addresses
 }
 
+/// Whether a node whose Machine has no address is dialled at those that it asks for.
+fn is_dialled_as_asked(machine: &Machine, facts: &Facts<'_>, policy: &Policy) -> bool {
+    match policy.serving.renew_without_addresses {
+        RenewWithoutAddresses::All => true,
+        RenewWithoutAddresses::Adopted => facts
+            .node
+            .is_some_and(|node| machine.adopted_node.as_ref() == Some(&node.uid)),
+        RenewWithoutAddresses::Never => false,
+    }
+}
+
+/// The addresses that a node asks for and can be dialled at, in order. What means the dialling machine, its link or many
+/// machines is none.
+fn asked_addresses(asked: &BTreeSet<ServerName>) -> Vec<IpAddr> {
+    let ips = asked.iter().filter_map(|name| match name {
+        ServerName::Ip(ip) => Some(*ip),
+        ServerName::Dns(_) => None,
+    });
+    ips.filter(|ip| is_one_machines(*ip))
+        .take(MAX_ASKED)
+        .collect()
+}
+
+fn is_one_machines(ip: IpAddr) -> bool {
+    let link_local = match ip {
+        IpAddr::V4(ip) => ip.is_link_local(),
+        IpAddr::V6(ip) => ip.is_unicast_link_local(),
+    };
+    !(link_local || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
+}
+
 /// How the second way ends.
 #[derive(Debug, Default)]
 pub(crate) struct Way {
     /// Where the node serves these very names.
     pub(crate) good: Option<IpAddr>,
+    /// Whether only the node itself says that it is there.
+    pub(crate) unvouched: bool,
     /// What speaks against it.
     pub(crate) against: Option<Finding>,
     /// What could change that.
@@ -133,12 +198,17 @@ pub(crate) fn check(
             ),
         );
     }
-    let addresses = dial_addresses(machine);
+    let mut addresses = dial_addresses(machine);
+    let unvouched = addresses.is_empty();
+    if unvouched && is_dialled_as_asked(machine, facts, policy) {
+        addresses = asked_addresses(asked);
+    }
     if addresses.is_empty() {
         return Way::blocked(
             Reason::ServingUnreachable,
             format!(
-                "Machine {} has no InternalIP and no ExternalIP at which to see what the node serves now",
+                "Machine {} has no InternalIP and no ExternalIP at which to see what the node serves now, and by the \
+                 configuration (serving.renewWithoutAddresses) the node is not dialled at addresses that it asks for",
                 machine.reference
             ),
         );
@@ -148,9 +218,10 @@ pub(crate) fn check(
         addresses,
     };
     match facts.served {
-        Some(served) if served.last.addresses == dial.addresses => {
-            weigh(served, &dial, asked, &authorities, now)
-        }
+        Some(served) if served.last.addresses == dial.addresses => Way {
+            unvouched,
+            ..weigh(served, &dial, asked, &authorities, now)
+        },
         // Not dialled yet, or at addresses that the Machine no longer has.
         Some(_) | None => Way {
             wait: Some(Wait::Served(dial)),
@@ -196,8 +267,8 @@ fn weigh(
     match verified {
         Ok(()) => Way {
             good: Some(chain.address).filter(|_| fresh),
-            against: None,
             wait,
+            ..Way::default()
         },
         Err(why) => Way {
             wait,
@@ -217,22 +288,9 @@ fn verify(
     authorities: &[Authority],
     now: Timestamp,
 ) -> Result<(), String> {
-    let (leaf, intermediates) = chain
-        .certificates
-        .split_first()
-        .ok_or("is no certificate at all")?;
-    let leaf = IssuedCertificate::from_der(leaf).map_err(|error| error.to_string())?;
-    leaf.verify(intermediates, authorities, Usage::ServerAuth, now)
-        .map_err(|error| error.to_string())?;
-    let subject = leaf.subject();
-    if subject.organization != NODES_GROUP || leaf.node().as_ref() != Some(node) {
-        return Err(format!(
-            "is for O={}, CN={}, another node",
-            subject.organization, subject.common_name
-        ));
-    }
-    if leaf.names() != asked {
-        let names: Vec<String> = leaf.names().iter().map(ToString::to_string).collect();
+    let names = chain.names(node, authorities, now)?;
+    if names != *asked {
+        let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         return Err(format!(
             "is for other names than the request: [{}]",
             list(&names)

@@ -358,3 +358,126 @@ fn only_addresses_of_the_machine_itself_are_dialled() {
     ];
     assert_eq!(dial_addresses(machine), [ip("192.0.2.1"), ip("10.0.0.1")]);
 }
+
+/// A node that serves what it asks for again, and whose Machine has no address: its record was made for it.
+fn adopted() -> World {
+    let mut world = servable();
+    world.bound().addresses = vec![Address::Hostname(node("worker-0"))];
+    world.bound().adopted_node = Some("n-0".to_owned());
+    world.policy.serving.renew_without_addresses = RenewWithoutAddresses::Adopted;
+    let last = Served {
+        addresses: vec!["10.0.0.1".parse().unwrap(), "10.0.0.2".parse().unwrap()],
+        ..served(world.now, Ok(issue(&leaf())))
+    };
+    world.served = Some(Dialled::new(last, None));
+    world
+}
+
+/// What only the node itself says where it is.
+const UNVOUCHED: &[Case] = &[
+    ("as it is", |_| {}, "approve", &[ServingRenewal]),
+    (
+        "by default nobody is dialled at addresses that only the node states",
+        |world| world.policy = Policy::default(),
+        "hold",
+        &[NameNotOwned, ServingUnreachable],
+    ),
+    (
+        "a record that was not made for the Node",
+        |world| world.bound().adopted_node = None,
+        "hold",
+        &[NameNotOwned, ServingUnreachable],
+    ),
+    (
+        "a record that was made for an earlier Node of that name",
+        |world| world.bound().adopted_node = Some("n-1".to_owned()),
+        "hold",
+        &[NameNotOwned, ServingUnreachable],
+    ),
+    (
+        "such a record, where all count",
+        |world| {
+            world.bound().adopted_node = None;
+            world.policy.serving.renew_without_addresses = RenewWithoutAddresses::All;
+        },
+        "approve",
+        &[ServingRenewal],
+    ),
+    (
+        "a Machine with an address is dialled there and nowhere else",
+        |world| {
+            let ip = "10.0.0.9".parse().unwrap();
+            world.bound().addresses.push(Address::InternalIp(ip));
+        },
+        "hold",
+        &[NameNotOwned],
+    ),
+    (
+        "an address that another Machine has",
+        |world| {
+            let other = MachineReference {
+                namespace: NAMESPACE.to_owned(),
+                name: "m-1".to_owned(),
+            };
+            world.elsewhere = vec![(ServerName::read("10.0.0.2").unwrap(), other)];
+        },
+        "hold",
+        &[NameNotOwned],
+    ),
+    (
+        "the address of an API server",
+        |world| {
+            let name = ServerName::read("10.0.0.2").unwrap();
+            world.policy.serving.api_servers.insert(name);
+        },
+        "deny",
+        &[NameReserved, NameNotOwned],
+    ),
+    (
+        "a name more than it serves",
+        |world| world.ask_for(&["worker-0", "more"], &["10.0.0.1", "10.0.0.2"]),
+        "hold",
+        &[NameNotOwned, ServingMismatch],
+    ),
+    (
+        "another authority",
+        |world| trust(world, vec![OTHER.with(Issuer::authority)]),
+        "hold",
+        &[NameNotOwned, ServingMismatch],
+    ),
+    (
+        "names alone say nowhere to dial",
+        |world| world.ask_for(&["worker-0", "more"], &[]),
+        "hold",
+        &[NameNotOwned, ServingUnreachable],
+    ),
+];
+
+#[test]
+fn a_node_without_addresses_has_again_what_it_serves_where_a_setting_says_so() {
+    check_from(adopted, UNVOUCHED);
+    let said = adopted().decide().explanation();
+    let words = "at 10.0.0.1, which Machine openshift-machine-api/m-0 has no address for";
+    assert!(said.contains(words), "{said}");
+}
+
+#[test]
+fn of_what_a_node_asks_for_only_addresses_of_one_machine_are_dialled() {
+    let mut world = adopted();
+    world.served = None;
+    let many: Vec<String> = (1..20).map(|number| format!("10.0.1.{number}")).collect();
+    let many: Vec<&str> = many.iter().map(String::as_str).collect();
+    let odd = ["169.254.169.254", "fe80::1", "2001:db8::1", "10.0.0.1"];
+    for (ips, expected) in [
+        (&odd[..], &["10.0.0.1", "2001:db8::1"][..]),
+        (&many, many.get(..8).unwrap()),
+    ] {
+        world.ask_for(&["worker-0"], ips);
+        let expected: Vec<IpAddr> = expected.iter().map(|ip| ip.parse().unwrap()).collect();
+        match dial(&world) {
+            Some(dial) => assert_eq!(dial.addresses, expected),
+            // What no machine may have is not dialled for at all.
+            None => assert!(ips.contains(&"169.254.169.254"), "{ips:?}"),
+        }
+    }
+}

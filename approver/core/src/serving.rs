@@ -48,11 +48,16 @@ pub(crate) fn decide(
     against.extend(way.against);
     itself::conclude(request, facts, policy, against, way.wait, |machine, key| {
         if let Some(address) = way.good {
+            let vouched = if way.unvouched {
+                "has no address for, so that it is one that the node asks for (serving.renewWithoutAddresses)"
+            } else {
+                "vouches for"
+            };
             return Finding::new(
                 Reason::ServingRenewal,
                 format!(
                     "the node serves a certificate of the kubelet CA for exactly these names at {address}, which Machine \
-                     {} vouches for; key {key}",
+                     {} {vouched}; key {key}",
                     machine.reference
                 ),
             );

@@ -23,7 +23,7 @@ use issuing_fixtures::{Issuer, Leaf};
 use rcgen::SanType;
 use rollcall_approver_core::{
     Address, Chain, Change, Cluster, Decision, Dialled, KubeletCa, Machine, MachineReference, Node,
-    Policy, Reason, Request, Requestor, Rules, Served, ServerName, ServingPolicy, Verdict,
+    Policy, Reason, RenewWithoutAddresses, Request, Requestor, Rules, Served, ServerName, ServingPolicy, Verdict,
 };
 use rollcall_csr::{CertificationRequest, Evidence, ParseError};
 use table::MUTATIONS;
@@ -74,12 +74,14 @@ const ALWAYS_ALLOWED: &[&str] = &[
     "policy.rules.reissue_after: never",
 ];
 
-const PATHS: [Path; 5] = [
+const PATHS: [Path; 6] = [
     Path {
         reason: Reason::FirstCertificate,
         world: World::approvable,
         decide,
         allowed: &[
+            "machine.adopted_node: another",
+            "policy.serving.renew_without_addresses: all",
             "request.content: another key",
             "now: much later",
             "served: nothing",
@@ -103,6 +105,8 @@ const PATHS: [Path; 5] = [
         world: World::renewable,
         decide,
         allowed: &[
+            "machine.adopted_node: another",
+            "policy.serving.renew_without_addresses: all",
             "request.content: another key",
             "now: much later",
             "served: nothing",
@@ -145,6 +149,8 @@ const PATHS: [Path; 5] = [
         world: || RESUMABLE.0.clone(),
         decide,
         allowed: &[
+            "machine.adopted_node: another",
+            "policy.serving.renew_without_addresses: all",
             "now: much later",
             "served: nothing",
             "request.created_at: a second later",
@@ -190,6 +196,8 @@ const PATHS: [Path; 5] = [
         world: servable,
         decide,
         allowed: &[
+            "machine.adopted_node: another",
+            "policy.serving.renew_without_addresses: all",
             "request.content: another key",
             "now: much later",
             "served: nothing",
@@ -225,6 +233,8 @@ const PATHS: [Path; 5] = [
         // What was dialled is a fact that a world holds; how a cluster comes to it is tested where that is.
         decide: World::decide,
         allowed: &[
+            "machine.adopted_node: another",
+            "policy.serving.renew_without_addresses: all",
             "request.content: another key",
             "request.created_at: a second later",
             "request.created_at: before the Machine",
@@ -253,6 +263,38 @@ const PATHS: [Path; 5] = [
             "policy.pools: the Machine's has to prove something",
             "policy.rules.evidence: bound",
             "policy.serving.extra_ranges: none",
+        ],
+    },
+    Path {
+        reason: Reason::ServingRenewal,
+        world: unvouched,
+        decide: World::decide,
+        allowed: &[
+            "request.content: another key",
+            "request.created_at: a second later",
+            "request.created_at: before the Machine",
+            "request.created_at: years later",
+            "machine.created_at: a minute earlier",
+            "machine.created_at: long ago",
+            "machine.created_at: later than the request",
+            "machine.join_by: before the request",
+            "machine.join_key: one that nobody has",
+            "machine.pool: none",
+            "node.ready: yes",
+            "node.conditions: one",
+            "node.created_at: another",
+            "claims: another key, just now",
+            "claims: another key, long ago",
+            "claims: as many keys as there may be",
+            "owners: another one too",
+            "mirrors: one of another instance",
+            "policy.bootstrappers: none",
+            "policy.clock_skew: none",
+            "policy.join_window: none",
+            "policy.naming: none",
+            "policy.pools: the Machine's has to prove something",
+            "policy.rules.evidence: bound",
+            "policy.serving.renew_without_addresses: all",
         ],
     },
 ];
@@ -284,6 +326,31 @@ fn serving() -> World {
         answer: Ok(Chain {
             address,
             certificates: vec![issuer.issue(&Leaf::serving("worker-0", &dns, &ips))],
+        }),
+    };
+    world.served = Some(Dialled::new(last, None));
+    world
+}
+
+/// The same of a Node that was there before its record, which says no address: it is dialled at what it asks for.
+fn unvouched() -> World {
+    let mut world = serving();
+    world.bound().addresses = Vec::new();
+    world.bound().adopted_node = Some("n-0".to_owned());
+    world.owners = world.bound.clone();
+    world.policy.serving.renew_without_addresses = RenewWithoutAddresses::Adopted;
+    let issuer = Issuer::new("kubelet-ca");
+    let mut ca = KubeletCa::new(["file".to_owned()]);
+    ca.put("file".to_owned(), vec![issuer.authority()]);
+    world.kubelet_ca = Some(ca);
+    let ips = ["10.0.0.1", "10.0.0.2"];
+    let addresses = ips.map(|ip| ip.parse().unwrap());
+    let last = Served {
+        at: world.now,
+        addresses: addresses.to_vec(),
+        answer: Ok(Chain {
+            address: addresses[0],
+            certificates: vec![issuer.issue(&Leaf::serving("worker-0", &["worker-0"], &ips))],
         }),
     };
     world.served = Some(Dialled::new(last, None));
@@ -391,6 +458,7 @@ const FIELDS: &[&str] = &[
     "kubeadm_configs",
     "kubelet_ca",
     "machine.addresses",
+    "machine.adopted_node",
     "machine.bootstrap_tokens",
     "machine.created_at",
     "machine.deleting",
@@ -436,6 +504,7 @@ const FIELDS: &[&str] = &[
     "policy.serving.cluster_domain",
     "policy.serving.enabled",
     "policy.serving.extra_ranges",
+    "policy.serving.renew_without_addresses",
     "request.content",
     "request.created_at",
     "request.issued",
@@ -515,6 +584,7 @@ fn name_machine(machine: Machine) {
         reference,
         provider_id: _,
         addresses: _,
+        adopted_node: _,
         bootstrap_tokens: _,
         created_at: _,
         join_by: _,
@@ -564,6 +634,7 @@ fn name_policy(policy: Policy) {
         cluster_domain: _,
         enabled: _,
         extra_ranges: _,
+        renew_without_addresses: _,
     } = serving;
 }
 

@@ -8,7 +8,7 @@ use super::Output;
 #[derive(Clone, Debug, clap::Args)]
 pub struct ExpectArgs {
     /// The name of the record.
-    #[arg(value_name = "NAME", required_unless_present = "from")]
+    #[arg(value_name = "NAME", required_unless_present_any = ["from", "from_nodes", "from_audit"])]
     pub name: Option<String>,
 
     /// The name of the Node that the machine becomes. Without it: NAME.
@@ -41,7 +41,9 @@ pub struct ExpectArgs {
     /// inventory in INI or YAML. Columns and keys: name, nodeName, addresses, providerID, joinBy, joinKey, pool. Variables
     /// of a host: ansible_host, rollcall_addresses, rollcall_join_by, rollcall_join_key, rollcall_name,
     /// rollcall_node_name, rollcall_pool, rollcall_provider_id; its only group is its pool.
-    #[arg(long, value_name = "FILE|-", conflicts_with = "name")]
+    /// With --from-nodes: read Nodes and Machines from this dump (a file, a directory, or - for standard input) instead of the
+    /// cluster; this takes --dry-run.
+    #[arg(long, value_name = "FILE|DIR|-", conflicts_with = "name")]
     pub from: Vec<PathBuf>,
 
     /// Of an Ansible inventory, expect only the hosts in this group and in those below it. May be given several times.
@@ -52,9 +54,14 @@ pub struct ExpectArgs {
     #[arg(long, requires = "from")]
     pub keep_going: bool,
 
-    /// Print what would be applied, as YAML (or JSON with -o json), and do nothing.
+    /// Print what would be applied, as YAML (or JSON with -o json), and do nothing. With --from-nodes, a table unless -o says
+    /// otherwise.
     #[arg(long)]
     pub dry_run: bool,
+
+    /// Nodes that are there already.
+    #[command(flatten)]
+    pub adoption: AdoptionArgs,
 
     /// How the answer is written.
     #[arg(short, long, value_enum, default_value_t)]
@@ -67,4 +74,79 @@ pub struct ExpectArgs {
     /// Kubeconfig of the cluster that keeps the Machine records, where that is another one.
     #[arg(long, value_name = "FILE")]
     pub management_kubeconfig: Option<PathBuf>,
+}
+
+/// The flags of `expect` that are about Nodes which were there before their records.
+#[derive(Clone, Debug, Default, clap::Args)]
+#[command(next_help_heading = "Adopting the Nodes of a running cluster")]
+pub struct AdoptionArgs {
+    /// Adopt Nodes: write a record for every Node that no Machine of the configured sources knows, and bind it to its Node, so
+    /// that the node's next renewals are decided. Shows them first, and asks. Start with --dry-run, which only shows.
+    #[arg(long, conflicts_with_all = ["name", "join_by", "groups"])]
+    pub from_nodes: bool,
+
+    /// Adopt the Nodes whose certificates others approved during mode audit while no Machine knew them: the report that the
+    /// approver serves under /audit, as a file or on standard input (-).
+    #[arg(long, value_name = "FILE|-", conflicts_with_all = ["name", "join_by", "groups", "from"])]
+    pub from_audit: Option<PathBuf>,
+
+    /// Adopt this Node only. May be given several times. An ExpectedMachine that owns the name of a Node named here, and is not
+    /// bound, is bound to it.
+    #[arg(long = "node", value_name = "NODE", conflicts_with = "name")]
+    pub nodes: Vec<String>,
+
+    /// Adopt only Nodes with these labels, as kubectl writes it: node-role.kubernetes.io/control-plane, zone=a, zone!=b. Parts
+    /// are apart by commas, and all must hold.
+    #[arg(short = 'l', long, value_name = "LABELS", conflicts_with = "name")]
+    pub selector: Option<String>,
+
+    /// Leave this Node as it is. May be given several times.
+    #[arg(long, value_name = "NODE", conflicts_with = "name")]
+    pub exclude: Vec<String>,
+
+    /// What the nodes are reached by, from a source that you trust: a file as for --from (CSV, YAML, Ansible inventory). Its
+    /// names are those of Nodes; hosts that are not adopted are passed over.
+    #[arg(long = "addresses", value_name = "FILE", conflicts_with = "name")]
+    pub addresses_file: Option<PathBuf>,
+
+    /// Dial nodes for which neither the file nor a cloud says addresses, at the addresses that they state: the names in the
+    /// certificate that one serves count if the kubelet CA signed it for that node.
+    #[arg(long, conflicts_with_all = ["name", "from"])]
+    pub dial: bool,
+
+    /// Where nothing else says addresses, take those that the node's own kubelet states. Nothing proves that they are its own:
+    /// look at each before you say yes.
+    #[arg(long, conflicts_with = "name")]
+    pub kubelet_addresses: bool,
+
+    /// Do not ask. Needed where there is no terminal to ask at.
+    #[arg(long, conflicts_with = "name")]
+    pub yes: bool,
+
+    /// Configuration file of the approver: it says where the Machine records are that know Nodes.
+    #[arg(long, value_name = "FILE", conflicts_with = "name")]
+    pub config: Option<PathBuf>,
+}
+
+impl AdoptionArgs {
+    /// Whether Nodes are to be adopted.
+    pub fn is_wanted(&self) -> bool {
+        self.from_nodes || self.from_audit.is_some()
+    }
+
+    /// A flag that means nothing without those that have Nodes adopted.
+    pub fn idle(&self) -> Option<&'static str> {
+        let given = [
+            (!self.nodes.is_empty(), "--node"),
+            (self.selector.is_some(), "--selector"),
+            (!self.exclude.is_empty(), "--exclude"),
+            (self.addresses_file.is_some(), "--addresses"),
+            (self.dial, "--dial"),
+            (self.kubelet_addresses, "--kubelet-addresses"),
+            (self.yes, "--yes"),
+            (self.config.is_some(), "--config"),
+        ];
+        let given = given.into_iter().find(|(given, _)| *given);
+        given.filter(|_| !self.is_wanted()).map(|(_, flag)| flag)
+    }
 }

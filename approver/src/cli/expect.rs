@@ -4,6 +4,7 @@ mod apply;
 mod draft;
 mod files;
 mod inventory;
+mod nodes;
 #[cfg(test)]
 mod tests;
 
@@ -16,6 +17,7 @@ use serde::Serialize;
 
 use self::draft::{Draft, Given, Wrong};
 use super::block_on;
+use super::flag::FlagError;
 use super::input::InputError;
 use super::print::{answer, complain, write};
 use super::table::{Cell, Table};
@@ -37,6 +39,13 @@ struct Row {
 
 /// Carries out `expect`.
 pub(crate) fn expect(args: &ExpectArgs) -> anyhow::Result<()> {
+    if let Some(flag) = args.adoption.idle() {
+        let message = "means something only with --from-nodes or --from-audit";
+        return Err(FlagError::new(flag, message).into());
+    }
+    if args.adoption.is_wanted() {
+        return nodes::adopt(args);
+    }
     let now = Timestamp::now();
     let drafts = match &args.name {
         Some(name) => vec![Draft::of_arguments(name, args)?],

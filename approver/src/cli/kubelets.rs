@@ -27,6 +27,14 @@ pub(super) async fn read_ca(scene: &mut Scene, client: &Client, sources: &[CaSou
         return;
     }
     let now = Timestamp::now();
+    for change in ca(client, sources).await {
+        scene.cluster.apply(change, now);
+    }
+}
+
+/// What the sources say of the kubelet CA. What cannot be read is told.
+pub(super) async fn ca(client: &Client, sources: &[CaSource]) -> Vec<Change> {
+    let mut all = Vec::new();
     for source in sources {
         if source.is_openshifts() {
             let openshift = timeout(CALL_LIMIT, is_openshift(client)).await;
@@ -36,17 +44,14 @@ pub(super) async fn read_ca(scene: &mut Scene, client: &Client, sources: &[CaSou
             }
         }
         match ca_of(source, client).await {
-            Ok(changes) => {
-                for change in changes {
-                    scene.cluster.apply(change, now);
-                }
-            }
+            Ok(changes) => all.extend(changes),
             Err(error) => {
                 let feed = Feed::KubeletCa(source.to_string());
                 complain("warning", &format!("{feed} cannot be read: {error}"));
             }
         }
     }
+    all
 }
 
 async fn ca_of(source: &CaSource, client: &Client) -> anyhow::Result<Vec<Change>> {

@@ -110,7 +110,7 @@ async fn requests(client: &Client) -> anyhow::Result<Vec<Entry>> {
 }
 
 /// Adds what the cloud says of the instances, where it is to be asked. A person may have no credentials for that.
-async fn with_instances(scope: &Scope, mut changes: Vec<Change>) -> Vec<Change> {
+pub(super) async fn with_instances(scope: &Scope, mut changes: Vec<Change>) -> Vec<Change> {
     if let Some(look_up) = scope.look_up.clone() {
         let cloud = Cloud::of_process(look_up);
         match instances::complete(scope, &cloud, &changes).await {

@@ -24,7 +24,9 @@ impl Colour {
     /// The colour for a verdict, or for what was decided or done.
     pub(super) fn of(word: &str) -> Self {
         match word {
-            "approve" | "approved" | "changed" | "created" => Self::Green,
+            "approve" | "approved" | "bind" | "bound" | "changed" | "create" | "created" => {
+                Self::Green
+            }
             "denied" | "deny" | "failed" | "refused" => Self::Red,
             "hold" | "left" => Self::Yellow,
             _ => Self::Dim,

@@ -3,7 +3,9 @@
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
-use rollcall_approver_core::{ExtraRange, IpRange, ServerName, ServingPolicy};
+use rollcall_approver_core::{
+    ExtraRange, IpRange, RenewWithoutAddresses, ServerName, ServingPolicy,
+};
 use rollcall_csr::NodeName;
 use serde::Deserialize;
 
@@ -19,6 +21,25 @@ pub(super) struct Serving {
     #[serde(rename = "kubeletCA")]
     kubelet_ca: Option<Vec<Ca>>,
     port: Option<NonZeroU16>,
+    renew_without_addresses: Option<Renew>,
+}
+
+#[derive(Clone, Copy, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Renew {
+    Adopted,
+    All,
+    Never,
+}
+
+impl From<Renew> for RenewWithoutAddresses {
+    fn from(renew: Renew) -> Self {
+        match renew {
+            Renew::Adopted => Self::Adopted,
+            Renew::All => Self::All,
+            Renew::Never => Self::Never,
+        }
+    }
 }
 
 /// One place with CA certificates.
@@ -57,6 +78,7 @@ impl Serving {
             extra_ranges,
             kubelet_ca,
             port,
+            renew_without_addresses,
         } = self;
         if let Some(enabled) = enabled {
             policy.enabled = enabled;
@@ -83,6 +105,9 @@ impl Serving {
         }
         if let Some(port) = port {
             kubelets.port = port.get();
+        }
+        if let Some(renew) = renew_without_addresses {
+            policy.renew_without_addresses = renew.into();
         }
         Ok(())
     }

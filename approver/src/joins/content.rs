@@ -8,6 +8,8 @@ use crate::expected_machine::{Condition, ExpectedMachineStatus, NodeReference, S
 
 /// Whether a certificate may be approved, or was.
 const APPROVED: &str = "Approved";
+/// The reason of a condition that holds because the machine was a node already.
+const ADOPTED: &str = "Adopted";
 /// Whether the machine has not joined in time.
 const EXPIRED: &str = "Expired";
 
@@ -110,12 +112,20 @@ fn approved(join: &Join, before: &ExpectedMachineStatus) -> Statement {
             let message = format!("{request}: {}", finding.message);
             statement(Status::False, finding.reason.as_str(), message)
         }
+        (None, None) if join.adopted => {
+            let message = "it was a node before this record, which was made for it".to_owned();
+            statement(Status::True, ADOPTED, message)
+        }
         (None, None) if join.node.is_some() || before.node_ref.is_some() => {
             let mut known = before.conditions.iter();
             let known = known.find(|known| known.type_ == APPROVED && known.status == Status::True);
             match known {
                 // The approval is forgotten once the Machine is bound.
-                Some(known) => statement(Status::True, first, known.message.clone()),
+                Some(known) => {
+                    let adopted = known.reason == ADOPTED;
+                    let reason = if adopted { ADOPTED } else { first };
+                    statement(Status::True, reason, known.message.clone())
+                }
                 None => {
                     let message = "it was a node before its approval could be seen".to_owned();
                     statement(Status::Unknown, JoinStage::Registered.as_str(), message)
@@ -123,7 +133,13 @@ fn approved(join: &Join, before: &ExpectedMachineStatus) -> Statement {
             }
         }
         (None, None) => {
-            let message = "nobody has asked for its certificate yet".to_owned();
+            let message = match &join.other_node {
+                Some(name) => format!(
+                    "Node {name} was there before this record and is not bound to it; if it is this machine, bind it with: \
+                     rollcall-approver expect --from-nodes --node {name}"
+                ),
+                None => "nobody has asked for its certificate yet".to_owned(),
+            };
             statement(Status::False, JoinStage::Provisioned.as_str(), message)
         }
     }

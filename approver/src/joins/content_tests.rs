@@ -17,6 +17,8 @@ fn join(stage: JoinStage) -> Join {
         waiting: None,
         approved: None,
         node: None,
+        adopted: false,
+        other_node: None,
         deadline: Some(at(7200)),
     }
 }
@@ -183,4 +185,52 @@ fn a_node_from_before_its_record_is_no_refusal() {
     let (holds, reason, _) = said(&status, APPROVED);
     assert_eq!((holds, reason), (Status::Unknown, "Registered"));
     assert_eq!(said(&status, EXPIRED).0, Status::False);
+}
+
+#[test]
+fn an_adopted_node_was_never_waited_for() {
+    let ready = Join {
+        stage: JoinStage::Ready,
+        approved: None,
+        adopted: true,
+        ..registered("n-0")
+    };
+    let status = content(&ready, &Default::default(), at(91));
+    assert_eq!(status.stage.as_deref(), Some("Ready"));
+    assert_eq!(status.node_ref.as_ref().unwrap().uid, "n-0");
+    let (holds, reason, message) = said(&status, APPROVED);
+    assert_eq!((holds, reason), (Status::True, "Adopted"));
+    assert!(message.contains("before this record"), "{message}");
+    assert_eq!(said(&status, EXPIRED).0, Status::False);
+    // It stays so while the Node is not ready, or away for a while.
+    let lame = Join {
+        stage: JoinStage::Registered,
+        ..ready.clone()
+    };
+    let after = content(&lame, &status, at(200));
+    assert_eq!(after.stage.as_deref(), Some("Ready"));
+    assert_eq!(said(&after, APPROVED).1, "Adopted");
+    let gone = Join {
+        stage: JoinStage::Issued,
+        node: None,
+        adopted: false,
+        ..ready
+    };
+    let after = content(&gone, &status, at(300));
+    let (holds, reason, _) = said(&after, APPROVED);
+    assert_eq!((holds, reason), (Status::True, "Adopted"));
+}
+
+#[test]
+fn a_node_that_is_there_is_named_with_the_command_that_binds_it() {
+    let beside = Join {
+        other_node: Some("worker-0".parse().unwrap()),
+        ..join(JoinStage::Provisioned)
+    };
+    let status = content(&beside, &Default::default(), at(1));
+    let (holds, reason, message) = said(&status, APPROVED);
+    assert_eq!((holds, reason), (Status::False, "Provisioned"));
+    let command = "rollcall-approver expect --from-nodes --node worker-0";
+    assert!(message.contains(command), "{message}");
+    assert!(!message.contains("nobody has asked"), "{message}");
 }

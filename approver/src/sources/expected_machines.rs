@@ -9,7 +9,9 @@ use rollcall_csr::NodeName;
 
 use super::fields::{MAX_ADDRESSES, NotARecord, node, unread_addresses};
 use super::machines::MachineApi;
-use crate::expected_machine::{ExpectedMachineSpec, ExpectedMachineStatus, LAUNCHED_AT};
+use crate::expected_machine::{
+    ADOPTED_NODE, ExpectedMachineSpec, ExpectedMachineStatus, LAUNCHED_AT,
+};
 use crate::rights::{READ, Right, Scope};
 
 const GROUP: &str = "rollcall.dev";
@@ -67,6 +69,7 @@ impl MachineApi for ExpectedMachines {
         let unread = addresses.iter().map(String::as_str);
         machine.unread_addresses =
             unread_addresses(unread.filter(|text| to_address(text).is_none()));
+        machine.adopted_node = annotation(metadata, ADOPTED_NODE).map(str::to_owned);
         machine.provider_id = provider_id;
         machine.join_by = join_by;
         machine.join_key = join_key
@@ -103,12 +106,11 @@ fn to_join_key(text: &str) -> JoinKey {
 
 /// When the instance was launched: it may ask from then on, though its record came a little later.
 fn launched_at(metadata: &ObjectMeta) -> Option<Timestamp> {
-    metadata
-        .annotations
-        .as_ref()?
-        .get(LAUNCHED_AT)?
-        .parse()
-        .ok()
+    annotation(metadata, LAUNCHED_AT)?.parse().ok()
+}
+
+fn annotation<'m>(metadata: &'m ObjectMeta, key: &str) -> Option<&'m str> {
+    metadata.annotations.as_ref()?.get(key).map(String::as_str)
 }
 
 #[cfg(test)]
@@ -187,6 +189,18 @@ mod tests {
             json!({"nodeName": "a", "addresses": many}),
         ] {
             assert!(read(&spec, &json!(null)).is_err(), "{spec}");
+        }
+    }
+
+    #[test]
+    fn a_record_says_which_node_it_was_made_for() {
+        for (annotations, uid) in [(json!({ADOPTED_NODE: "n"}), Some("n")), (json!({}), None)] {
+            let machine = read_value::<ExpectedMachines>(json!({
+                "metadata": {"name": "a", "uid": "u", "creationTimestamp": "2026-11-01T00:00:00Z",
+                             "annotations": annotations},
+                "spec": {"nodeName": "a"},
+            }));
+            assert_eq!(machine.unwrap().adopted_node.as_deref(), uid);
         }
     }
 

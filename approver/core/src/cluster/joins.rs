@@ -27,6 +27,9 @@ impl Cluster {
         let issued = spent.is_some_and(|request| request.issued);
         let earliest = claims.iter().map(|claim| claim.approved_at).min();
         let node = self.node_of(machine, earliest);
+        let known = node.as_ref().map(|(_, node)| node);
+        let adopted = known.is_some_and(|node| machine.adopted_node.as_ref() == Some(&node.uid));
+        let other_node = self.other_node(machine).filter(|_| node.is_none());
         let waiting = self
             .waiting_for(machine, now)
             .filter(|_| node.is_none() && machine.node_reference.is_none());
@@ -46,14 +49,17 @@ impl Cluster {
             waiting,
             approved,
             node,
+            adopted,
+            other_node,
             deadline: machine
                 .join_by
                 .or_else(|| machine.created_at.checked_add(self.policy.join_window).ok()),
         }
     }
 
-    /// The Node that a Machine has become: the one it is bound to, or else the one that registered under its name after
-    /// the first certificate was approved for it. A Node that was there before is somebody else's.
+    /// The Node that a Machine has become: the one it is bound to, or else the one under its name that its record was made
+    /// for, or that registered after the first certificate was approved for it. Any other Node that was there before is
+    /// somebody else's.
     fn node_of(
         &self,
         machine: &Machine,
@@ -63,13 +69,21 @@ impl Cluster {
             let node = self.nodes.get(name)?;
             return Some((name.clone(), without_heartbeat(node)));
         }
-        let earliest = approved_at?.checked_sub(self.policy.clock_skew).ok()?;
+        let earliest = approved_at.and_then(|at| at.checked_sub(self.policy.clock_skew).ok());
         let names = self.roll.names_of(machine);
         names.into_iter().find_map(|name| {
             let sole = matches!(self.roll.owners(&name).as_slice(), [_]);
             let node = self.nodes.get(&name).filter(|_| sole)?;
-            (node.created_at >= earliest).then(|| (name, without_heartbeat(node)))
+            let adopted = machine.adopted_node.as_ref() == Some(&node.uid);
+            let since = earliest.is_some_and(|earliest| node.created_at >= earliest);
+            (adopted || since).then(|| (name, without_heartbeat(node)))
         })
+    }
+
+    /// The Node under the name of a Machine that is not bound.
+    fn other_node(&self, machine: &Machine) -> Option<NodeName> {
+        let mut names = self.roll.names_of(machine).into_iter();
+        names.find(|name| machine.node_reference.is_none() && self.nodes.contains_key(name))
     }
 
     /// How far a Machine has come that has become this Node.

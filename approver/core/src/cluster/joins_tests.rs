@@ -187,3 +187,59 @@ fn the_approval_outlives_its_request() {
     assert_eq!(seen.approved, Some((at(61), None)));
     assert_eq!(seen.stage, JoinStage::Registered);
 }
+
+/// A record of the Node `n-0`, which was there long before.
+fn adopted(bound: bool) -> Cluster {
+    let mut cluster = cluster();
+    is_ready(&mut cluster, at(-1_000_000), true);
+    let mut record = machine("m-0", "worker-0");
+    record.adopted_node = Some("n-0".to_owned());
+    record.node_reference = bound.then(|| node("worker-0"));
+    put_machine(&mut cluster, record);
+    cluster
+}
+
+#[test]
+fn a_record_made_for_a_node_is_as_far_as_that_node() {
+    for bound in [false, true] {
+        let seen = join(&adopted(bound), at(1));
+        assert_eq!((seen.stage, seen.adopted), (JoinStage::Ready, true));
+        assert_eq!((seen.approved, seen.other_node), (None, None));
+        assert_eq!(seen.node.unwrap().1.uid, "n-0");
+    }
+}
+
+#[test]
+fn a_record_made_for_a_node_is_bound_to_no_other_of_its_name() {
+    let mut cluster = adopted(false);
+    cluster.apply(Change::NodeGone(node("worker-0")), at(2));
+    let another = Node {
+        uid: "n-1".to_owned(),
+        created_at: at(3),
+        ready: true,
+        conditions: Vec::new(),
+    };
+    cluster.apply(Change::Node(node("worker-0"), another), at(3));
+    let seen = join(&cluster, at(4));
+    assert_eq!((seen.stage, seen.adopted), (JoinStage::Provisioned, false));
+    assert_eq!((seen.node, seen.other_node), (None, Some(node("worker-0"))));
+}
+
+#[test]
+fn two_records_made_for_one_node_bind_neither() {
+    let mut cluster = adopted(false);
+    let mut twin = machine("m-1", "worker-0");
+    twin.adopted_node = Some("n-0".to_owned());
+    put_machine(&mut cluster, twin);
+    let all = cluster.joins(Source::OpenShift, at(1));
+    assert!(all.iter().all(|seen| seen.node.is_none() && !seen.adopted));
+}
+
+#[test]
+fn a_node_that_a_record_of_its_name_has_not_become_is_named() {
+    let mut cluster = cluster();
+    is_ready(&mut cluster, at(-1_000_000), true);
+    put_machine(&mut cluster, machine("m-0", "worker-0"));
+    let seen = join(&cluster, at(1));
+    assert_eq!((seen.node, seen.other_node), (None, Some(node("worker-0"))));
+}

@@ -298,6 +298,11 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
             machine.remediation = Some("an annotation".to_owned())
         });
     }),
+    ("machine.adopted_node: another", |world| {
+        record(world, |machine| {
+            machine.adopted_node = Some("n-9".to_owned());
+        });
+    }),
     ("machine.bootstrap_tokens: one", |world| {
         record(world, |machine| {
             machine.bootstrap_tokens.insert("abcdef".to_owned());
@@ -547,6 +552,10 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         } else {
             world.policy.serving.extra_ranges.clear();
         }
+    }),
+    ("policy.serving.renew_without_addresses: all", |world| {
+        world.policy.serving.renew_without_addresses =
+            rollcall_approver_core::RenewWithoutAddresses::All;
     }),
     ("now: much later", |world| world.now = at(1_000_000)),
 ];

@@ -14,9 +14,9 @@ use crate::listing::CALL_LIMIT;
 use crate::object_name::{get_opt, segment};
 
 /// Who the fields belong to (`metadata.managedFields`).
-const FIELD_MANAGER: &str = "rollcall-expect";
+pub(super) const FIELD_MANAGER: &str = "rollcall-expect";
 /// How many records are written at one time.
-const AT_ONCE: usize = 8;
+pub(super) const AT_ONCE: usize = 8;
 
 /// Applies records. What somebody else has set otherwise is never taken over.
 ///

@@ -164,6 +164,12 @@ impl Draft {
         self
     }
 
+    /// What it says that the node is called.
+    pub(super) fn node_text(&self) -> &str {
+        let said = self.node_name.as_ref().filter(|given| !given.is_empty());
+        said.unwrap_or(&self.name).text()
+    }
+
     /// Where it stands.
     pub(super) fn place(&self) -> String {
         self.name.place.clone()
