@@ -24,7 +24,8 @@ const TIMEOUT: Duration = Duration::from_secs(120);
 /// How many Nodes the cluster has.
 const NODES: u8 = 20;
 
-const CONFIG: &str = "apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\nmachines:\n- expectedMachines: {}\n";
+const CONFIG: &str =
+    "apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\nmachines:\n- expectedMachines: {}\n";
 
 /// A kubelet that has been there for long: it has an identity and a Node, and no Machine.
 struct Kubelet {
@@ -37,7 +38,10 @@ struct Kubelet {
 impl Kubelet {
     async fn start(control_plane: &ControlPlane, name: &str, ip: IpAddr) -> Self {
         let user = format!("system:node:{name}");
-        let client = control_plane.client_as(&user, &[NODES_GROUP]).await.unwrap();
+        let client = control_plane
+            .client_as(&user, &[NODES_GROUP])
+            .await
+            .unwrap();
         let nodes: Api<NodeObject> = Api::all(client.clone());
         let node = json!({
             "metadata": {"name": name}, "spec": {"providerID": format!("metal://{name}")},
@@ -92,7 +96,12 @@ fn run(kubeconfig: &Path, config: &str, arguments: &[&str]) -> Output {
 }
 
 /// Runs `expect --from-nodes` as the administrator; it has to end with this code. Returns what it says, and on standard error.
-fn adopt(control_plane: &ControlPlane, config: &str, arguments: &[&str], code: i32) -> (String, String) {
+fn adopt(
+    control_plane: &ControlPlane,
+    config: &str,
+    arguments: &[&str],
+    code: i32,
+) -> (String, String) {
     let ended = run(&control_plane.admin_kubeconfig(), config, arguments);
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     let (said, errors) = (text(ended.stdout), text(ended.stderr));
@@ -102,10 +111,18 @@ fn adopt(control_plane: &ControlPlane, config: &str, arguments: &[&str], code: i
 
 /// The names of all records, with their versions.
 async fn records(admin: &Client) -> Vec<(String, Value)> {
-    let all = expected::api(admin).list(&ListParams::default()).await.unwrap();
+    let all = expected::api(admin)
+        .list(&ListParams::default())
+        .await
+        .unwrap();
     let records = all.items.into_iter();
     records
-        .map(|record| (record.name_any(), record.data.get("spec").cloned().unwrap_or_default()))
+        .map(|record| {
+            (
+                record.name_any(),
+                record.data.get("spec").cloned().unwrap_or_default(),
+            )
+        })
         .collect()
 }
 
@@ -141,32 +158,51 @@ async fn twenty_nodes_are_adopted_and_each_renews_both_certificates() {
     let (said, errors) = adopt(&control_plane, &config, &["--dry-run"], 0);
     let shown = said.lines().filter(|line| line.contains("create")).count();
     assert_eq!(shown, usize::from(NODES), "{said}");
-    assert!(said.contains("its kubelet alone states 192.0.2.1, which is not taken"), "{said}");
+    assert!(
+        said.contains("its kubelet alone states 192.0.2.1, which is not taken"),
+        "{said}"
+    );
     assert!(errors.contains("--addresses FILE"), "{errors}");
     let (_, errors) = adopt(&control_plane, &config, &[], 64);
     assert!(errors.contains("--yes"), "{errors}");
     assert_eq!(records(&admin).await, []);
     check_rights(&control_plane, &config);
 
-    let hosts = kubelets.iter().map(|kubelet| format!("{},{}\n", kubelet.name, kubelet.ip));
+    let hosts = kubelets
+        .iter()
+        .map(|kubelet| format!("{},{}\n", kubelet.name, kubelet.ip));
     let file = control_plane.dir().join("hosts.csv");
-    std::fs::write(&file, format!("name,addresses\n{}", hosts.collect::<String>())).unwrap();
+    std::fs::write(
+        &file,
+        format!("name,addresses\n{}", hosts.collect::<String>()),
+    )
+    .unwrap();
     let given = ["--yes", "--addresses", file.to_str().unwrap()];
     let (said, _) = adopt(&control_plane, &config, &given, 0);
-    let created = said.lines().filter(|line| line.ends_with("created")).count();
+    let created = said
+        .lines()
+        .filter(|line| line.ends_with("created"))
+        .count();
     assert_eq!(created, usize::from(NODES), "{said}");
 
     // What was held is approved, of every node both.
     for asked in &pending {
         for (name, expected) in asked.iter().zip(["Renewal", "ServingCertificate"]) {
-            let approved = requests::wait_approved(&admin, name, TIMEOUT).await.unwrap();
+            let approved = requests::wait_approved(&admin, name, TIMEOUT)
+                .await
+                .unwrap();
             let (reason, message) = requests::condition(&approved, "Approved").unwrap();
             assert_eq!(reason, expected, "{message}");
         }
     }
     for kubelet in &kubelets {
-        let status = wait_stage(&admin, &kubelet.name, "Ready", TIMEOUT).await.unwrap();
-        assert_eq!(expected::condition(&status, "Approved"), Some(("True", "Adopted")));
+        let status = wait_stage(&admin, &kubelet.name, "Ready", TIMEOUT)
+            .await
+            .unwrap();
+        assert_eq!(
+            expected::condition(&status, "Approved"),
+            Some(("True", "Adopted"))
+        );
         let node = json!({"name": kubelet.name, "uid": kubelet.uid});
         assert_eq!(status.get("nodeRef"), Some(&node));
     }
@@ -174,7 +210,10 @@ async fn twenty_nodes_are_adopted_and_each_renews_both_certificates() {
     // Again, nothing is left to be done.
     let before = records(&admin).await;
     let (said, errors) = adopt(&control_plane, &config, &given, 0);
-    assert!(errors.contains("20 Nodes are bound to Machines already"), "{said}{errors}");
+    assert!(
+        errors.contains("20 Nodes are bound to Machines already"),
+        "{said}{errors}"
+    );
     assert_eq!(records(&admin).await, before);
 
     applied_by_hand(&control_plane, &config).await;
@@ -190,16 +229,25 @@ async fn applied_by_hand(control_plane: &ControlPlane, config: &str) {
     control_plane.apply(&printed).await.unwrap();
     wait_stage(&admin, "late", "Ready", TIMEOUT).await.unwrap();
     let [renewal, serving] = late.renews().await;
-    requests::wait_approved(&admin, &renewal, TIMEOUT).await.unwrap();
+    requests::wait_approved(&admin, &renewal, TIMEOUT)
+        .await
+        .unwrap();
     let held = requests::wait_event(&admin, &serving, "NameNotOwned", TIMEOUT).await;
     let message = held.unwrap().message.unwrap_or_default();
-    assert!(message.contains("serving.renewWithoutAddresses"), "{message}");
+    assert!(
+        message.contains("serving.renewWithoutAddresses"),
+        "{message}"
+    );
     // A machine that comes under its name gets no first certificate by this record.
     let nodes: Api<NodeObject> = Api::all(admin.clone());
     nodes.delete("late", &Default::default()).await.unwrap();
     let bootstrap = control_plane.bootstrap_kubeconfig().await.unwrap();
     let thief = control_plane.client_from(&bootstrap).await.unwrap();
-    let request = NodeRequest::client("late").unwrap().submit(&thief).await.unwrap();
+    let request = NodeRequest::client("late")
+        .unwrap()
+        .submit(&thief)
+        .await
+        .unwrap();
     let held = requests::wait_event(&admin, &request, "MachineBound", TIMEOUT).await;
     let message = held.unwrap().message.unwrap_or_default();
     assert!(message.contains("OutsideJoinWindow"), "{message}");
@@ -219,7 +267,8 @@ fn check_rights(control_plane: &ControlPlane, config: &str) {
 }
 
 #[tokio::test]
-async fn an_adopted_node_whose_record_has_no_address_gets_again_what_it_serves_where_a_setting_says_so() {
+async fn an_adopted_node_whose_record_has_no_address_gets_again_what_it_serves_where_a_setting_says_so()
+ {
     if let Err(missing) = Node::prerequisites() {
         eprintln!("skipped: {missing}");
         return;
@@ -240,7 +289,9 @@ async fn an_adopted_node_whose_record_has_no_address_gets_again_what_it_serves_w
     // How kubelets are dialled cannot change while the approver runs.
     approver.stop();
     std::fs::write(&config, serving("")).unwrap();
-    let approver = Program::approver(&control_plane, &["--config", &config]).await.unwrap();
+    let approver = Program::approver(&control_plane, &["--config", &config])
+        .await
+        .unwrap();
     let kubelet = Kubelet::start(&control_plane, NAME, ip).await;
 
     // The certificate that it serves would say its address; without that, nobody does.
@@ -249,7 +300,9 @@ async fn an_adopted_node_whose_record_has_no_address_gets_again_what_it_serves_w
     assert!(said.contains(&vouched), "{said}");
     adopt(&control_plane, &config, &["--yes"], 0);
     let [renewal, server_certificate] = kubelet.renews().await;
-    requests::wait_approved(&admin, &renewal, TIMEOUT).await.unwrap();
+    requests::wait_approved(&admin, &renewal, TIMEOUT)
+        .await
+        .unwrap();
     let held = requests::wait_event(&admin, &server_certificate, "NameNotOwned", TIMEOUT).await;
     let message = held.unwrap().message.unwrap_or_default();
     assert!(message.contains("ServingUnreachable"), "{message}");
@@ -271,7 +324,10 @@ async fn an_adopted_node_whose_record_has_no_address_gets_again_what_it_serves_w
     let forget = json!({"metadata": {"annotations": {"rollcall.dev/adopted-node": null}}});
     let records = expected::api(&admin);
     let params = PatchParams::default();
-    records.patch(NAME, &params, &Patch::Merge(forget)).await.unwrap();
+    records
+        .patch(NAME, &params, &Patch::Merge(forget))
+        .await
+        .unwrap();
     let [_, again] = kubelet.renews().await;
     let held = requests::wait_event(&admin, &again, "NameNotOwned", TIMEOUT).await;
     let message = held.unwrap().message.unwrap_or_default();

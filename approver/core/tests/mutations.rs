@@ -23,7 +23,8 @@ use issuing_fixtures::{Issuer, Leaf};
 use rcgen::SanType;
 use rollcall_approver_core::{
     Address, Chain, Change, Cluster, Decision, Dialled, KubeletCa, Machine, MachineReference, Node,
-    Policy, Reason, RenewWithoutAddresses, Request, Requestor, Rules, Served, ServerName, ServingPolicy, Verdict,
+    Policy, Reason, RenewWithoutAddresses, Request, Requestor, Rules, Served, ServerName,
+    ServingPolicy, Verdict,
 };
 use rollcall_csr::{CertificationRequest, Evidence, ParseError};
 use table::MUTATIONS;

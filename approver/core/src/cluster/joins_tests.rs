@@ -214,10 +214,8 @@ fn a_record_made_for_a_node_is_bound_to_no_other_of_its_name() {
     let mut cluster = adopted(false);
     cluster.apply(Change::NodeGone(node("worker-0")), at(2));
     let another = Node {
-        uid: "n-1".to_owned(),
-        created_at: at(3),
         ready: true,
-        conditions: Vec::new(),
+        ..Node::new("n-1", at(3))
     };
     cluster.apply(Change::Node(node("worker-0"), another), at(3));
     let seen = join(&cluster, at(4));

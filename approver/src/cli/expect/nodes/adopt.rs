@@ -13,6 +13,7 @@ use crate::cli::print::complain;
 use crate::errors::describe;
 use crate::expected_machine::{ExpectedMachine, NodeReference};
 use crate::listing::CALL_LIMIT;
+use crate::object_name::{get_opt, segment};
 
 /// What a person who adopts Nodes may do, in the words of a role.
 const RIGHTS: &str = "adopting takes the rights to list nodes and the Machines of every source, create \
@@ -121,7 +122,9 @@ async fn adopt(
 }
 
 async fn bind_existing(api: &Api<ExpectedMachine>, name: &str, plan: &Plan) -> anyhow::Result<()> {
-    let record = in_time(api.get(name)).await?;
+    let Some(record) = in_time(get_opt(api, name)).await? else {
+        bail!("ExpectedMachine {name} is gone; run the same again");
+    };
     let bound = record
         .status
         .as_ref()
@@ -147,7 +150,7 @@ async fn bind(
         field_manager: Some(FIELD_MANAGER.to_owned()),
         ..PatchParams::default()
     };
-    let name = record.name_any();
+    let name = segment(&record.name_any()).map_err(|error| anyhow!(describe(&error)))?;
     let patch = Patch::Merge(patch);
     in_time(api.patch_status(&name, &params, &patch))
         .await
