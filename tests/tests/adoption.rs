@@ -21,6 +21,8 @@ use serde_json::{Value, json};
 
 /// Far more than anything here takes; only a failure waits that long.
 const TIMEOUT: Duration = Duration::from_secs(120);
+/// The Node that a pretended kubelet serves for.
+const NAME: &str = "worker-0.example.internal";
 /// How many Nodes the cluster has.
 const NODES: u8 = 20;
 
@@ -80,8 +82,8 @@ async fn start(config: &str) -> (ControlPlane, Program, String) {
     let file = control_plane.dir().join("approver.yaml");
     std::fs::write(&file, config).unwrap();
     let file = file.display().to_string();
-    let approver = Program::approver(&control_plane, &["--config", &file]);
-    let approver = approver.await.unwrap();
+    let arguments = ["--config", file.as_str()];
+    let approver = Program::approver(&control_plane, &arguments).await.unwrap();
     (control_plane, approver, file)
 }
 
@@ -273,7 +275,6 @@ async fn an_adopted_node_whose_record_has_no_address_gets_again_what_it_serves_w
         eprintln!("skipped: {missing}");
         return;
     }
-    const NAME: &str = "worker-0.example.internal";
     let network = Network::create().await.unwrap();
     let ip = network.host_address();
     let (control_plane, approver, config) = start(CONFIG).await;
