@@ -2,6 +2,8 @@
 
 mod auto_scaling;
 mod bootstrap;
+mod limits;
+mod requestor;
 mod serving;
 
 use std::path::{Path, PathBuf};
@@ -203,6 +205,7 @@ struct File {
     bootstrap: Option<Bootstrap>,
     deny: Option<Vec<Deny>>,
     machines: Option<Vec<sources::Entry>>,
+    #[serde(default, deserialize_with = "limits::max_staleness")]
     max_staleness: Option<Duration>,
     serving: Option<Serving>,
 }

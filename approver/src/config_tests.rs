@@ -64,7 +64,7 @@ machines:
         policy.bootstrappers,
         [RequestorRule::username("u"), RequestorRule::group("g")]
     );
-    assert_eq!(policy.join_window, SignedDuration::from_mins(90));
+    assert_eq!(policy.rules.join_window, SignedDuration::from_mins(90));
     assert_eq!(policy.clock_skew, SignedDuration::from_secs(5));
     assert_eq!(policy.deny, [DenyClass::Malformed]);
     assert_eq!(policy.max_staleness, SignedDuration::from_secs(30));
@@ -124,8 +124,30 @@ fn what_is_wrong_is_named_with_its_line() {
         ),
         (
             "serving:\n  extraRanges: [{pool: a, cidrs: []}]",
-            &["serving.extraRanges", "pool"],
+            &["serving.extraRanges", "cidrs"],
         ),
+        (
+            "serving:\n  extraRanges: [{pool: a, cidrs: [10.0.0.0/8, 0.0.0.0/0]}]",
+            &["serving.extraRanges", "0.0.0.0/0", "pool a"],
+        ),
+        (
+            "serving:\n  extraRanges: [{pool: a, cidrs: ['2000::/3']}]",
+            &["serving.extraRanges", "2000::/3", "pool a"],
+        ),
+        (
+            "serving:\n  extraRanges: [{pool: 'a*', cidrs: [10.0.0.0/8]}]",
+            &["serving.extraRanges", "a*", "patterns"],
+        ),
+        (
+            "bootstrap:\n  clockSkew: 10000h",
+            &["clockSkew", "seconds", "line 4"],
+        ),
+        (
+            "bootstrap:\n  joinWindow: 100000h",
+            &["joinWindow", "windowFrom", "line 4"],
+        ),
+        ("maxStaleness: 24h", &["maxStaleness", "deleted", "line 3"]),
+        ("bootstrap:\n  windowFrom: host", &["host", "line 4"]),
         (
             "serving:\n  extraRanges: [{cidrs: [10.0.0.0/8]}]",
             &["pool"],
@@ -138,8 +160,7 @@ fn what_is_wrong_is_named_with_its_line() {
 
 #[test]
 fn how_kubelets_are_dialled_and_verified_is_read() {
-    let text = "serving:
-  kubeletCA:
+    let text = "serving:\n  kubeletCA:
   - configMap: {namespace: n, name: m, key: k}
   - file: /etc/ca.pem
   port: 10251

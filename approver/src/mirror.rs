@@ -11,14 +11,14 @@ mod settings;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use kube::{Api, Client};
 use tracing::{error, info, warn};
 
 use self::plan::{Seen, Step, View, plan};
 use self::records::{Records, in_time};
-pub(crate) use self::settings::{NodeNameFrom, Settings};
+pub(crate) use self::settings::{JoinWindows, NodeNameFrom, Settings};
 use crate::aws::{self, Aws, Environment};
 use crate::errors::{Failure, classify, describe};
 use crate::expected_machine::ExpectedMachine;
@@ -45,7 +45,7 @@ enum Trouble {
 /// the cluster of the first client, and the nodes join that of the second.
 pub(crate) async fn run(
     settings: Settings,
-    join_window: SignedDuration,
+    windows: JoinWindows,
     client: Client,
     workload: Client,
     turn: Turn,
@@ -55,7 +55,7 @@ pub(crate) async fn run(
     let mut complaint = Complaint::default();
     let mut mirror = Mirror {
         settings,
-        join_window,
+        windows,
         client,
         nodes: Api::all(workload),
         environment: Environment::of_process(),
@@ -96,7 +96,7 @@ pub(crate) async fn run(
 
 struct Mirror {
     settings: Settings,
-    join_window: SignedDuration,
+    windows: JoinWindows,
     client: Client,
     nodes: Api<Node>,
     environment: Environment,
@@ -128,7 +128,7 @@ impl Mirror {
         let mut view = look(&aws, &self.settings, &present).await?;
         view.before = self.seen.clone();
         self.seen = view.seen(&present);
-        let steps = plan(&view, &present, &self.settings, self.join_window);
+        let steps = plan(&view, &present, &self.settings, &self.windows);
         for step in steps {
             // Another replica may have taken over meanwhile.
             if !self.turn.holds() {

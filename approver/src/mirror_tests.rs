@@ -98,7 +98,7 @@ async fn scene(replies: Vec<Reply>) -> Scene {
         server,
         mirror: Mirror {
             settings,
-            join_window: SignedDuration::from_hours(2),
+            windows: JoinWindows::of(&rollcall_approver_core::Policy::default()),
             nodes: Api::all(client.clone()),
             client,
             environment,

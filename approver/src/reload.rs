@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 use std::path::PathBuf;
 
-use jiff::SignedDuration;
 use rollcall_approver_core::{Feed, Policy, Scope};
 use tokio::sync::watch;
 use tracing::{info, warn};
@@ -16,7 +15,7 @@ use crate::engine::Input;
 use crate::kubelets::Kubelets;
 use crate::machine_feeds::MachineFeeds;
 use crate::metrics::Metrics;
-use crate::mirror;
+use crate::mirror::{self, JoinWindows};
 
 /// What a configuration comes to, together with what cannot change while the approver runs.
 #[derive(Clone, Debug)]
@@ -65,7 +64,7 @@ pub(crate) struct Fixed {
     /// The Auto Scaling Groups whose instances are mirrored.
     pub(crate) auto_scaling: Vec<mirror::Settings>,
     /// How long after their launch these instances are expected.
-    pub(crate) join_window: SignedDuration,
+    pub(crate) join_windows: JoinWindows,
 }
 
 impl Fixed {
@@ -76,7 +75,7 @@ impl Fixed {
                 "how kubelets are dialled and verified changes with the next start of the approver"
             );
         }
-        let windows = config.policy.join_window != self.join_window;
+        let windows = JoinWindows::of(&config.policy) != self.join_windows;
         if config.auto_scaling != self.auto_scaling || (windows && !self.auto_scaling.is_empty()) {
             warn!(
                 "which Auto Scaling Groups are mirrored, and how long their instances are expected, changes with the next start of the approver"

@@ -25,6 +25,7 @@ use crate::leadership::Turn;
 use crate::lease::{Candidate, Leadership};
 use crate::machine_feeds::MachineFeeds;
 use crate::metrics::Metrics;
+use crate::mirror::JoinWindows;
 use crate::reload::{Fixed, Reload};
 use crate::serve::Addresses;
 use crate::tasks::Tasks;
@@ -147,7 +148,7 @@ impl Clients {
                 cluster,
                 kubelets: settings.config.kubelets.clone(),
                 auto_scaling: settings.config.auto_scaling.clone(),
-                join_window: settings.config.policy.join_window,
+                join_windows: JoinWindows::of(&settings.config.policy),
             },
         })
     }
@@ -187,7 +188,7 @@ impl Clients {
         for groups in &self.fixed.auto_scaling {
             let mirror = mirror::run(
                 groups.clone(),
-                self.fixed.join_window,
+                self.fixed.join_windows.clone(),
                 self.management.clone(),
                 self.cluster.clone(),
                 turn.clone(),

@@ -44,10 +44,8 @@ fn another_policy_counts_at_once_and_wakes_everything_that_waits() {
     let now = at(3 * 3600 + 1);
     let (_, reasons) = judge(&mut cluster, "csr-0", now);
     assert_eq!(reasons, [Reason::OutsideJoinWindow]);
-    let policy = Policy {
-        join_window: SignedDuration::from_hours(4),
-        ..Policy::default()
-    };
+    let mut policy = Policy::default();
+    policy.rules.join_window = SignedDuration::from_hours(4);
     let woken = cluster.reconfigure(policy, &BTreeSet::from([scope(NAMESPACE)]));
     assert_eq!(woken, uids(&["csr-0", "csr-1"]));
     assert_eq!(judge(&mut cluster, "csr-0", now).0, "approve");
@@ -143,7 +141,8 @@ fn another_naming_reads_the_names_of_every_machine_anew() {
     put(&mut cluster, request("csr-1", "worker-0", 1));
     let naming = Naming {
         strategies: vec![NameStrategy::MachineName],
-        template: None,
+        templates: Vec::new(),
+        guess: None,
     };
     let policy = Policy {
         naming: BTreeMap::from([(scope(NAMESPACE), naming)]),

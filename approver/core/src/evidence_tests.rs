@@ -15,10 +15,10 @@ fn world(evidence: Strength) -> (World, Holder) {
     let holder = Holder::new();
     let mut world = World::approvable();
     world.owner().created_at = midnight(9);
-    world.policy.join_window = SignedDuration::from_hours(24 * 20);
+    world.policy.rules.join_window = SignedDuration::from_hours(24 * 20);
     let rules = Rules {
         evidence,
-        ..Rules::default()
+        ..world.policy.rules
     };
     world.policy.pools.insert("workers".to_owned(), rules);
     world.kubelet_ca = Some(holder.ca());

@@ -16,7 +16,9 @@ use crate::freshness::check_stale;
 use crate::itself::check_stays;
 use crate::profile::check_client_profile;
 use crate::token::check_first_token;
-use crate::{Claim, Decision, Facts, Finding, Machine, Policy, Reason, Request, Verdict, Wait};
+use crate::{
+    Claim, Decision, Facts, Finding, Machine, Policy, Reason, Request, Verdict, Wait, window,
+};
 
 /// Decides a pending request of a bootstrapper. Every check runs; every finding is kept.
 pub(crate) fn decide(
@@ -66,7 +68,7 @@ fn weigh(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) 
             .extend(facts.check_records(machine, check_machine));
         weighed
             .against
-            .extend(check_window(request, machine, facts, policy));
+            .extend(check_window(request, machine, facts, policy, now));
         weighed.take_token(check_first_token(request, machine, facts));
         let evidence = check_evidence(request, machine, facts, policy, now);
         weighed.against.extend(evidence);
@@ -196,32 +198,18 @@ fn check_machine(machine: &Machine) -> impl Iterator<Item = Finding> + use<> {
     bound.into_iter().chain(check_stays(machine))
 }
 
-/// Whether the request was made while the Machine was expected; both ends of the window are outside of it.
+/// Whether the request was made while the Machine was expected.
 fn check_window<'a>(
     request: &Request,
     machine: &'a Machine,
     facts: &Facts<'a>,
     policy: &Policy,
+    now: Timestamp,
 ) -> Option<Finding> {
-    let (made, created) = (request.created_at, machine.created_at);
-    if is_expected(request, machine, facts, policy) {
-        return None;
-    }
-    let reference = &machine.reference;
-    let message = match machine.join_by {
-        _ if made <= created => format!(
-            "the request was made at {made}, before Machine {reference} was created at {created} (clock skew allowed: {:#})",
-            policy.clock_skew
-        ),
-        Some(end) => format!(
-            "the request was made at {made}; Machine {reference} was to join before {end} (spec.joinBy)"
-        ),
-        None => format!(
-            "the request was made at {made}, later than {:#} after Machine {reference} was created at {created}",
-            policy.join_window
-        ),
-    };
-    Some(Finding::new(Reason::OutsideJoinWindow, message))
+    (!is_expected(request, machine, facts, policy, now)).then(|| {
+        let message = window::describe(request, machine, policy, now);
+        Finding::new(Reason::OutsideJoinWindow, message)
+    })
 }
 
 /// Whether any record of the machine expected it when the request was made.
@@ -230,23 +218,10 @@ fn is_expected<'a>(
     machine: &'a Machine,
     facts: &Facts<'a>,
     policy: &Policy,
+    now: Timestamp,
 ) -> bool {
     let mut records = facts.records(machine);
-    records.any(|record| is_inside_window(request, record, policy))
-}
-
-fn is_inside_window(request: &Request, machine: &Machine, policy: &Policy) -> bool {
-    let age = request.created_at.duration_since(machine.created_at);
-    // Durations are seconds in 64 bits and both ends are years away from overflow; if not, nothing is inside.
-    let begun = policy
-        .clock_skew
-        .checked_neg()
-        .is_some_and(|earliest| earliest < age);
-    begun
-        && match machine.join_by {
-            Some(end) => request.created_at < end,
-            None => age < policy.join_window,
-        }
+    records.any(|record| window::is_inside(request, record, policy, now))
 }
 
 /// Whether a request proves what the Machine asks for, and nothing of what it says is forged.

@@ -24,6 +24,11 @@ pub enum IpRangeError {
 }
 
 impl IpRange {
+    /// How many leading bits its addresses have in common.
+    pub fn length(&self) -> u32 {
+        self.length
+    }
+
     /// Whether the range holds this address.
     pub fn contains(&self, ip: IpAddr) -> bool {
         self.prefix.is_ipv4() == ip.is_ipv4()

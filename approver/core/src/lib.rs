@@ -54,6 +54,7 @@ mod server_name;
 mod serving;
 mod timers;
 mod token;
+mod window;
 
 pub use certificate::{Authority, CertificateError, IssuedCertificate, Usage};
 pub use change::{Change, Settlement};
@@ -82,3 +83,4 @@ pub use roll::Roll;
 pub use served::{Chain, Dial, Dialled, Served, dial_addresses};
 pub use server_name::ServerName;
 pub use token::machine_group;
+pub use window::WindowFrom;

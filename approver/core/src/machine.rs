@@ -189,6 +189,8 @@ pub struct Machine {
     pub node_reference: Option<NodeName>,
     /// The set of like machines that it belongs to.
     pub pool: Option<String>,
+    /// Since when its instance is ready, as its record says: from then on it can be expected to ask.
+    pub ready_at: Option<Timestamp>,
     /// The region of its cloud.
     pub region: Option<String>,
     /// What asks for its replacement or repair, where something does: nothing more is approved for it.
@@ -226,6 +228,7 @@ impl Machine {
             phase: None,
             node_reference: None,
             pool: None,
+            ready_at: None,
             region: None,
             remediation: None,
             startup_from: None,
@@ -250,5 +253,13 @@ impl Machine {
     pub fn instance(&self) -> Option<&str> {
         let (_, path) = self.provider_id.as_deref()?.split_once("://")?;
         path.rsplit('/').next().filter(|last| !last.is_empty())
+    }
+
+    /// A part of its providerID after the provider, counted from one, without those that are empty: `host-1` is the second
+    /// of `metal3://fleet/host-1/worker-0`.
+    pub(crate) fn provider_id_part(&self, number: usize) -> Option<&str> {
+        let (_, path) = self.provider_id.as_deref()?.split_once("://")?;
+        let mut parts = path.split('/').filter(|part| !part.is_empty());
+        parts.nth(number.checked_sub(1)?)
     }
 }

@@ -6,7 +6,8 @@ use crate::fixtures::{machine, node};
 fn naming(strategies: &[NameStrategy]) -> Naming {
     Naming {
         strategies: strategies.to_vec(),
-        template: Some("{{ name }}.{{ region }}.compute.internal".parse().unwrap()),
+        templates: vec!["{{ name }}.{{ region }}.compute.internal".parse().unwrap()],
+        guess: None,
     }
 }
 
@@ -40,45 +41,191 @@ fn all_facts_count_whatever_their_order() {
 }
 
 #[test]
-fn a_convention_counts_only_where_no_fact_names_the_node() {
+fn what_is_listed_counts_beside_the_facts() {
     let all = naming(&[
         NameStrategy::MachineName,
         NameStrategy::Hostname,
         NameStrategy::InternalDns,
+        NameStrategy::ProviderId,
+        NameStrategy::Template,
     ]);
-    assert_eq!(names(&all, &unnamed()), ["m-0"]);
-    let named = machine("m-0", "worker-0");
-    assert_eq!(names(&all, &named), ["worker-0"]);
-    // What a certificate under the guessed name spent stays spent.
+    let conventions = [
+        "i-0123456789abcdef0",
+        "m-0",
+        "m-0.eu-west-1.compute.internal",
+    ];
+    assert_eq!(names(&all, &unnamed()), conventions);
+    let named = Machine {
+        region: None,
+        ..machine("m-0", "worker-0")
+    };
+    // A template whose gaps cannot be filled gives none.
     assert_eq!(
-        all.every_name(&named),
-        BTreeSet::from([node("m-0"), node("worker-0")])
+        names(&all, &named),
+        ["i-0123456789abcdef0", "m-0", "worker-0"]
     );
 }
 
 #[test]
-fn the_first_convention_that_gives_a_name_counts() {
-    let record = unnamed();
-    for (strategies, expected) in [
+fn a_guess_counts_only_where_nothing_else_names_the_node() {
+    let template = || vec!["{{ name }}.example.com".parse().unwrap()];
+    for (source, guessed) in [
+        (Source::ClusterApi, &["m-0"][..]),
+        (Source::Karpenter, &["i-0123456789abcdef0"]),
+        (Source::OpenShift, &[]),
+        (Source::Gardener, &[]),
+        (Source::ExpectedMachine, &[]),
+    ] {
+        let default = Naming::of(source);
+        assert_eq!(names(&default, &unnamed()), guessed, "{source:?}");
+        let named = machine("m-0", "worker-0");
+        assert_eq!(names(&default, &named), ["worker-0"], "{source:?}");
+        // What a certificate under the guessed name spent stays spent.
+        let every = default.every_name(&named);
+        let spent = guessed.iter().copied().chain(["worker-0"]).map(node);
+        assert_eq!(every, spent.collect(), "{source:?}");
+
+        let configured = Naming {
+            strategies: [default.strategies, vec![NameStrategy::Template]].concat(),
+            templates: template(),
+            guess: default.guess,
+        };
+        assert_eq!(names(&configured, &unnamed()), ["m-0.example.com"]);
+        let both = ["m-0.example.com", "worker-0"];
+        assert_eq!(names(&configured, &named), both, "{source:?}");
+    }
+}
+
+/// The names that templates make of a host of Metal3, and of one of a cloud.
+#[test]
+fn templates_are_filled_by_what_the_record_has() {
+    let host = Machine {
+        provider_id: Some("metal3://fleet/host-1/md-0-x7k2p".to_owned()),
+        addresses: vec![Address::Hostname(node("host-1.lab.example"))],
+        pool: Some("md-0".to_owned()),
+        ..unnamed()
+    };
+    let cloud = Machine {
+        provider_id: Some("aws:///eu-west-1a/i-0123".to_owned()),
+        addresses: [
+            "fe80::1",
+            "127.0.0.1",
+            "169.254.7.7",
+            "10.0.37.6",
+            "10.0.37.7",
+        ]
+        .map(|ip| Address::InternalIp(ip.parse().unwrap()))
+        .into_iter()
+        .chain([Address::InternalDns(node("ip-10-0-37-6.ec2.internal"))])
+        .collect(),
+        ..unnamed()
+    };
+    for (template, of_host, of_cloud) in [
+        ("bm-{{ name }}", Some("bm-m-0"), Some("bm-m-0")),
+        ("{{ providerID.1 }}", Some("fleet"), Some("eu-west-1a")),
+        ("{{ providerID.2 }}", Some("host-1"), Some("i-0123")),
+        ("{{providerID.3}}.a", Some("md-0-x7k2p.a"), None),
+        ("{{ providerID.9 }}", None, None),
+        ("{{ host }}", Some("host-1"), Some("ip-10-0-37-6")),
         (
-            &[NameStrategy::Template, NameStrategy::MachineName][..],
-            "m-0.eu-west-1.compute.internal",
+            "{{ host }}.corp.example",
+            Some("host-1.corp.example"),
+            Some("ip-10-0-37-6.corp.example"),
         ),
-        (&[NameStrategy::MachineName, NameStrategy::Template], "m-0"),
+        ("ip-{{ address }}.corp", None, Some("ip-10-0-37-6.corp")),
         (
-            &[NameStrategy::ProviderId, NameStrategy::MachineName],
-            "i-0123456789abcdef0",
+            "{{ pool }}-{{ name }}",
+            Some("md-0-m-0"),
+            Some("workers-m-0"),
+        ),
+        ("{{ zone }}-{{ name }}", None, None),
+    ] {
+        let naming = Naming {
+            strategies: vec![NameStrategy::Template],
+            templates: vec![template.parse().unwrap()],
+            guess: None,
+        };
+        for (record, expected) in [(&host, of_host), (&cloud, of_cloud)] {
+            let expected: Vec<&str> = expected.into_iter().collect();
+            assert_eq!(names(&naming, record), expected, "{template}");
+        }
+    }
+    // The first part of an address is no name of a host.
+    let odd = Machine {
+        addresses: vec![Address::Hostname(node("10.0.37.6"))],
+        ..unnamed()
+    };
+    let naming = Naming {
+        strategies: vec![NameStrategy::Template],
+        templates: vec!["{{ host }}".parse().unwrap()],
+        guess: None,
+    };
+    assert_eq!(names(&naming, &odd), [""; 0]);
+}
+
+#[test]
+fn several_templates_count_side_by_side() {
+    let naming = Naming {
+        strategies: vec![NameStrategy::Template],
+        templates: ["bm-{{ name }}", "{{ name }}", "{{ zone }}-{{ name }}"]
+            .map(|template| template.parse().unwrap())
+            .into(),
+        guess: Some(NameStrategy::ProviderId),
+    };
+    assert_eq!(names(&naming, &unnamed()), ["bm-m-0", "m-0"]);
+}
+
+#[test]
+fn a_template_that_no_record_of_a_source_fills_is_known() {
+    for (template, source, looked_up, empty) in [
+        (
+            "{{ namespace }}-{{ name }}",
+            Source::Karpenter,
+            true,
+            Some("namespace"),
+        ),
+        (
+            "{{ namespace }}-{{ name }}",
+            Source::ClusterApi,
+            false,
+            None,
+        ),
+        (
+            "{{ name }}.{{ region }}",
+            Source::Gardener,
+            false,
+            Some("region"),
+        ),
+        (
+            "{{ name }}.{{ zone }}",
+            Source::Gardener,
+            false,
+            Some("zone"),
+        ),
+        ("{{ name }}.{{ region }}", Source::OpenShift, false, None),
+        (
+            "ip-{{ address }}",
+            Source::Karpenter,
+            false,
+            Some("address"),
+        ),
+        ("ip-{{ address }}", Source::Karpenter, true, None),
+        ("{{ host }}.a", Source::Karpenter, false, Some("host")),
+        ("{{ host }}.a", Source::OpenShift, false, None),
+        (
+            "{{ instance }}.{{ region }}",
+            Source::Karpenter,
+            false,
+            None,
         ),
     ] {
-        assert_eq!(names(&naming(strategies), &record), [expected]);
+        let template: NameTemplate = template.parse().unwrap();
+        assert_eq!(
+            template.never_filled(source, looked_up),
+            empty,
+            "{template:?} {source:?}"
+        );
     }
-    // A template whose gaps cannot be filled gives none.
-    let record = Machine {
-        region: None,
-        ..record
-    };
-    let strategies = [NameStrategy::Template, NameStrategy::MachineName];
-    assert_eq!(names(&naming(&strategies), &record), ["m-0"]);
 }
 
 #[test]
@@ -110,6 +257,26 @@ fn a_template_is_read_strictly() {
         ("worker", NameTemplateError::NoPlaceholder),
         ("{{ region }}", NameTemplateError::NoPlaceholder),
         ("{{ nam }}", NameTemplateError::Unknown("nam".to_owned())),
+        (
+            "{{ providerID.0 }}",
+            NameTemplateError::Unknown("providerID.0".to_owned()),
+        ),
+        (
+            "{{ providerID.10 }}",
+            NameTemplateError::Unknown("providerID.10".to_owned()),
+        ),
+        (
+            "{{ providerID.-1 }}",
+            NameTemplateError::Unknown("providerID.-1".to_owned()),
+        ),
+        (
+            "{{ providerID }}",
+            NameTemplateError::Unknown("providerID".to_owned()),
+        ),
+        (
+            "{{ pool }}-{{ namespace }}.{{ zone }}",
+            NameTemplateError::NoPlaceholder,
+        ),
         ("{{ name", NameTemplateError::Unbalanced),
         ("{ name }", NameTemplateError::Unbalanced),
         ("{{ name }}}", NameTemplateError::Unbalanced),

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::SignedDuration;
 use rollcall_csr::ClusterId;
 
-use crate::{IpRange, Machine, Naming, Requestor, Scope, ServerName};
+use crate::{IpRange, Machine, Naming, Requestor, Scope, ServerName, WindowFrom};
 
 /// Whom a first certificate may come through: every given part must match.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub struct Rules {
     pub contested: Contested,
     /// What its machine has to prove.
     pub evidence: Strength,
+    /// How long it may ask for it, after its creation or after its instance was ready: see [`Policy::window_from`].
+    pub join_window: SignedDuration,
     /// To how many keys, in all, its certificate may be issued while its Node has not appeared.
     pub max_issues: usize,
     /// How long after an approval another key may ask for it while its Node has not appeared.
@@ -87,6 +89,7 @@ impl Default for Rules {
         Self {
             contested: Contested::Newest,
             evidence: Strength::None,
+            join_window: SignedDuration::from_hours(2),
             max_issues: 3,
             reissue_after: SignedDuration::from_mins(1),
         }
@@ -189,8 +192,6 @@ pub struct Policy {
     pub clusters: BTreeSet<ClusterId>,
     /// What is denied; everything else that is wrong waits.
     pub deny: Vec<DenyClass>,
-    /// How long after its creation a Machine may ask for the first certificate.
-    pub join_window: SignedDuration,
     /// How long facts may be trusted after their watch was lost.
     pub max_staleness: SignedDuration,
     /// How Machines are matched with node names, where it is not as [`Naming::of`] their source.
@@ -203,6 +204,8 @@ pub struct Policy {
     pub rules: Rules,
     /// What serving certificates may hold.
     pub serving: ServingPolicy,
+    /// What the join window is counted from.
+    pub window_from: WindowFrom,
 }
 
 impl Default for Policy {
@@ -220,13 +223,13 @@ impl Default for Policy {
             clock_skew: SignedDuration::from_secs(10),
             clusters: BTreeSet::new(),
             deny: vec![DenyClass::Malformed, DenyClass::Profile],
-            join_window: SignedDuration::from_hours(2),
             max_staleness: SignedDuration::from_secs(60),
             naming: BTreeMap::new(),
             replace_leftover_nodes: false,
             pools: BTreeMap::new(),
             rules: Rules::default(),
             serving: ServingPolicy::default(),
+            window_from: WindowFrom::default(),
         }
     }
 }

@@ -55,7 +55,8 @@ fn names_compare_as_dns_does() {
 fn a_policy_may_take_the_machine_s_own_name() {
     let naming = Naming {
         strategies: vec![NameStrategy::MachineName],
-        template: None,
+        templates: Vec::new(),
+        guess: None,
     };
     let scope = Scope::new(Source::OpenShift, "");
     let mut roll = Roll::new(BTreeMap::from([(scope, naming)]));

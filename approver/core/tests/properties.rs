@@ -107,7 +107,7 @@ const FATAL: &[Change] = &[
         }];
     }),
     ("no window", |world| {
-        world.policy.join_window = SignedDuration::ZERO;
+        world.policy.rules.join_window = SignedDuration::ZERO;
     }),
     ("stale", |world| {
         world.stale = Some(Stale {
@@ -205,7 +205,9 @@ fn assert_grounds(world: &World) {
     assert_eq!(machine.node_reference, None);
     assert!(!machine.deleting && !machine.failed);
     let earliest = machine.created_at.checked_sub(world.policy.clock_skew);
-    let latest = machine.created_at.checked_add(world.policy.join_window);
+    let latest = machine
+        .created_at
+        .checked_add(world.policy.rules.join_window);
     assert!(earliest.unwrap() < request.created_at && request.created_at < latest.unwrap());
     assert_eq!((&world.node, &world.stale), (&None, &None));
     let key = content.public_key().hash();

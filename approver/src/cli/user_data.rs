@@ -32,6 +32,7 @@ struct Rendered {
 pub(crate) fn user_data(args: &UserDataArgs) -> anyhow::Result<()> {
     let window = Config::load_or_default(args.config.as_deref())?
         .policy
+        .rules
         .join_window;
     let Rendered { bytes, warnings } = render(args, Timestamp::now(), window)?;
     let answer = package::wrap(args, &bytes)?;

@@ -2,16 +2,20 @@
 
 use std::collections::BTreeMap;
 
-use rollcall_approver_core::{Contested, Policy, RequestorRule, Rules, Strength};
+use rollcall_approver_core::{Contested, Policy, Rules, Strength, WindowFrom};
 use serde::Deserialize;
 
-use super::Duration;
+use super::requestor::Requestor;
+use super::{Duration, limits};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct Bootstrap {
     requestors: Option<Vec<Requestor>>,
+    #[serde(default, deserialize_with = "limits::join_window")]
     join_window: Option<Duration>,
+    window_from: Option<WindowFromWord>,
+    #[serde(default, deserialize_with = "limits::clock_skew")]
     clock_skew: Option<Duration>,
     leftover_nodes: Option<LeftoverNodes>,
     contested: Option<ContestedWord>,
@@ -26,6 +30,7 @@ impl Bootstrap {
         let Self {
             requestors,
             join_window,
+            window_from,
             clock_skew,
             leftover_nodes,
             contested,
@@ -35,13 +40,11 @@ impl Bootstrap {
             pools,
         } = self;
         if let Some(requestors) = requestors {
-            policy.bootstrappers = requestors
-                .into_iter()
-                .map(Requestor::into_rule)
-                .collect::<Result<_, _>>()?;
+            let rules = requestors.into_iter().map(|Requestor(rule)| rule);
+            policy.bootstrappers = rules.collect();
         }
-        if let Some(Duration(window)) = join_window {
-            policy.join_window = window;
+        if let Some(word) = window_from {
+            policy.window_from = WindowFrom::from(word);
         }
         if let Some(Duration(skew)) = clock_skew {
             policy.clock_skew = skew;
@@ -52,6 +55,7 @@ impl Bootstrap {
         let change = Change {
             contested,
             evidence,
+            join_window,
             reissue_after,
             max_issues,
         };
@@ -63,26 +67,6 @@ impl Bootstrap {
     }
 }
 
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct Requestor {
-    username: Option<String>,
-    group: Option<String>,
-}
-
-impl Requestor {
-    fn into_rule(self) -> Result<RequestorRule, String> {
-        let Self { username, group } = self;
-        let empty = |part: &Option<String>| part.as_deref() == Some("");
-        if (username.is_none() && group.is_none()) || empty(&username) || empty(&group) {
-            return Err(
-                "bootstrap.requestors: each entry names a username, a group or both".to_owned(),
-            );
-        }
-        Ok(RequestorRule { username, group })
-    }
-}
-
 /// What a pool has otherwise than all the others.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -90,6 +74,8 @@ struct Pool {
     pool: String,
     contested: Option<ContestedWord>,
     evidence: Option<EvidenceWord>,
+    #[serde(default, deserialize_with = "limits::join_window")]
+    join_window: Option<Duration>,
     reissue_after: Option<Duration>,
     max_issues: Option<usize>,
 }
@@ -101,19 +87,24 @@ impl Pool {
             pool,
             contested,
             evidence,
+            join_window,
             reissue_after,
             max_issues,
         } in pools
         {
-            if pool.is_empty() {
-                return Err("bootstrap.pools: each entry names a pool".to_owned());
-            }
+            check_pool(&pool).map_err(|wrong| format!("bootstrap.pools: {wrong}"))?;
             let change = Change {
                 contested,
                 evidence,
+                join_window,
                 reissue_after,
                 max_issues,
             };
+            if change.is_empty() {
+                return Err(format!(
+                    "bootstrap.pools: {pool} sets nothing otherwise than bootstrap does; give it a rule or leave it out"
+                ));
+            }
             let rules = change.of(common, &format!("bootstrap.pools: {pool}"))?;
             if read.insert(pool.clone(), rules).is_some() {
                 return Err(format!("bootstrap.pools: {pool} is there twice"));
@@ -123,15 +114,42 @@ impl Pool {
     }
 }
 
+/// What is wrong with the name of a pool that no Machine could be in: pools are named by labels and by names of objects.
+pub(super) fn check_pool(pool: &str) -> Result<(), String> {
+    if pool.is_empty() {
+        return Err("each entry names a pool".to_owned());
+    }
+    let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_');
+    if !pool.chars().all(fits) {
+        return Err(format!(
+            "{pool:?} is no pool that a Machine could be in; name one pool, without patterns"
+        ));
+    }
+    Ok(())
+}
+
 /// Rules that are set, where others hold.
 struct Change {
     contested: Option<ContestedWord>,
     evidence: Option<EvidenceWord>,
+    join_window: Option<Duration>,
     reissue_after: Option<Duration>,
     max_issues: Option<usize>,
 }
 
 impl Change {
+    fn is_empty(&self) -> bool {
+        let Self {
+            contested,
+            evidence,
+            join_window,
+            reissue_after,
+            max_issues,
+        } = self;
+        (contested.is_none() && evidence.is_none() && join_window.is_none())
+            && (reissue_after.is_none() && max_issues.is_none())
+    }
+
     /// The rules with what is set. `place` is where that stands in the file.
     fn of(self, rules: &Rules, place: &str) -> Result<Rules, String> {
         if self.max_issues == Some(0) {
@@ -140,9 +158,11 @@ impl Change {
             ));
         }
         let reissue_after = self.reissue_after.map(|Duration(after)| after);
+        let join_window = self.join_window.map(|Duration(window)| window);
         Ok(Rules {
             contested: self.contested.map_or(rules.contested, Contested::from),
             evidence: self.evidence.map_or(rules.evidence, Strength::from),
+            join_window: join_window.unwrap_or(rules.join_window),
             max_issues: self.max_issues.unwrap_or(rules.max_issues),
             reissue_after: reissue_after.unwrap_or(rules.reissue_after),
         })
@@ -185,6 +205,22 @@ impl From<EvidenceWord> for Strength {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
+enum WindowFromWord {
+    Instance,
+    Record,
+}
+
+impl From<WindowFromWord> for WindowFrom {
+    fn from(word: WindowFromWord) -> Self {
+        match word {
+            WindowFromWord::Instance => Self::Instance,
+            WindowFromWord::Record => Self::Record,
+        }
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 enum LeftoverNodes {
     Hold,
     Replace,
@@ -202,26 +238,30 @@ mod tests {
         let config = parse(
             "bootstrap:
   leftoverNodes: replace
+  windowFrom: record
   contested: hold
   evidence: replayable
   reissueAfter: 2m
   maxIssues: 1
   pools:
-  - {pool: gpu, evidence: bound, reissueAfter: 5m}
+  - {pool: gpu, evidence: bound, reissueAfter: 5m, joinWindow: 24h}
   - {pool: lab, contested: newest, evidence: none, maxIssues: 9}
 ",
         );
         let policy = config.unwrap().policy;
         assert!(policy.replace_leftover_nodes);
+        assert_eq!(policy.window_from, WindowFrom::Record);
         let rules = Rules {
             contested: Contested::Hold,
             evidence: Strength::Replayable,
+            join_window: SignedDuration::from_hours(2),
             max_issues: 1,
             reissue_after: SignedDuration::from_mins(2),
         };
         assert_eq!(policy.rules, rules);
         let gpu = Rules {
             evidence: Strength::Bound,
+            join_window: SignedDuration::from_hours(24),
             reissue_after: SignedDuration::from_mins(5),
             ..rules
         };
@@ -245,16 +285,28 @@ mod tests {
                 ["bootstrap.pools", "names a pool"],
             ),
             (
+                "bootstrap: {pools: [{pool: 'gpu*', maxIssues: 1}]}",
+                ["bootstrap.pools", "patterns"],
+            ),
+            (
+                "bootstrap: {pools: [{pool: gpu}]}",
+                ["bootstrap.pools", "gpu sets nothing"],
+            ),
+            (
                 "bootstrap: {pools: [{pool: gpu, maxIssues: 0}]}",
                 ["bootstrap.pools: gpu.maxIssues", "use 1 or more"],
             ),
             (
-                "bootstrap: {pools: [{pool: gpu}, {pool: gpu}]}",
+                "bootstrap: {pools: [{pool: gpu, maxIssues: 1}, {pool: gpu, evidence: bound}]}",
                 ["bootstrap.pools", "gpu is there twice"],
             ),
             (
-                "bootstrap: {pools: [{pool: gpu, joinWindow: 1h}]}",
+                "bootstrap: {pools: [{pool: gpu, joinWindow: 9000h}]}",
                 ["joinWindow", "line 3"],
+            ),
+            (
+                "bootstrap: {pools: [{pool: gpu, clockSkew: 1s}]}",
+                ["clockSkew", "line 3"],
             ),
         ] {
             assert_refused(body, &words);

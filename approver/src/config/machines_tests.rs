@@ -15,14 +15,19 @@ fn machines_are_matched_as_their_source_is_unless_the_file_says_otherwise() {
     let default = Naming::of(Source::OpenShift);
     assert_eq!(
         naming("{nameStrategies: [nodeReference, internalDNS, hostname]}"),
-        None
+        Some(Naming {
+            guess: None,
+            ..default.clone()
+        })
+        .filter(|naming| *naming != default)
     );
     let template = "{{ name }}.{{ region }}.compute.internal";
     assert_eq!(
         naming(&format!("{{nodeNameTemplate: '{template}'}}")),
         Some(Naming {
             strategies: [default.strategies, vec![NameStrategy::Template]].concat(),
-            template: Some(template.parse().unwrap()),
+            templates: vec![template.parse().unwrap()],
+            guess: None,
         })
     );
     assert_eq!(
@@ -33,9 +38,47 @@ fn machines_are_matched_as_their_source_is_unless_the_file_says_otherwise() {
                 NameStrategy::ProviderId,
                 NameStrategy::Hostname,
             ],
-            template: None,
+            templates: Vec::new(),
+            guess: None,
         })
     );
+}
+
+/// What a person lists counts as it is; what nobody has asked for stays a guess.
+#[test]
+fn a_template_stands_beside_the_guess_of_the_source_and_a_list_replaces_it() {
+    let naming = |entry: &str| {
+        let config = parse(&format!("machines:\n- {entry}")).unwrap();
+        config.policy.naming.into_values().next().unwrap()
+    };
+    let template = "{{ name }}.lab.example";
+    for (entry, guess) in [
+        (
+            "clusterAPI: {nodeNameTemplate: '{{ name }}.lab.example'}",
+            Some(NameStrategy::MachineName),
+        ),
+        (
+            "karpenter: {nodeNameTemplate: '{{ name }}.lab.example'}",
+            Some(NameStrategy::ProviderId),
+        ),
+        (
+            "karpenter: {nameStrategies: [template], nodeNameTemplate: ['{{ name }}.lab.example']}",
+            None,
+        ),
+        (
+            "clusterAPI: {nameStrategies: [hostname, template], nodeNameTemplates: '{{ name }}.lab.example'}",
+            None,
+        ),
+    ] {
+        let naming = naming(entry);
+        assert_eq!(naming.guess, guess, "{entry}");
+        assert_eq!(naming.templates, [template.parse().unwrap()], "{entry}");
+        assert!(naming.strategies.contains(&NameStrategy::Template));
+    }
+    let several = naming(
+        "clusterAPI:\n    nodeNameTemplates:\n    - bm-{{ name }}\n    - '{{ name }}'\n    - '{{ providerID.2 }}'",
+    );
+    assert_eq!(several.templates.len(), 3);
 }
 
 #[test]
@@ -173,6 +216,38 @@ fn what_is_wrong_with_a_source_is_named_with_its_line() {
         (
             "machines:\n- openshift: {nameStrategies: [hostname], nodeNameTemplate: '{{ name }}'}",
             &["nodeNameTemplate", "template"],
+        ),
+        (
+            "machines:\n- karpenter: {nodeNameTemplate: 'ip-{{ address }}.corp.example'}",
+            &["karpenter: nodeNameTemplate", "address", "ec2: {}"],
+        ),
+        (
+            "machines:\n- karpenter: {ec2: {}, nodeNameTemplate: '{{ namespace }}-{{ name }}'}",
+            &["nodeNameTemplate", "namespace", "use another one"],
+        ),
+        (
+            "machines:\n- gardener: {namespace: a, nodeNameTemplate: '{{ name }}.{{ region }}'}",
+            &["gardener", "region", "use another one"],
+        ),
+        (
+            "machines:\n- openshift: {nodeNameTemplates: []}",
+            &["nodeNameTemplate", "empty", "line 4"],
+        ),
+        (
+            "machines:\n- openshift: {nodeNameTemplates: ['{{ name }}', '{{name}}']}",
+            &["nodeNameTemplate", "twice", "line 4"],
+        ),
+        (
+            "machines:\n- openshift: {nodeNameTemplate: '{{ name }}', nodeNameTemplates: ['{{ name }}.a']}",
+            &["nodeNameTemplate", "duplicate", "line 4"],
+        ),
+        (
+            "machines:\n- openshift: {nodeNameTemplate: {name: a}}",
+            &["a list of them", "line 4"],
+        ),
+        (
+            "machines:\n- openshift: {nodeNameTemplate: '{{ pool }}.a'}",
+            &["nodeNameTemplate", "Machine to Machine", "providerID.1"],
         ),
         (
             "machines:\n- openshift:\n    nodeNameTemplate: '{{ nam }}.internal'",

@@ -9,7 +9,11 @@ use rollcall_approver_core::{
 use rollcall_csr::NodeName;
 use serde::Deserialize;
 
+use super::bootstrap::check_pool;
 use crate::kubelets::{CaSource, Kubelets};
+
+/// The largest private networks (RFC 1918: 10.0.0.0/8, RFC 4193: fd00::/8).
+const SHORTEST_PREFIX: u32 = 8;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -149,22 +153,22 @@ impl Ca {
 impl Extra {
     fn read(self) -> Result<ExtraRange, String> {
         let Self { pool, cidrs } = self;
-        if pool.is_empty() || cidrs.is_empty() {
-            return Err(
-                "serving.extraRanges: each entry names a pool and at least one of its cidrs"
-                    .to_owned(),
-            );
+        check_pool(&pool).map_err(|wrong| format!("serving.extraRanges: {wrong}"))?;
+        if cidrs.is_empty() {
+            return Err(format!("serving.extraRanges: {pool} has no cidrs"));
         }
         let read = |text: &String| {
-            text.parse()
-                .map_err(|error| format!("serving.extraRanges: {text:?} is no range: {error}"))
+            let range: IpRange = text
+                .parse()
+                .map_err(|error| format!("serving.extraRanges: {text:?} is no range: {error}"))?;
+            if range.length() < SHORTEST_PREFIX {
+                return Err(format!(
+                    "serving.extraRanges: {text:?} covers the addresses of others; name the network of pool {pool} (/{SHORTEST_PREFIX} is the widest)"
+                ));
+            }
+            Ok(range)
         };
-        Ok(ExtraRange {
-            pool,
-            ranges: cidrs
-                .iter()
-                .map(read)
-                .collect::<Result<Vec<IpRange>, _>>()?,
-        })
+        let ranges = cidrs.iter().map(read).collect::<Result<_, _>>()?;
+        Ok(ExtraRange { pool, ranges })
     }
 }

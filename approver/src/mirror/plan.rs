@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use kube::ResourceExt as _;
 use rollcall_csr::NodeName;
 
-use super::settings::{NodeNameFrom, Settings};
+use super::settings::{JoinWindows, NodeNameFrom, Settings};
 use crate::aws::{Instance, InstanceState, Member, instance_id};
 use crate::expected_machine::{ExpectedMachine, ExpectedMachineSpec, LAUNCHED_AT, MAX_ADDRESSES};
 
@@ -90,7 +90,7 @@ pub(super) fn plan(
     view: &View,
     present: &[ExpectedMachine],
     settings: &Settings,
-    join_window: SignedDuration,
+    windows: &JoinWindows,
 ) -> Vec<Step> {
     let mut steps = Vec::new();
     for record in present {
@@ -124,7 +124,7 @@ pub(super) fn plan(
         // One that waited in a warm pool is expected from the moment at which it was seen to have left.
         let left = view.before.warm.contains(id).then_some(view.at);
         let since = left.unwrap_or(instance.launched_at);
-        let join_by = since.checked_add(join_window).ok();
+        let join_by = since.checked_add(windows.of_group(group)).ok();
         steps.extend(mirror(instance, group, known, settings, join_by));
     }
     steps

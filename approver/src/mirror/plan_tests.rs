@@ -2,7 +2,10 @@ use std::net::IpAddr;
 
 use super::*;
 
-const WINDOW: SignedDuration = SignedDuration::from_hours(2);
+/// The default: two hours, in every group.
+fn windows() -> JoinWindows {
+    JoinWindows::of(&rollcall_approver_core::Policy::default())
+}
 
 fn settings() -> Settings {
     Settings {
@@ -50,12 +53,12 @@ fn view(members: &[(&str, &str)], instances: &[Instance]) -> View {
 fn recorded(id: &str) -> ExpectedMachine {
     let running = instance(id, InstanceState::Running);
     let name = running.private_dns_name.clone().unwrap();
-    let join_by = running.launched_at.checked_add(WINDOW).ok();
+    let join_by = running.launched_at.checked_add(windows().of_group("workers")).ok();
     record(&running, "workers", &name, join_by)
 }
 
 fn steps(view: &View, present: &[ExpectedMachine]) -> Vec<Step> {
-    plan(view, present, &settings(), WINDOW)
+    plan(view, present, &settings(), &windows())
 }
 
 #[test]
@@ -221,7 +224,7 @@ fn nodes_may_be_called_by_their_instance_ids() {
         node_name: NodeNameFrom::InstanceId,
         ..settings()
     };
-    let steps = plan(&view, &[], &settings, WINDOW);
+    let steps = plan(&view, &[], &settings, &windows());
     assert!(matches!(&steps[..], [Step::Create(record)] if record.spec.node_name == "i-1"));
 }
 

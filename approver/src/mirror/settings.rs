@@ -1,8 +1,37 @@
 //! What is mirrored, and how: `awsAutoScaling` in the configuration file.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use jiff::SignedDuration;
+use rollcall_approver_core::Policy;
+
 use crate::aws::Selection;
+
+/// How long after their launch instances are expected.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct JoinWindows {
+    common: SignedDuration,
+    /// Those of the groups that are pools with rules of their own.
+    pools: BTreeMap<String, SignedDuration>,
+}
+
+impl JoinWindows {
+    /// Those that a policy says.
+    pub(crate) fn of(policy: &Policy) -> Self {
+        let pools = policy.pools.iter();
+        let pools = pools.map(|(pool, rules)| (pool.clone(), rules.join_window));
+        Self {
+            common: policy.rules.join_window,
+            pools: pools.collect(),
+        }
+    }
+
+    /// That of a group.
+    pub(crate) fn of_group(&self, group: &str) -> SignedDuration {
+        self.pools.get(group).copied().unwrap_or(self.common)
+    }
+}
 
 /// One entry of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq)]

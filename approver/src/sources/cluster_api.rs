@@ -1,7 +1,7 @@
 //! Cluster API: `cluster.x-k8s.io` Machines, in `v1beta2` or `v1beta1`. They are in the management cluster.
 
 use jiff::Timestamp;
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use rollcall_approver_core::{Machine, Requirement, Source};
 use serde::Deserialize;
@@ -81,8 +81,26 @@ pub(super) struct Status {
     conditions: Option<Vec<Condition>>,
     deprecated: Option<Deprecated>,
     failure_reason: Option<String>,
+    infrastructure_ready: Option<bool>,
+    #[serde(default)]
+    initialization: Initialization,
+    last_updated: Option<Time>,
     node_ref: Option<NodeReference>,
     phase: Option<String>,
+    v1beta2: Option<Conditions>,
+}
+
+/// What `v1beta2` says of the way to a Node.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Initialization {
+    infrastructure_provisioned: Option<bool>,
+}
+
+/// Where `v1beta1` keeps the conditions of `v1beta2`.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct Conditions {
+    conditions: Option<Vec<Condition>>,
 }
 
 /// Where `v1beta2` keeps what `v1beta1` said of failures.
@@ -94,21 +112,40 @@ struct Deprecated {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct DeprecatedStatus {
+    conditions: Option<Vec<Condition>>,
     failure_reason: Option<String>,
 }
 
 impl Status {
-    /// When the infrastructure of the machine was ready.
+    /// Since when the infrastructure of the machine is ready, by the condition in whichever form it is there; without one,
+    /// since when the Machine is in the phase that follows.
     fn ready_at(&self) -> Option<Timestamp> {
-        let mut conditions = self.conditions.iter().flatten();
-        let ready = conditions.find(|condition| condition.is_true("InfrastructureReady"));
-        Some(ready?.last_transition_time.as_ref()?.0)
+        let newer = self.v1beta2.as_ref();
+        let newer = newer.and_then(|newer| newer.conditions.as_ref());
+        let older = self.deprecated().and_then(|old| old.conditions.as_ref());
+        let all = [self.conditions.as_ref(), newer, older];
+        let conditions = all.into_iter().flatten().flatten();
+        let since = conditions.filter_map(|condition| condition.true_since("InfrastructureReady"));
+        since.min().or_else(|| self.provisioned_at())
+    }
+
+    fn provisioned_at(&self) -> Option<Timestamp> {
+        let provisioned = self.initialization.infrastructure_provisioned;
+        let ready = self.infrastructure_ready.or(provisioned) == Some(true);
+        let changed = self.last_updated.as_ref();
+        changed
+            .filter(|_| ready && self.is_in("Provisioned"))
+            .map(|time| time.0)
+    }
+
+    fn deprecated(&self) -> Option<&DeprecatedStatus> {
+        self.deprecated.as_ref()?.v1beta1.as_ref()
     }
 
     fn has_failed(&self) -> bool {
-        let deprecated = self.deprecated.as_ref();
-        let deprecated = deprecated.and_then(|deprecated| deprecated.v1beta1.as_ref());
-        let reason = deprecated.and_then(|status| status.failure_reason.as_ref());
+        let reason = self
+            .deprecated()
+            .and_then(|status| status.failure_reason.as_ref());
         self.failure_reason.is_some() || reason.is_some() || self.is_in("Failed")
     }
 
@@ -139,7 +176,8 @@ impl MachineApi for ClusterApi {
         machine.failed = status.has_failed();
         // The latest of several times that a check looks at; those of the whole cluster are long past when it scales.
         let created = Some(machine.created_at);
-        machine.startup_from = status.ready_at().max(created);
+        machine.ready_at = status.ready_at();
+        machine.startup_from = machine.ready_at.max(created);
         machine.deleting |= status.is_in("Deleting") || status.is_in("Deleted");
         machine.provider_id = set(spec.provider_id);
         let config = spec.bootstrap.and_then(|bootstrap| bootstrap.config_ref);

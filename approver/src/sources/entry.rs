@@ -1,7 +1,10 @@
 //! `machines` in the configuration file: which sources there are, and how their Machines are matched with node names.
 
+use std::fmt;
+
 use rollcall_approver_core::{LookUp, NameStrategy, NameTemplate, Naming, Scope, Source};
 use serde::Deserialize;
+use serde::de::{SeqAccess, Visitor};
 
 use super::cluster_api::CLUSTER;
 use crate::aws;
@@ -53,7 +56,8 @@ pub(crate) struct ClusterApi {
     #[serde(default)]
     bootstrap_tokens: bool,
     name_strategies: Option<Vec<Strategy>>,
-    node_name_template: Option<Template>,
+    #[serde(alias = "nodeNameTemplates")]
+    node_name_template: Option<Templates>,
 }
 
 /// A source whose records are in no namespace, and do not say what their instances are called.
@@ -63,7 +67,8 @@ pub(crate) struct Karpenter {
     #[serde(default, deserialize_with = "present")]
     ec2: Option<Ec2>,
     name_strategies: Option<Vec<Strategy>>,
-    node_name_template: Option<Template>,
+    #[serde(alias = "nodeNameTemplates")]
+    node_name_template: Option<Templates>,
 }
 
 /// Instances are looked up in EC2.
@@ -89,7 +94,8 @@ pub(crate) struct ExpectedMachines {}
 pub(crate) struct Somewhere {
     namespace: Namespace,
     name_strategies: Option<Vec<Strategy>>,
-    node_name_template: Option<Template>,
+    #[serde(alias = "nodeNameTemplates")]
+    node_name_template: Option<Templates>,
 }
 
 /// A source whose namespace has a usual name.
@@ -99,7 +105,8 @@ pub(crate) struct OpenShift {
     #[serde(default = "openshift_namespace")]
     namespace: Namespace,
     name_strategies: Option<Vec<Strategy>>,
-    node_name_template: Option<Template>,
+    #[serde(alias = "nodeNameTemplates")]
+    node_name_template: Option<Templates>,
 }
 
 fn openshift_namespace() -> Namespace {
@@ -117,17 +124,17 @@ pub(crate) struct Reading {
 }
 
 /// How the Machines of an entry are matched, if it says so.
-type Matching = (Option<Vec<Strategy>>, Option<Template>);
+type Matching = (Option<Vec<Strategy>>, Option<Templates>);
 
 impl Entry {
     /// What is read, and how its Machines are matched.
     ///
     /// # Errors
-    /// If the strategies contradict each other.
+    /// If the strategies contradict each other, or one of them can never give a name.
     pub(crate) fn read(self) -> Result<Reading, String> {
         let bootstrap_tokens = matches!(&self, Self::ClusterApi(entry) if entry.bootstrap_tokens);
-        let (scope, (strategies, template)) = self.parts();
-        let naming = naming(scope.source, strategies, template)
+        let (scope, (strategies, templates)) = self.parts();
+        let naming = naming(&scope, strategies, templates)
             .map_err(|message| format!("machines: {}: {message}", scope.source.as_str()))?;
         Ok(Reading {
             scope,
@@ -176,24 +183,50 @@ fn scope(source: Source, namespace: Option<Namespace>) -> Scope {
     Scope::new(source, &namespace)
 }
 
-/// The strategies of a source: those of the entry, or those that suit the source, with the template at their end.
+/// The strategies of a source: those of the entry, or those that suit the source; the templates count beside them.
 fn naming(
-    source: Source,
+    scope: &Scope,
     strategies: Option<Vec<Strategy>>,
-    template: Option<Template>,
+    templates: Option<Templates>,
 ) -> Result<Naming, String> {
-    let template = template.map(|Template(template)| template);
-    let strategies = match strategies {
-        Some(strategies) => strategies
-            .into_iter()
-            .map(NameStrategy::from)
-            .collect::<Vec<_>>(),
-        None => {
-            let own = template.as_ref().map(|_| NameStrategy::Template);
-            let default = Naming::of(source).strategies;
-            default.into_iter().chain(own).collect()
-        }
+    let templates = templates.map_or_else(Vec::new, |Templates(templates)| templates);
+    let looked_up = scope.look_up.is_some();
+    let empty = |template: &NameTemplate| template.never_filled(scope.source, looked_up);
+    if let Some(placeholder) = templates.iter().find_map(empty) {
+        return Err(format!(
+            "nodeNameTemplate: no record there has the placeholder {placeholder}, so that the template would never give a \
+             name; {}",
+            match scope.source {
+                Source::Karpenter if !looked_up && placeholder != "namespace" =>
+                    "set ec2: {}, which has EC2 asked for names and addresses, or use another one",
+                Source::ClusterApi
+                | Source::ExpectedMachine
+                | Source::Gardener
+                | Source::Karpenter
+                | Source::OpenShift => "use another one",
+            }
+        ));
+    }
+    let default = Naming::of(scope.source);
+    let Some(strategies) = strategies else {
+        let own = (!templates.is_empty()).then_some(NameStrategy::Template);
+        return Ok(Naming {
+            strategies: default.strategies.into_iter().chain(own).collect(),
+            templates,
+            ..default
+        });
     };
+    let strategies: Vec<_> = strategies.into_iter().map(NameStrategy::from).collect();
+    check_listed(&strategies, !templates.is_empty())?;
+    Ok(Naming {
+        strategies,
+        templates,
+        guess: None,
+    })
+}
+
+/// What is wrong with strategies that an entry lists.
+fn check_listed(strategies: &[NameStrategy], templates: bool) -> Result<(), String> {
     let repeated = strategies
         .iter()
         .enumerate()
@@ -205,20 +238,14 @@ fn naming(
     if strategies.is_empty() {
         return Err("nameStrategies is empty, so that no Machine would own a node".to_owned());
     }
-    match (
-        strategies.contains(&NameStrategy::Template),
-        template.is_some(),
-    ) {
+    match (strategies.contains(&NameStrategy::Template), templates) {
         (true, false) => {
             Err("nameStrategies lists template, but there is no nodeNameTemplate".to_owned())
         }
         (false, true) => {
             Err("there is a nodeNameTemplate, but nameStrategies does not list template".to_owned())
         }
-        _ => Ok(Naming {
-            strategies,
-            template,
-        }),
+        (true, true) | (false, false) => Ok(()),
     }
 }
 
@@ -252,16 +279,50 @@ impl From<Strategy> for NameStrategy {
     }
 }
 
-/// A template, read while its line in the file is known.
-struct Template(NameTemplate);
+/// One template or several, read while its line in the file is known.
+struct Templates(Vec<NameTemplate>);
 
-impl<'de> Deserialize<'de> for Template {
+impl<'de> Deserialize<'de> for Templates {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse()
-            .map(Self)
-            .map_err(|error| serde::de::Error::custom(format!("nodeNameTemplate: {error}")))
+        deserializer.deserialize_any(OneOrMore)
     }
+}
+
+/// Reads a text, or a list of texts that are all different.
+struct OneOrMore;
+
+impl<'de> Visitor<'de> for OneOrMore {
+    type Value = Templates;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a template, such as '{{ name }}.example.com', or a list of them")
+    }
+
+    fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<Templates, E> {
+        Ok(Templates(vec![template(text)?]))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Templates, A::Error> {
+        let mut templates = Vec::new();
+        while let Some(text) = list.next_element::<String>()? {
+            let template = template::<A::Error>(&text)?;
+            if templates.contains(&template) {
+                let message = format!("nodeNameTemplate: {text:?} is there twice");
+                return Err(serde::de::Error::custom(message));
+            }
+            templates.push(template);
+        }
+        if templates.is_empty() {
+            let message = "nodeNameTemplate: the list is empty; name a template or leave it out";
+            return Err(serde::de::Error::custom(message));
+        }
+        Ok(Templates(templates))
+    }
+}
+
+fn template<E: serde::de::Error>(text: &str) -> Result<NameTemplate, E> {
+    text.parse()
+        .map_err(|error| E::custom(format!("nodeNameTemplate: {error}")))
 }
 
 /// A region of AWS.

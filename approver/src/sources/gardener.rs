@@ -1,7 +1,8 @@
 //! Gardener's machine-controller-manager: `machine.sapcloud.io/v1alpha1` Machines. The label `node` names the Node, before
 //! and after it has joined.
 
-use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+use jiff::Timestamp;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 use rollcall_approver_core::{Address as Known, Machine, Source};
 use serde::Deserialize;
 
@@ -31,6 +32,24 @@ pub(super) struct Spec {
 pub(super) struct Status {
     addresses: Option<Vec<Address>>,
     current_status: Option<CurrentStatus>,
+    last_operation: Option<LastOperation>,
+}
+
+/// What machine-controller-manager did last.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct LastOperation {
+    #[serde(rename = "type")]
+    type_: Option<String>,
+    last_update_time: Option<Time>,
+}
+
+impl LastOperation {
+    /// When the instance was made, if that was the last. A failed try to make one leaves no providerID.
+    fn created_at(self, provider_id: Option<&String>) -> Option<Timestamp> {
+        let made = self.type_.as_deref() == Some("Create") && provider_id.is_some();
+        self.last_update_time.filter(|_| made).map(|time| time.0)
+    }
 }
 
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -64,6 +83,8 @@ impl MachineApi for Gardener {
         machine.addresses.extend(name.clone().map(Known::Hostname));
         machine.node_reference = name.filter(|_| has_joined(phase.as_deref()));
         machine.provider_id = spec.provider_id.filter(|id| !id.is_empty());
+        let last = status.last_operation.unwrap_or_default();
+        machine.ready_at = last.created_at(machine.provider_id.as_ref());
         machine.deleting |= phase.as_deref() == Some("Terminating");
         machine.failed = phase.as_deref() == Some("Failed");
         machine.pool = label(DEPLOYMENT);

@@ -1,12 +1,14 @@
 //! Karpenter: `karpenter.sh/v1` NodeClaims. They have no addresses; until a node has registered, its name is made of the
 //! providerID.
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use rollcall_approver_core::{Machine, Source};
 use serde::Deserialize;
 
 use super::fields::{NotARecord, node};
 use super::machines::MachineApi;
+use crate::condition::Condition;
 use crate::rights::{READ, Right, Scope};
 
 const GROUP: &str = "karpenter.sh";
@@ -33,19 +35,16 @@ pub(super) struct Status {
     provider_id: Option<String>,
 }
 
-#[derive(Clone, Debug, Deserialize)]
-struct Condition {
-    #[serde(rename = "type")]
-    type_: String,
-    status: String,
-}
-
 impl Status {
     fn has(&self, condition: &str) -> bool {
         let conditions = self.conditions.as_deref().unwrap_or_default();
-        conditions
-            .iter()
-            .any(|one| one.type_ == condition && one.status == "True")
+        conditions.iter().any(|one| one.is_true(condition))
+    }
+
+    /// Since when there is an instance.
+    fn launched_at(&self) -> Option<Timestamp> {
+        let mut conditions = self.conditions.iter().flatten();
+        conditions.find_map(|condition| condition.true_since("Launched"))
     }
 
     /// How far the NodeClaim has come, in the words of its conditions.
@@ -81,6 +80,7 @@ impl MachineApi for Karpenter {
         let label = |name| metadata.labels.as_ref()?.get(name).cloned();
         let set = |text: &Option<String>| text.clone().filter(|text| !text.is_empty());
         machine.phase = status.stage().map(str::to_owned);
+        machine.ready_at = status.launched_at();
         machine.deleting |= status.has("InstanceTerminating");
         machine.provider_id = set(&status.provider_id);
         machine.node_reference = set(&status.node_name)

@@ -1,5 +1,6 @@
 //! OpenShift's Machine API: `machine.openshift.io/v1beta1` Machines.
 
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{LabelSelector, ObjectMeta, Time};
 use k8s_openapi::apimachinery::pkg::util::intstr::IntOrString;
 use rollcall_approver_core::{Machine, Source};
@@ -10,6 +11,7 @@ use super::health_checks::{
     HealthCheckApi, Terms, Unhealthy, conditions, limit, selector, startup_timeout,
 };
 use super::machines::MachineApi;
+use crate::condition::Condition;
 use crate::rights::{READ, Right, Scope};
 
 const GROUP: &str = "machine.openshift.io";
@@ -40,6 +42,33 @@ pub(super) struct Status {
     last_updated: Option<Time>,
     node_ref: Option<NodeReference>,
     phase: Option<String>,
+    #[serde(default)]
+    provider_status: ProviderStatus,
+}
+
+/// What every provider's own status has, as far as it is read.
+#[derive(Clone, Debug, Default, Deserialize)]
+struct ProviderStatus {
+    conditions: Option<Vec<Condition>>,
+}
+
+impl Status {
+    /// Since when there is an instance: the phase is written together with its time. A provider without phases may say it
+    /// by a condition (openshift/api, `machine/v1beta1`: `MachineCreation` of AWS and Azure, `MachineCreated` of GCP).
+    fn ready_at(&self) -> Option<Timestamp> {
+        let phase = self.phase.as_deref();
+        let changed = self.last_updated.as_ref();
+        let provisioned = changed.filter(|_| phase == Some("Provisioned"));
+        let created = || {
+            let conditions = self.provider_status.conditions.iter().flatten();
+            let since = conditions.filter_map(|condition| {
+                let since = |type_| condition.true_since(type_);
+                since("MachineCreation").or_else(|| since("MachineCreated"))
+            });
+            since.min()
+        };
+        provisioned.map(|time| time.0).or_else(created)
+    }
 }
 
 impl MachineApi for OpenShift {
@@ -60,6 +89,7 @@ impl MachineApi for OpenShift {
     ) -> Result<(), NotARecord> {
         let label = |name| metadata.labels.as_ref()?.get(name).cloned();
         machine.provider_id = spec.provider_id;
+        machine.ready_at = status.ready_at();
         take_addresses(machine, &status.addresses.unwrap_or_default())?;
         machine.node_reference = status
             .node_ref

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rollcall_csr::{NodeName, Signer};
 
 use super::Cluster;
-use crate::{Finding, Join, JoinStage, Machine, Node, Source, Standing, Verdict};
+use crate::{Finding, Join, JoinStage, Machine, Node, Source, Standing, Verdict, window};
 
 impl Cluster {
     /// How every Machine of a source stands.
@@ -51,9 +51,7 @@ impl Cluster {
             node,
             adopted,
             other_node,
-            deadline: machine
-                .join_by
-                .or_else(|| machine.created_at.checked_add(self.policy.join_window).ok()),
+            deadline: window::end(machine, &self.policy, now),
         }
     }
 

@@ -12,8 +12,11 @@ use crate::{
 
 impl Cluster {
     /// Puts a Machine on the roll. Wakes whoever waits for its names, or for an address that it gets or loses.
-    pub(super) fn put_machine(&mut self, machine: Machine) -> BTreeSet<RequestUid> {
+    pub(super) fn put_machine(&mut self, mut machine: Machine) -> BTreeSet<RequestUid> {
         let before = self.roll.machine(&machine.uid);
+        // The first time counts: what becomes ready again and again is not expected anew each time.
+        let ready = before.and_then(|before| before.ready_at).into_iter();
+        machine.ready_at = ready.chain(machine.ready_at).min();
         if before == Some(&machine) {
             return BTreeSet::new();
         }

@@ -66,7 +66,7 @@ fn contested(other: &Request) -> Finding {
 /// Whether a rival could itself be approved, so that it may stand in another's way. What takes longest comes last.
 fn is_eligible(rival: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> bool {
     let fits = |machine: &Machine| {
-        is_expected(rival, machine, facts, policy)
+        is_expected(rival, machine, facts, policy, now)
             && check_first_token(rival, machine, facts).is_none()
             && check_evidence(rival, machine, facts, policy, now).is_empty()
     };

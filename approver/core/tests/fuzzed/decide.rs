@@ -205,16 +205,14 @@ fn is_bound(machine: &Machine, node: &str) -> bool {
 }
 
 fn owns(world: &World, machine: &Machine, node: &str) -> bool {
-    names(world, machine, true).contains(node)
+    names(world, machine).contains(node)
 }
 
-/// The node names of a Machine: those that its record states, or else the first one that a convention builds. With `only`
-/// not set, whatever it may ever have been called.
-fn names(world: &World, machine: &Machine, only: bool) -> BTreeSet<String> {
+/// The node names of a Machine, by every strategy that is listed.
+fn names(world: &World, machine: &Machine) -> BTreeSet<String> {
     let naming = world.policy.naming.values().next().cloned();
     let naming = naming.unwrap_or_else(|| Naming::of(machine.source));
     let mut stated = BTreeSet::new();
-    let mut built = Vec::new();
     for strategy in &naming.strategies {
         let addresses = machine.addresses.iter();
         match strategy {
@@ -231,15 +229,12 @@ fn names(world: &World, machine: &Machine, only: bool) -> BTreeSet<String> {
                     .filter(|address| matches!(address, Address::Hostname(_)))
                     .map(text),
             ),
-            NameStrategy::MachineName => built.push(machine.reference.name.clone()),
-            NameStrategy::ProviderId => built.extend(machine.instance().map(str::to_owned)),
+            NameStrategy::MachineName => {
+                stated.insert(machine.reference.name.clone());
+            }
+            NameStrategy::ProviderId => stated.extend(machine.instance().map(str::to_owned)),
             NameStrategy::Template => {}
         }
-    }
-    if !only {
-        stated.extend(built);
-    } else if stated.is_empty() {
-        stated.extend(built.into_iter().next());
     }
     stated
 }
@@ -254,15 +249,15 @@ fn assert_first(world: &World, request: &Request, machine: &Machine, node: &str)
     };
     let registered = world.nodes.iter().find(|(name, _)| name.as_str() == node);
     assert!(registered.is_none_or(|(_, at)| leftover(*at)));
-    let age = since(machine.created_at, request.created_at);
-    let ended = match machine.join_by {
-        Some(end) => request.created_at >= end,
-        None => age >= policy.join_window,
-    };
-    assert!(earliest(world) < age && !ended, "{age}");
     let pool = machine.pool.as_ref();
     let own = pool.and_then(|pool| policy.pools.get(pool));
     let rules = own.unwrap_or(&policy.rules);
+    let age = since(machine.created_at, request.created_at);
+    let ended = match machine.join_by {
+        Some(end) => request.created_at >= end,
+        None => age >= rules.join_window,
+    };
+    assert!(earliest(world) < age && !ended, "{age}");
     // Nothing is proven here.
     assert_eq!(rules.evidence, Strength::None);
     let earlier = approved_before(world, request, machine);
@@ -297,7 +292,7 @@ fn approved_before(
     request: &Request,
     machine: &Machine,
 ) -> Vec<(KeyHash, Timestamp)> {
-    let names = names(world, machine, false);
+    let names = names(world, machine);
     let others = world.requests.iter().filter(|other| {
         other.signer == request.signer
             && !other.is_by_its_node()

@@ -168,7 +168,6 @@ fn seconds(bytes: &mut Unstructured<'_>, from: &[i64]) -> Result<SignedDuration>
 fn policy(bytes: &mut Unstructured<'_>) -> Result<Policy> {
     let mut policy = Policy {
         clock_skew: seconds(bytes, &[10, 0, 60])?,
-        join_window: seconds(bytes, &[7200, 0, 60, 61])?,
         max_staleness: seconds(bytes, &[60, 0, 1000])?,
         replace_leftover_nodes: odd(bytes)?,
         rules: rules(bytes)?,
@@ -207,6 +206,7 @@ fn rules(bytes: &mut Unstructured<'_>) -> Result<Rules> {
     Ok(Rules {
         contested: pick(bytes, &[Contested::Newest, Contested::Hold])?,
         evidence: pick(bytes, &[Strength::None, Strength::Bound])?,
+        join_window: seconds(bytes, &[7200, 0, 60, 61])?,
         max_issues: pick(bytes, &[3, 1, 2])?,
         reissue_after: seconds(bytes, &[60, 1, 1000])?,
     })
@@ -222,7 +222,8 @@ fn naming(bytes: &mut Unstructured<'_>) -> Result<Naming> {
     ];
     Ok(Naming {
         strategies: some(bytes, &all)?,
-        template: None,
+        templates: Vec::new(),
+        guess: None,
     })
 }
 

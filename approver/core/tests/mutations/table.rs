@@ -5,7 +5,7 @@ use rcgen::SanType;
 use rollcall_approver_core::{
     Address, Contested, Dialled, Feed, JoinKey, JoinToken, KubeadmConfig, KubeletCa, Machine,
     MachineUid, Naming, NodeCondition, Request, RequestorRule, Rules, Scope, Served, Source, Stale,
-    Standing, Strength,
+    Standing, Strength, WindowFrom,
 };
 use rollcall_csr::{ClusterId, ParseError, Signer};
 
@@ -338,6 +338,9 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     ("machine.startup_from: long ago", |world| {
         record(world, |machine| machine.startup_from = Some(at(-100_000)));
     }),
+    ("machine.ready_at: long ago", |world| {
+        record(world, |machine| machine.ready_at = Some(at(-100_000)));
+    }),
     ("machine.phase: another", |world| {
         record(world, |machine| machine.phase = None);
     }),
@@ -491,8 +494,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         world.policy.rules.contested = Contested::Hold;
     }),
     ("policy.deny: nothing", |world| world.policy.deny.clear()),
-    ("policy.join_window: none", |world| {
-        world.policy.join_window = SignedDuration::ZERO;
+    ("policy.rules.join_window: none", |world| {
+        world.policy.rules.join_window = SignedDuration::ZERO;
     }),
     ("policy.rules.max_issues: one", |world| {
         world.policy.rules.max_issues = 1
@@ -507,7 +510,8 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         let scope = Scope::new(Source::OpenShift, NAMESPACE);
         let nothing = Naming {
             strategies: Vec::new(),
-            template: None,
+            templates: Vec::new(),
+            guess: None,
         };
         world.policy.naming.insert(scope, nothing);
     }),
@@ -556,6 +560,9 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     ("policy.serving.renew_without_addresses: all", |world| {
         world.policy.serving.renew_without_addresses =
             rollcall_approver_core::RenewWithoutAddresses::All;
+    }),
+    ("policy.window_from: the record", |world| {
+        world.policy.window_from = WindowFrom::Record;
     }),
     ("now: much later", |world| world.now = at(1_000_000)),
 ];

@@ -60,7 +60,7 @@ impl std::fmt::Display for Name {
 impl Order {
     /// Checks the flags.
     pub(super) fn read(args: &BootstrapKubeconfigArgs, config: &Config) -> Result<Self, FlagError> {
-        let window = config.policy.join_window;
+        let window = config.policy.rules.join_window;
         let ttl = match &args.ttl {
             None => window,
             Some(text) => read_ttl(text)?,
