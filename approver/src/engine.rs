@@ -112,6 +112,8 @@ pub(crate) struct Engine {
     led: bool,
     /// Whether approved requests have gone, so that their claims stand in memory only.
     claims_alone: bool,
+    /// Pools named by the configuration that no Machine is in, as told last.
+    empty_pools: BTreeSet<String>,
     /// Whether something happened since it was told how ExpectedMachines stand.
     changed: bool,
     /// Whether the news that came last said what is known already.
@@ -140,6 +142,7 @@ impl Engine {
             heard: false,
             led: false,
             claims_alone: false,
+            empty_pools: BTreeSet::new(),
             changed: false,
             idle: false,
         }
@@ -182,6 +185,7 @@ impl Engine {
                 }
                 _ = record.tick() => {
                     soon = false;
+                    self.look_at_pools();
                     self.record_claims();
                     BTreeSet::new()
                 }

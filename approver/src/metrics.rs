@@ -38,6 +38,8 @@ pub(crate) struct Metrics {
     config_last_reload: Gauge,
     /// Whether what the configuration file holds now is valid.
     pub(crate) config_valid: Gauge,
+    /// Pools with rules of their own that no Machine is in.
+    pub(crate) empty_pools: Gauge,
     /// Events and annotations left out because too many were waiting.
     pub(crate) events_dropped: Counter,
     feeds: FeedNumbers,
@@ -102,6 +104,7 @@ impl Metrics {
             config_last_reload: Gauge::default(),
             config_valid: Gauge::default(),
             decisions: Family::default(),
+            empty_pools: Gauge::default(),
             events_dropped: Counter::default(),
             feeds: FeedNumbers::default(),
             foreign_approvals: Family::default(),
@@ -188,6 +191,11 @@ impl Metrics {
             "config_valid",
             "Whether what the configuration file holds is valid; if not, the one before stays in force",
             self.config_valid.clone(),
+        );
+        registry.register(
+            "empty_pools",
+            "Pools that the configuration names and no Machine is in",
+            self.empty_pools.clone(),
         );
         registry.register(
             "leader",

@@ -4,6 +4,7 @@
 //! Node, the other requests. So the wake-up index is a map from node name to requests, and a change names the requests
 //! to judge again without a look at any other.
 
+mod explain;
 mod facts;
 mod filed;
 mod joins;
@@ -37,6 +38,8 @@ pub struct Cluster {
     policy: Policy,
     freshness: Freshness,
     roll: Roll,
+    /// Machines that are known and do not count: a dump holds such.
+    strangers: Roll,
     health_checks: BTreeMap<(Source, MachineReference), HealthCheck>,
     kubeadm_configs: KubeadmConfigs,
     nodes: HashMap<NodeName, Node>,
@@ -66,6 +69,7 @@ impl Cluster {
             roll: Roll::new(policy.naming.clone()),
             policy,
             freshness: Freshness::new(feeds),
+            strangers: Roll::new(BTreeMap::new()),
             health_checks: BTreeMap::new(),
             kubeadm_configs: KubeadmConfigs::default(),
             nodes: HashMap::new(),

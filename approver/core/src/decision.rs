@@ -115,6 +115,15 @@ impl Decision {
         }
     }
 
+    /// Adds to what is said of a reason, where it is one of those.
+    pub(crate) fn add(&mut self, reason: Reason, more: impl FnOnce() -> String) {
+        let mut findings = std::iter::once(&mut self.first).chain(&mut self.rest);
+        if let Some(finding) = findings.find(|finding| finding.reason == reason) {
+            finding.message.push_str("; ");
+            finding.message.push_str(&more());
+        }
+    }
+
     /// What is to be done.
     pub fn verdict(&self) -> &Verdict {
         &self.verdict

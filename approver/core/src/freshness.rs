@@ -116,6 +116,11 @@ impl Freshness {
         false
     }
 
+    /// Whether decisions rest on such a feed.
+    pub(crate) fn has(&self, asked: impl Fn(&Feed) -> bool) -> bool {
+        self.0.keys().any(asked)
+    }
+
     /// Decisions rest on this feed too from now on.
     pub(crate) fn expect(&mut self, feed: Feed) {
         self.0.entry(feed).or_insert(State::Starting);

@@ -41,6 +41,7 @@ mod kubeadm_config;
 mod kubelet_ca;
 mod machine;
 mod naming;
+mod near_miss;
 mod node_activity;
 mod policy;
 mod profile;

@@ -1,12 +1,16 @@
 //! The roll: all Machine records, and which of them owns a node name.
 
+mod labels;
+
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::hash::Hash;
+use std::net::IpAddr;
 
 use rollcall_csr::NodeName;
 
-use crate::{Machine, MachineReference, MachineUid, Naming, Scope, ServerName};
+use self::labels::Labels;
+use crate::{Machine, MachineReference, MachineUid, Naming, Scope, ServerName, Source};
 
 /// Every known Machine, indexed by the node names it owns.
 #[derive(Debug)]
@@ -18,6 +22,7 @@ pub struct Roll {
     reached_by: HashMap<ServerName, BTreeSet<MachineUid>>,
     instances: HashMap<String, BTreeSet<MachineUid>>,
     tokens: HashMap<String, BTreeSet<MachineUid>>,
+    labels: Labels,
 }
 
 impl Roll {
@@ -32,6 +37,7 @@ impl Roll {
             reached_by: HashMap::new(),
             instances: HashMap::new(),
             tokens: HashMap::new(),
+            labels: Labels::default(),
         }
     }
 
@@ -44,7 +50,9 @@ impl Roll {
         let mut touched = self.remove(&machine.uid);
         touched.extend(self.names_around(&machine));
         let uid = &machine.uid;
-        for name in self.names_of(&machine) {
+        let names = self.names_of(&machine);
+        self.labels.put(&machine, &names);
+        for name in names {
             remember(&mut self.owners, name, uid);
         }
         for name in ServerName::of_machine(&machine) {
@@ -68,7 +76,9 @@ impl Roll {
         let Some(machine) = self.machines.remove(uid) else {
             return BTreeSet::new();
         };
-        for name in &self.names_of(&machine) {
+        let names = self.names_of(&machine);
+        self.labels.remove(&machine, &names);
+        for name in &names {
             forget(&mut self.owners, name, uid);
         }
         for name in ServerName::of_machine(&machine) {
@@ -146,6 +156,40 @@ impl Roll {
                 .map(move |machine| (name.clone(), &machine.reference))
         };
         asked.into_iter().flat_map(others).collect()
+    }
+
+    /// Machines that are called so, by the first label of anything in their records.
+    pub(crate) fn called<'a>(&'a self, label: &str) -> Vec<&'a Machine> {
+        self.all(self.labels.called(label))
+    }
+
+    /// Machines that are called something which begins so.
+    pub(crate) fn beginning_with<'a>(&'a self, start: &str) -> Vec<&'a Machine> {
+        self.all(self.labels.beginning_with(start))
+    }
+
+    /// Machines that are called something which ends so.
+    pub(crate) fn ending_in<'a>(&'a self, end: &str) -> Vec<&'a Machine> {
+        self.all(self.labels.ending_in(end))
+    }
+
+    /// Some of the Machines that no name is known of.
+    pub(crate) fn nameless(&self) -> Vec<&Machine> {
+        self.all(self.labels.nameless())
+    }
+
+    /// Machines that have this address.
+    pub(crate) fn reached(&self, ip: IpAddr) -> Vec<&Machine> {
+        self.known(self.reached_by.get(&ServerName::of_ip(ip)))
+    }
+
+    /// Whether there is any Machine of a source.
+    pub(crate) fn has(&self, source: Source) -> bool {
+        self.labels.has(source)
+    }
+
+    fn all<'a>(&'a self, uids: impl Iterator<Item = &'a MachineUid>) -> Vec<&'a Machine> {
+        uids.filter_map(|uid| self.machines.get(uid)).collect()
     }
 
     fn known(&self, uids: Option<&BTreeSet<MachineUid>>) -> Vec<&Machine> {

@@ -197,6 +197,9 @@ fn assemble(latest: Latest, config: Config, at: Timestamp) -> Scene {
             }
             News::Fact(Some(change)) => match stranger(&change, &config.machines) {
                 Some(place) => {
+                    if let Change::Machine(machine) = *change {
+                        scene.cluster.leave_out(*machine);
+                    }
                     let count = elsewhere.entry(place).or_default();
                     *count = count.saturating_add(1);
                 }

@@ -170,7 +170,9 @@ impl Scene {
 
     /// What would be decided of a request; nothing for the signers of others.
     pub(super) fn decision(&self, entry: &Entry, at: Timestamp) -> Option<Decision> {
-        self.cluster.preview(entry.uid()?, at)
+        let decision = self.cluster.preview(entry.uid()?, at)?;
+        let (request, _) = entry.known.as_deref()?;
+        Some(self.cluster.explained(request, &decision).into_owned())
     }
 
     /// What there is to say about a request. Of one that others decided, that includes what policy says of it; of a Machine
@@ -197,7 +199,8 @@ impl Scene {
     /// What policy says of a request, whoever has decided it; nothing for the signers of others.
     pub(super) fn policy(&self, entry: &Entry, now: Timestamp) -> Option<Decision> {
         let (request, _) = entry.known.as_deref()?;
-        Some(self.cluster.retrace(request, now))
+        let decision = self.cluster.retrace(request, now);
+        Some(self.cluster.explained(request, &decision).into_owned())
     }
 
     /// What a MachineHealthCheck will do with the Machine that a pending request asks for, in a sentence.

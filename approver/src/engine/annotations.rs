@@ -109,8 +109,14 @@ impl Engine {
         if let Some(trouble) = failures.and_then(|failures| failures.trouble.as_deref()) {
             return Some(Some(Hold::new(Reason::WriteFailed, &not_written(trouble))));
         }
+        let tell = || {
+            let decision = self
+                .cluster
+                .explained(self.cluster.request(uid)?, &decision);
+            Some(Hold::new(decision.reason(), &decision.explanation()))
+        };
         self.may_annotate(&decision)
-            .then(|| held.then(|| Hold::new(decision.reason(), &decision.explanation())))
+            .then(|| held.then(tell).flatten())
     }
 
     /// Forgets what was told of a request that is decided or gone.

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use rollcall_approver_core::{Change, Feed, RequestUid};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{info, warn};
 
-use super::{Engine, Input};
+use super::{Engine, Input, count};
 use crate::Mode;
 
 /// How many pieces of news are taken in before requests are judged.
@@ -43,9 +43,29 @@ impl Engine {
             if self.mode == Mode::Audit {
                 self.outside.audit.begin(now);
             }
+            self.look_at_pools();
             woken.extend(self.cluster.pending());
         }
         woken
+    }
+
+    /// Says which pools the configuration has rules for that no Machine is in, when these are others than before.
+    pub(super) fn look_at_pools(&mut self) {
+        if !self.heard {
+            return;
+        }
+        let empty = self.cluster.empty_pools();
+        self.outside.metrics.empty_pools.set(count(empty.len()));
+        let empty: BTreeSet<String> = empty.into_iter().map(str::to_owned).collect();
+        if !empty.is_subset(&self.empty_pools) {
+            let pools: Vec<&str> = empty.iter().map(String::as_str).collect();
+            warn!(
+                pools = pools.join(", "),
+                "no Machine is in these pools, so that their rules (bootstrap.pools, serving.extraRanges) hold for nobody; see \
+                 whether they are misspelt"
+            );
+        }
+        self.empty_pools = empty;
     }
 
     /// A replica is ready once its watches are complete. The record of claims is not asked for: only the replica that

@@ -49,7 +49,7 @@ impl Engine {
         let Some(request) = self.cluster.request(uid) else {
             return;
         };
-        let (request, requestor) = (request.name.clone(), request.requestor.username.clone());
+        let requestor = request.requestor.username.clone();
         let told = self.told.entry(uid.clone()).or_default();
         if !told.is_news(reasons) {
             return;
@@ -58,6 +58,8 @@ impl Engine {
         metrics.decided(decision);
         metrics.waits_no_more(told.counted.as_ref());
         told.counted = Some(metrics.waits(decision));
+        let explained = self.cluster.explained(request, decision);
+        let (request, decision) = (request.name.clone(), explained.as_ref());
         if self.may_annotate(decision) {
             self.annotate_later(uid);
         }

@@ -36,6 +36,8 @@ impl Engine {
                 self.outside.audit.begin(Timestamp::now());
             }
         }
+        self.empty_pools.clear();
+        self.look_at_pools();
         if !self.cluster.freshness().all_heard() {
             self.heard = false;
             self.patience = Instant::now().checked_add(START_GRACE);

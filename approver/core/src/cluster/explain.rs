@@ -1,0 +1,64 @@
+//! What a person is told of a hold beyond what decided it.
+
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+use rollcall_csr::NodeName;
+
+use super::Cluster;
+use crate::near_miss::{self, Search};
+use crate::{Decision, Feed, Machine, Reason, Request, Source, Verdict};
+
+impl Cluster {
+    /// Remembers a Machine that the configuration leaves out, where that is known, so that a reason can name it.
+    pub fn leave_out(&mut self, machine: Machine) {
+        self.strangers.insert(machine);
+    }
+
+    /// A decision as it is told: a hold for want of a Machine names those that are near. That is looked for only here, so that
+    /// no decision costs it.
+    pub fn explained<'d>(&self, request: &Request, decision: &'d Decision) -> Cow<'d, Decision> {
+        match (decision.verdict(), request.node_name()) {
+            (Verdict::Hold(_), Some(name)) => Cow::Owned(self.explain(&name, decision.clone())),
+            (Verdict::Hold(_), None)
+            | (Verdict::Approve(_) | Verdict::Deny | Verdict::Ignore, _) => Cow::Borrowed(decision),
+        }
+    }
+
+    /// Pools that the configuration has rules for, and that no Machine is in: one may be misspelt, and then its rules hold
+    /// for nobody.
+    pub fn empty_pools(&self) -> BTreeSet<&str> {
+        let ranges = self.policy.serving.extra_ranges.iter();
+        let ranges = ranges.map(|extra| extra.pool.as_str());
+        let rules = self.policy.pools.keys().map(String::as_str);
+        let mut named: BTreeSet<&str> = rules.chain(ranges).collect();
+        if !named.is_empty() {
+            for pool in self
+                .roll
+                .iter()
+                .filter_map(|machine| machine.pool.as_deref())
+            {
+                named.remove(pool);
+            }
+        }
+        named
+    }
+
+    fn explain(&self, name: &NodeName, mut decision: Decision) -> Decision {
+        let looked_up = self
+            .freshness
+            .has(|feed| matches!(feed, Feed::Instances(_)));
+        let search = Search {
+            roll: &self.roll,
+            strangers: &self.strangers,
+            looked_up,
+        };
+        decision.add(Reason::MachineNotFound, || search.describe(name));
+        let bound = self.roll.bound(name);
+        let unnamed = |machine: &&Machine| machine.source == Source::Karpenter && !looked_up;
+        if bound.iter().any(unnamed) {
+            decision.add(Reason::NameNotOwned, || near_miss::karpenter().to_owned());
+        }
+        decision
+    }
+}
