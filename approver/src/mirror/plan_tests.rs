@@ -53,7 +53,10 @@ fn view(members: &[(&str, &str)], instances: &[Instance]) -> View {
 fn recorded(id: &str) -> ExpectedMachine {
     let running = instance(id, InstanceState::Running);
     let name = running.private_dns_name.clone().unwrap();
-    let join_by = running.launched_at.checked_add(windows().of_group("workers")).ok();
+    let join_by = running
+        .launched_at
+        .checked_add(windows().of_group("workers"))
+        .ok();
     record(&running, "workers", &name, join_by)
 }
 
