@@ -130,7 +130,7 @@ impl<'a> Survey<'a> {
         let wishes = Wishes {
             args,
             file,
-            join_window: config.policy.join_window,
+            join_window: config.policy.rules.join_window,
             now: Timestamp::now(),
         };
         Self { choice, wishes }
