@@ -1,9 +1,14 @@
-//! Where a dump comes from: files, directories, standard input. Everything is read here, and nothing is understood.
+//! Where a dump comes from: files, archives, directories, standard input. Everything is read here, and nothing of what the
+//! texts say is understood.
+
+mod content;
+mod tar;
 
 use std::io::Read as _;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use self::content::Content;
 use super::print::complain;
 
 /// Why an answer cannot be given from what was handed in.
@@ -78,7 +83,7 @@ pub(super) fn read(sources: &[PathBuf]) -> Result<Vec<Text>, InputError> {
     let mut texts = Vec::new();
     for source in sources {
         if source.as_os_str() == "-" {
-            texts.push(standard_input()?);
+            understand("standard input".into(), standard_input()?, true, &mut texts)?;
         } else if metadata(source)?.is_dir() {
             let before = texts.len();
             read_directory(source, &mut texts)?;
@@ -86,7 +91,7 @@ pub(super) fn read(sources: &[PathBuf]) -> Result<Vec<Text>, InputError> {
                 return Err(InputError::NoFiles(source.clone()));
             }
         } else {
-            texts.push(read_file(source, true)?);
+            read_file(source, true, &mut texts)?;
         }
     }
     Ok(texts)
@@ -103,35 +108,75 @@ fn unreadable(path: &Path, source: std::io::Error) -> InputError {
     }
 }
 
-fn standard_input() -> Result<Text, InputError> {
+fn standard_input() -> Result<Vec<u8>, InputError> {
     let mut bytes = Vec::new();
     std::io::stdin()
         .read_to_end(&mut bytes)
         .map_err(|source| unreadable(Path::new("standard input"), source))?;
-    Ok(Text {
-        name: "standard input".into(),
-        content: into_text(bytes),
-        named: true,
-    })
+    Ok(bytes)
 }
 
-fn read_file(path: &Path, named: bool) -> Result<Text, InputError> {
+fn read_file(path: &Path, named: bool, texts: &mut Vec<Text>) -> Result<(), InputError> {
     let bytes = std::fs::read(path).map_err(|source| unreadable(path, source))?;
-    Ok(Text {
-        name: path.display().to_string().into(),
-        content: into_text(bytes),
-        named,
-    })
+    understand(path.display().to_string().into(), bytes, named, texts)
 }
 
-/// A byte that is not UTF-8 must not hide the other documents of its file: it becomes a replacement character.
-fn into_text(bytes: Vec<u8>) -> String {
-    let text = String::from_utf8(bytes)
-        .unwrap_or_else(|error| String::from_utf8_lossy(error.as_bytes()).into_owned());
-    match text.strip_prefix('\u{feff}') {
-        Some(rest) => rest.to_owned(),
-        None => text,
+/// Adds what is in a file. Those in an archive are chosen as those of a directory are.
+fn understand(
+    name: Arc<str>,
+    bytes: Vec<u8>,
+    named: bool,
+    texts: &mut Vec<Text>,
+) -> Result<(), InputError> {
+    let malformed = |message: String| {
+        let name = Arc::clone(&name);
+        InputError::Malformed { name, message }
+    };
+    let members = match content::read(bytes).map_err(malformed)? {
+        Content::Text(content) => {
+            texts.push(Text {
+                name,
+                content,
+                named,
+            });
+            return Ok(());
+        }
+        Content::Members(members) => members,
+    };
+    if members.iter().any(|(member, _)| is_of_insights(member)) {
+        let message = "this is an archive of the Insights operator, which leaves out what certificate requests ask for; \
+                       hand in what oc get csr,nodes,machines -A -o yaml prints, or a must-gather";
+        return Err(malformed(message.to_owned()));
     }
+    let before = texts.len();
+    for (member, bytes) in members {
+        if !is_dump(Path::new(&member)) {
+            continue;
+        }
+        let member: Arc<str> = format!("{name}:{member}").into();
+        match content::text(bytes) {
+            Ok(content) => texts.push(Text {
+                name: member,
+                content,
+                named: false,
+            }),
+            Err(message) => complain("error", &format!("{member}: {message}")),
+        }
+    }
+    if texts.len() == before {
+        return Err(malformed(
+            "there is no .yaml, .yml or .json file in this archive".to_owned(),
+        ));
+    }
+    Ok(())
+}
+
+/// Whether a file of an archive is one that only the Insights operator writes (openshift/insights-operator,
+/// `docs/insights-archive-sample`).
+fn is_of_insights(member: &str) -> bool {
+    let member = member.trim_start_matches("./");
+    member.starts_with("insights-operator/")
+        || member.starts_with("config/certificatesigningrequests/")
 }
 
 /// Reads the dumps of a directory and of those below it. What cannot be read is told, and the rest is read.
@@ -145,7 +190,7 @@ fn read_directory(directory: &Path, texts: &mut Vec<Text>) -> Result<(), InputEr
         let read = if path.is_dir() && !link {
             read_directory(&path, texts)
         } else if path.is_file() && is_dump(&path) {
-            read_file(&path, false).map(|text| texts.push(text))
+            read_file(&path, false, texts)
         } else {
             Ok(())
         };

@@ -1,7 +1,10 @@
 //! The kinds that a dump may hold, in one place: what each says about the cluster.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use rollcall_approver_core::{Change, KubeadmConfig, Machine};
+use rollcall_csr::{CertificationRequest, NODES_GROUP, NodeName, Signer};
 use serde_json::{Map, Value, json};
 
 use super::scene::Entry;
@@ -43,7 +46,15 @@ impl News {
 }
 
 /// Every kind that is understood, besides those of the sources of Machines: with its version.
-const KINDS: [(&str, Kind); 2] = [
+const KINDS: [(&str, Kind); 3] = [
+    (
+        "v1beta1",
+        Kind {
+            group: "certificates.k8s.io",
+            kind: "CertificateSigningRequest",
+            read: Read::Other(old_request),
+        },
+    ),
     (
         "v1",
         Kind {
@@ -160,6 +171,45 @@ fn request(value: Value) -> Result<News, String> {
     let object: CertificateSigningRequest = typed(value)?;
     let entry = Entry::read(object).map_err(|error| error.to_string())?;
     Ok(News::Request(Box::new(entry)))
+}
+
+/// A request of Kubernetes before 1.22, such as OpenShift 3.10 and 3.11 have it. It may leave out its signer; then the API
+/// server says it by what is asked for (Kubernetes `pkg/apis/certificates/v1beta1/defaults.go`, `DefaultSignerNameFromSpec`).
+fn old_request(mut value: Value) -> Result<News, String> {
+    let spec = value.get("spec").cloned().unwrap_or_default();
+    let signer = spec.get("signerName").and_then(Value::as_str);
+    let signer = signer.map_or_else(|| signer_by_content(&spec), str::to_owned);
+    if let Some(object) = value.as_object_mut() {
+        object.insert("apiVersion".to_owned(), json!("certificates.k8s.io/v1"));
+    }
+    if let Some(spec) = value.get_mut("spec").and_then(Value::as_object_mut) {
+        spec.insert("signerName".to_owned(), json!(signer));
+    }
+    request(value)
+}
+
+/// The signer of what no other signer is for.
+const UNKNOWN: &str = "kubernetes.io/legacy-unknown";
+
+fn signer_by_content(spec: &Value) -> String {
+    let asks_for = |usage: &str| {
+        let usages = spec.get("usages").and_then(Value::as_array);
+        usages.is_some_and(|usages| usages.iter().any(|own| own == usage))
+    };
+    let known = match (asks_for("client auth"), asks_for("server auth")) {
+        (true, false) => Signer::KubeApiserverClientKubelet,
+        (false, true) => Signer::KubeletServing,
+        (true, true) | (false, false) => return UNKNOWN.to_owned(),
+    };
+    let content = spec.get("request").and_then(Value::as_str);
+    let pem = content.and_then(|content| STANDARD.decode(content).ok());
+    let parsed = pem.and_then(|pem| CertificationRequest::from_pem(&pem).ok());
+    let is_nodes = parsed.is_none_or(|parsed| {
+        let subject = parsed.subject();
+        subject.organization == NODES_GROUP && NodeName::from_username(&subject.common_name).is_ok()
+    });
+    // What cannot be read is shown with the reason, as a request of a node is.
+    if is_nodes { known.name() } else { UNKNOWN }.to_owned()
 }
 
 fn node(value: Value) -> Result<News, String> {

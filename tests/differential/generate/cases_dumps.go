@@ -15,6 +15,17 @@ func dumpCases() []*scene {
 			return strings.Replace(text, old, new, 1)
 		}
 	}
+	const version = "apiVersion: certificates.k8s.io/v1"
+	// old makes the requests such as Kubernetes had before it knew of signers.
+	old := func(text string) string {
+		var lines []string
+		for line := range strings.Lines(strings.ReplaceAll(text, version+"\n", version+"beta1\n")) {
+			if !strings.HasPrefix(strings.TrimSpace(line), "signerName: ") {
+				lines = append(lines, line)
+			}
+		}
+		return strings.Join(lines, "")
+	}
 	return []*scene{
 		first("dump-list", "one List, as one call of kubectl writes it", func(s *scene, m *machineObject, r *certificateRequest) { s.list = true }),
 		first("dump-list-of-many", "a List that is read on every processor", func(s *scene, m *machineObject, r *certificateRequest) {
@@ -81,6 +92,35 @@ func dumpCases() []*scene {
 		first("dump-unknown-versions", "kinds that are known, in versions that are not", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.extra = []string{"apiVersion: machine.openshift.io/v1\nkind: Machine\nmetadata: {name: a}\n", "apiVersion: v2\nkind: Node\nmetadata: {name: a}\n"}
 			s.stderr = []string{"1 Machine (machine.openshift.io/v1), 1 Node (v2)"}
+		}),
+		first("dump-v1beta1", "a request of OpenShift 3.11, which names no signer", func(s *scene, m *machineObject, r *certificateRequest) {
+			s.text = old
+		}),
+		first("dump-v1beta1-with-a-signer", "a request of Kubernetes 1.18, which names its signer", func(s *scene, m *machineObject, r *certificateRequest) {
+			s.text = replace(version, version+"beta1")
+		}),
+		first("dump-v1beta1-of-a-person", "what asks for no node's name is for no signer of nodes", func(s *scene, m *machineObject, r *certificateRequest) {
+			r.pkcs10.subject = subject(organization("admins"), commonName("ada"))
+			r.signer, r.node = "kubernetes.io/legacy-unknown", ""
+			r.ignore("requests to kubernetes.io/legacy-unknown are left to others", "SignerNotServed")
+			s.text = old
+		}),
+		first("dump-v1beta1-of-both-kinds", "what would be a client's and a server's certificate is for no signer of nodes", func(s *scene, m *machineObject, r *certificateRequest) {
+			r.usages = append(r.usages, "server auth")
+			r.signer = "kubernetes.io/legacy-unknown"
+			r.ignore("requests to kubernetes.io/legacy-unknown are left to others", "SignerNotServed")
+			s.text = old
+		}),
+		first("dump-v1beta1-thief", "what no Machine owns is held, in any version", func(s *scene, m *machineObject, r *certificateRequest) {
+			m.addresses = [][2]string{{"InternalDNS", "another"}}
+			r.nobody().hold("no Machine owns the node name dump-v1beta1-thief", "MachineNotFound")
+			s.text = old
+		}),
+		known("dump-v1beta1-renewal", "a node of OpenShift 3.11 renews its certificate", func(s *scene, m *machineObject, r *certificateRequest) {
+			s.text = old
+		}),
+		served("dump-v1beta1-serving", "a node of OpenShift 3.11 asks for a serving certificate", func(s *scene, m *machineObject, r *certificateRequest) {
+			s.text = old
 		}),
 		first("dump-wrong-types", "fields of wrong types; the other objects are judged", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.extra = []string{
