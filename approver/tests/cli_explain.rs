@@ -24,8 +24,12 @@ const KEYS: [&str; 9] = [
     "machine",
 ];
 
-/// Reasons of people: they stand in the conditions of decided requests, and no decision has them.
-const BY_HAND: [Reason; 2] = [Reason::ManualApproval, Reason::ManualDenial];
+/// Reasons of people, and of writes that failed: no decision has them.
+const BY_HAND: [Reason; 3] = [
+    Reason::ManualApproval,
+    Reason::ManualDenial,
+    Reason::WriteFailed,
+];
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -276,6 +276,6 @@ fn every_reason_occurs_in_these_tables() {
     let resumes = PROOFS.iter();
     seen.extend(resumes.flat_map(|(_, _, _, reasons)| reasons.iter().copied()));
     // Their boundaries have tests of their own.
-    seen.extend([NameReserved, OutsideJoinWindow]);
+    seen.extend([NameReserved, NameTooLong, OutsideJoinWindow]);
     assert_eq!(seen, BTreeSet::from(Reason::ALL));
 }

@@ -60,6 +60,7 @@ fn weigh(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) 
         if let Some(node) = facts.node {
             weighed.take_node(leftover::check_node(&name, node, facts, policy, now));
         }
+        weighed.warnings.extend(check_length(&name));
         weighed.waits.push(Wait::Name(name));
     }
     if let Some(machine) = sole_owner(facts) {
@@ -159,6 +160,24 @@ fn sole_owner<'a>(facts: &Facts<'a>) -> Option<&'a Machine> {
     }
 }
 
+/// A kubelet puts the name of its host, which is as a rule that of its node, into the label `kubernetes.io/hostname`, and the
+/// API server takes no Node with a longer value (Kubernetes `validation.LabelValueMaxLength`).
+const LONGEST_LABEL: usize = 63;
+
+/// A certificate for such a name is good, and its machine stays without a Node all the same.
+fn check_length(name: &NodeName) -> Option<Finding> {
+    let length = name.as_str().len();
+    (length > LONGEST_LABEL).then(|| {
+        Finding::new(
+            Reason::NameTooLong,
+            format!(
+                "the node name {name} has {length} characters, and the label kubernetes.io/hostname takes {LONGEST_LABEL}: the \
+                 API server may refuse the Node that kubelet registers; give the machine a shorter host name"
+            ),
+        )
+    })
+}
+
 fn check_owner(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
     match facts.owners.as_slice() {
         [] => Some(Finding::new(
@@ -236,4 +255,44 @@ fn check_evidence(
     let missing = check_required(&proven, machine, facts, policy);
     let forged = std::mem::take(&mut proven.forged);
     forged.into_iter().chain(missing).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_no_label_takes_is_warned_of() {
+        for (length, warned) in [
+            (1, false),
+            (52, false),
+            (62, false),
+            (63, false),
+            (64, true),
+            (65, true),
+            (253, true),
+        ] {
+            // No label of a DNS name is longer than 63 either.
+            let name: String = "n"
+                .repeat(length)
+                .chars()
+                .enumerate()
+                .map(|(place, letter)| {
+                    if place % 50 == 49 && place + 1 < length {
+                        '.'
+                    } else {
+                        letter
+                    }
+                })
+                .collect();
+            let warning = check_length(&name.parse().unwrap());
+            assert_eq!(warning.is_some(), warned, "{length}");
+            let said = warning.map(|finding| finding.message).unwrap_or_default();
+            assert_eq!(
+                said.contains(&format!("has {length} characters")),
+                warned,
+                "{said}"
+            );
+        }
+    }
 }

@@ -46,6 +46,8 @@ pub enum Reason {
     NameNotOwned,
     /// No node may serve under a requested name.
     NameReserved,
+    /// The node name is too long for the label that a kubelet registers with.
+    NameTooLong,
     /// A serving certificate is asked for without any name.
     NamesMissing,
     /// The request asks for names of a kind that its certificate may not hold.
@@ -92,7 +94,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their words.
-    pub const ALL: [Self; 41] = [
+    pub const ALL: [Self; 42] = [
         Self::AlreadyDecided,
         Self::AlreadyIssued,
         Self::CommonNameNotANode,
@@ -113,6 +115,7 @@ impl Reason {
         Self::ManualDenial,
         Self::NameNotOwned,
         Self::NameReserved,
+        Self::NameTooLong,
         Self::NamesMissing,
         Self::NamesNotAllowed,
         Self::NodeExists,
@@ -160,6 +163,7 @@ impl Reason {
             Self::ManualDenial => "ManualDenial",
             Self::NameNotOwned => "NameNotOwned",
             Self::NameReserved => "NameReserved",
+            Self::NameTooLong => "NameTooLong",
             Self::NamesMissing => "NamesMissing",
             Self::NamesNotAllowed => "NamesNotAllowed",
             Self::NodeExists => "NodeExists",

@@ -81,7 +81,9 @@ fn table(opinions: &[Opinion]) -> Table {
             Cell::word(opinion.reason),
             Cell::name(&machine_cell(opinion.machine.as_ref())),
         ];
-        let note = (opinion.verdict != "approve").then_some(opinion.message.as_str());
+        // An approval with more than its own reason has a warning.
+        let told = opinion.verdict != "approve" || opinion.reasons.len() > 1;
+        let note = told.then_some(opinion.message.as_str());
         table.row(cells, note);
     }
     table

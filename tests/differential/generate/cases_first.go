@@ -1,9 +1,18 @@
 package main
 
-import "crypto/elliptic"
+import (
+	"crypto/elliptic"
+	"strings"
+)
 
 // firstCases are about who asks for a first certificate, by which name, and when.
 func firstCases() []*scene {
+	named := func(m *machineObject, r *certificateRequest, name string) {
+		m.addresses[1][1] = name
+		m.addresses[2][1] = name
+		r.pkcs10.subject = subject(organization(nodes), commonName("system:node:"+name))
+		r.node = name
+	}
 	return []*scene{
 		first("first-openshift-3", "the bootstrapper of OpenShift 3.11", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.live = true
@@ -48,6 +57,18 @@ func firstCases() []*scene {
 			m.addresses[1][1] = "ip-10-0-1-5.eu-west-1.compute.internal"
 			r.pkcs10.subject = subject(organization(nodes), commonName("system:node:ip-10-0-1-5.eu-west-1.compute.internal"))
 			r.node = "ip-10-0-1-5.eu-west-1.compute.internal"
+		}),
+		first("first-name-of-63", "the longest name that a label takes", func(s *scene, m *machineObject, r *certificateRequest) {
+			named(m, r, "first-name-of-63-"+strings.Repeat("n", 46))
+		}),
+		first("first-name-of-64", "a name that is too long for the label that kubelet registers with: approved, with a warning", func(s *scene, m *machineObject, r *certificateRequest) {
+			s.live = true
+			named(m, r, "first-name-of-64-"+strings.Repeat("n", 47))
+			r.approve("FirstCertificate", "NameTooLong")
+		}),
+		first("first-name-of-many-parts", "the length is that of the whole name", func(s *scene, m *machineObject, r *certificateRequest) {
+			named(m, r, "first-name-of-many-parts."+strings.Repeat("part.", 20)+"example.com")
+			r.approve("FirstCertificate", "NameTooLong")
 		}),
 		first("first-short-name-of-a-long-one", "a short name is not the fully qualified one", func(s *scene, m *machineObject, r *certificateRequest) {
 			m.addresses = [][2]string{{"InternalDNS", r.node + ".example.com"}}
