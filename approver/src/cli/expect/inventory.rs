@@ -17,10 +17,13 @@ use self::pattern::MAX_FROM_RANGES;
 use super::draft::{Draft, Given, Wrong};
 use crate::cli::input::InputError;
 
+/// Where others say the address of a node: kubespray (`docs/ansible/vars.md`) and openshift-ansible 3.11 (`openshift_facts`).
+/// They may be templates, which are for Ansible to fill in: only addresses count.
+const NODE_ADDRESSES: [&str; 3] = ["ip", "access_ip", "openshift_ip"];
 /// The one variable that may be a list.
 const ADDRESSES: &str = "rollcall_addresses";
 /// The variables of a host that are read.
-const VARIABLES: [&str; 8] = [
+const VARIABLES: [&str; 11] = [
     "ansible_host",
     ADDRESSES,
     "rollcall_join_by",
@@ -29,6 +32,9 @@ const VARIABLES: [&str; 8] = [
     "rollcall_node_name",
     "rollcall_pool",
     "rollcall_provider_id",
+    "ip",
+    "access_ip",
+    "openshift_ip",
 ];
 /// What the names of our variables begin with.
 const OURS: &str = "rollcall_";

@@ -4,7 +4,7 @@ use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use super::{ADDRESSES, ALL, UNGROUPED, VAULT_HEADER, Variables};
+use super::{ADDRESSES, ALL, NODE_ADDRESSES, UNGROUPED, VAULT_HEADER, Variables};
 use crate::cli::expect::draft::{Draft, Given, Wrong};
 
 /// A host, as all places together describe it.
@@ -92,12 +92,26 @@ impl Host {
         let name_as_address = name_as_address.then(|| self.name.clone());
         let reached_by = reached_by.filter(|address| address.text() != node_name);
         let addresses = name_as_address.into_iter().chain(reached_by);
-        let addresses = addresses.chain(others.iter().flat_map(words)).collect();
+        let addresses = addresses.chain(self.node_addresses());
+        let mut addresses: Vec<Given> = addresses.chain(others.iter().flat_map(words)).collect();
+        // Several variables say the same address where a machine has one.
+        let mut seen = BTreeSet::new();
+        addresses.retain(|address| seen.insert(address.text().to_owned()));
         Draft {
             addresses,
             wrong,
             ..draft
         }
+    }
+
+    /// The addresses that the variables of others say.
+    fn node_addresses(&self) -> impl Iterator<Item = Given> {
+        let values = NODE_ADDRESSES.into_iter().filter_map(|variable| {
+            let value = self.variables.get(variable)?.first()?;
+            value.text().parse::<IpAddr>().ok()?;
+            Some(value.clone().called(variable))
+        });
+        values.collect::<Vec<_>>().into_iter()
     }
 
     /// The group that says what machines it is like, if there is one.
