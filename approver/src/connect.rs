@@ -1,6 +1,6 @@
 //! The connection to the API server: whose credentials, and how long to wait.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -8,6 +8,7 @@ use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use rollcall_approver_core::{Policy, ServerName};
 use rollcall_csr::ClusterId;
+use rollcall_kubeconfig::Selected;
 use tracing::info;
 
 use crate::ConfigError;
@@ -60,25 +61,81 @@ impl Connection {
     }
 }
 
-/// How to connect: by a named kubeconfig, else as the pod, else as kubectl would.
+/// How to connect: by a named kubeconfig, else by the one that kubectl would use, else as the pod.
 pub(crate) async fn load(kubeconfig: Option<&Path>) -> Result<Config, ConfigError> {
-    let loaded = match kubeconfig {
-        Some(path) => match Kubeconfig::read_from(path) {
-            Ok(file) => Config::from_custom_kubeconfig(file, &KubeConfigOptions::default())
-                .await
-                .map_err(|error| error.to_string())
-                .and_then(check_authority),
-            Err(error) => Err(error.to_string()),
-        },
-        None => Config::infer().await.map_err(|error| error.to_string()),
+    let all = match kubeconfig {
+        Some(path) => vec![path.to_owned()],
+        None => kubectls(),
     };
-    let name = match kubeconfig {
-        Some(path) => path.display().to_string(),
-        None => "of the pod or of $KUBECONFIG".to_owned(),
+    let files: Vec<_> = all
+        .iter()
+        .filter(|file| kubeconfig.is_some() || file.exists())
+        .cloned()
+        .collect();
+    let names: Vec<_> = all.iter().map(|path| path.display().to_string()).collect();
+    let name = names.join(", ");
+    let mut config = if files.is_empty() {
+        Config::incluster().map_err(|error| {
+            let message = format!(
+                "there is no such file ($KUBECONFIG, or ~/.kube/config without it), and this is no pod: {error}"
+            );
+            ConfigError::Kubeconfig { name, message }
+        })?
+    } else {
+        let loaded = from_files(&files).await.and_then(check_authority);
+        loaded.map_err(|message| ConfigError::Kubeconfig { name, message })?
     };
-    let mut config = loaded.map_err(|message| ConfigError::Kubeconfig { name, message })?;
     config.connect_timeout = Some(CONNECT);
+    // kube takes a proxy from the environment; `check_cluster` refused the one that a file can name.
+    config.proxy_url = None;
     Ok(config)
+}
+
+/// The kubeconfigs that kubectl would read, those of them that are there.
+fn kubectls() -> Vec<PathBuf> {
+    let named = std::env::var_os("KUBECONFIG").filter(|list| !list.is_empty());
+    let Some(list) = named else {
+        let home = std::env::home_dir().unwrap_or_default();
+        return vec![home.join(".kube/config")];
+    };
+    let files = std::env::split_paths(&list);
+    files.filter(|file| !file.as_os_str().is_empty()).collect()
+}
+
+/// The current context of these files together. Of two entries of one name in two files the first counts.
+async fn from_files(files: &[PathBuf]) -> Result<Config, String> {
+    let mut all = Kubeconfig::default();
+    for file in files {
+        let next = rollcall_kubeconfig::read_all(file).map_err(|error| match files {
+            [_] => error.to_string(),
+            _ => format!("{} {error}", file.display()),
+        })?;
+        all = all.merge(next).map_err(|error| error.to_string())?;
+    }
+    let selected = rollcall_kubeconfig::select(&all).map_err(|error| error.to_string())?;
+    check_cluster(&selected)?;
+    Config::from_custom_kubeconfig(selected.all, &KubeConfigOptions::default())
+        .await
+        .map_err(|error| error.to_string())
+}
+
+/// Refuses a cluster entry with which nobody can be sure who answers, or that needs what no program of Rollcall has.
+pub(crate) fn check_cluster(selected: &Selected) -> Result<(), String> {
+    let cluster = &selected.cluster;
+    if cluster.insecure_skip_tls_verify == Some(true) {
+        return Err(format!(
+            "{}: is true, so the credential would go to anybody who answers; remove it and name the CA in \
+             certificate-authority-data",
+            selected.cluster_field("insecure-skip-tls-verify")
+        ));
+    }
+    if let Some(proxy) = &cluster.proxy_url {
+        return Err(format!(
+            "{}: demands the proxy {proxy:?}, but Rollcall connects directly only, here and on machines; remove it",
+            selected.cluster_field("proxy-url")
+        ));
+    }
+    Ok(())
 }
 
 /// An authority without any certificate would make every server look like an impostor, for ever.

@@ -5,9 +5,10 @@ use std::process::ExitCode;
 use rollcall_approver::{Args, exit};
 
 fn main() -> ExitCode {
+    exit::tell_of_panics();
     let arguments: Vec<_> = std::env::args_os().collect();
-    match Args::from_command_line(&arguments) {
+    exit::guard(|| match Args::from_command_line(&arguments) {
         Ok(args) => exit::report(rollcall_approver::run(args)),
         Err(error) => exit::usage(&error),
-    }
+    })
 }

@@ -4,11 +4,14 @@
 use std::fs;
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::{Command, ExitCode, Stdio};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rollcall_approver::exit;
 use tempfile::TempDir;
 
 /// How long a call may take that has to end by itself; one that does not is stopped and has no exit code.
@@ -253,9 +256,106 @@ fn a_certificate_authority_that_is_none_is_bad_configuration() {
     );
 }
 
+/// A CA that nothing is signed by.
+fn authority() -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let params = rcgen::CertificateParams::new([]).unwrap();
+    let pem = params.self_signed(&key).unwrap().pem();
+    format!("certificate-authority-data: {}", STANDARD.encode(pem))
+}
+
+/// Kubelet's habits at the edge: every command that connects ends with a sentence, and none with a panic.
+#[test]
+fn a_kubeconfig_that_nobody_can_use_ends_every_command_with_its_field() {
+    let sound = kubeconfig(&authority());
+    let with = |user: &str| sound.replace("{token: t}", user);
+    let twice = sound.replace("users:", "users: [{name: u}] #");
+    for (text, words) in [
+        (with("{token: 'a b'}"), "users[u].user.token"),
+        (with("{token: \"a\\nb\"}"), "users[u].user.token"),
+        (with("{token: \"\\x7f\"}"), "no Authorization header"),
+        (with("{tokenFile: /dev/null}"), "users[u].user.tokenFile"),
+        (
+            with("{client-certificate-data: 'a b'}"),
+            "client-certificate-data",
+        ),
+        (
+            kubeconfig("insecure-skip-tls-verify: true"),
+            "insecure-skip-tls-verify",
+        ),
+        (
+            kubeconfig(&format!("{}, proxy-url: 'http://proxy'", authority())),
+            "proxy-url",
+        ),
+        (sound.replace("kind: Config", "kind: Secret"), "Secret"),
+        (twice, ""),
+    ] {
+        let (_folder, path) = file("kubeconfig", &text);
+        for command in ["run", "list", "explain"] {
+            assert_usage(&[command, "--kubeconfig", &path], &[], &[&path, words]);
+        }
+    }
+}
+
+#[test]
+fn what_surrounds_a_token_is_left_out_and_so_is_all_behind_the_first_document() {
+    let sound = kubeconfig(&authority());
+    for user in [
+        "{token: \"t\\n\"}",
+        "{token: \" t\\r\\n\"}",
+        "{tokenFile: token}",
+    ] {
+        let text = format!("\u{feff}{}---\n[", sound.replace("{token: t}", user));
+        let (folder, path) = file("kubeconfig", &text);
+        fs::write(folder.path().join("token"), "\nt\n\n").unwrap();
+        let ended = call(&["list", "--kubeconfig", &path], &[]);
+        assert_eq!(ended.code, Some(1), "{user}: {}", ended.stderr);
+        assert!(
+            ended.stderr.contains("Connection refused"),
+            "{}",
+            ended.stderr
+        );
+    }
+}
+
+/// A panic of a library ends with a sentence as well. The test runs itself, as the program that panics.
+#[test]
+fn a_panic_is_one_sentence_and_a_code() {
+    const CHILD: &str = "ROLLCALL_TEST_PANICS";
+    if std::env::var_os(CHILD).is_some() {
+        exit::tell_of_panics();
+        let code = exit::guard(|| None::<ExitCode>.expect("se\ncret"));
+        assert_eq!(
+            format!("{code:?}"),
+            format!("{:?}", ExitCode::from(exit::FAILURE))
+        );
+        return;
+    }
+    let ended = Command::new(std::env::current_exe().unwrap())
+        .args([
+            "--exact",
+            "a_panic_is_one_sentence_and_a_code",
+            "--nocapture",
+        ])
+        .env(CHILD, "1")
+        .env_remove("RUST_BACKTRACE")
+        .output()
+        .unwrap();
+    let said = String::from_utf8(ended.stderr).unwrap();
+    assert!(ended.status.success(), "{said}");
+    assert!(
+        said.contains("error: this program met a defect at approver/tests/cli.rs:"),
+        "{said}"
+    );
+    assert!(
+        !said.contains("panicked at") && !said.contains("cret"),
+        "{said}"
+    );
+}
+
 #[test]
 fn the_management_kubeconfig_is_named_too() {
-    let (_folder, good) = file("kubeconfig", &kubeconfig("insecure-skip-tls-verify: true"));
+    let (_folder, good) = file("kubeconfig", &kubeconfig(&authority()));
     let (_other, garbage) = file("garbage.kubeconfig", "nothing");
     assert_usage(
         &[
@@ -284,7 +384,7 @@ fn without_any_credentials_the_start_says_where_it_looked() {
 
 #[test]
 fn an_unreachable_server_is_told_once_for_each_watch_and_a_signal_still_ends_the_wait() {
-    let (_folder, path) = file("kubeconfig", &kubeconfig("insecure-skip-tls-verify: true"));
+    let (_folder, path) = file("kubeconfig", &kubeconfig(&authority()));
     let mut child = Command::new(env!("CARGO_BIN_EXE_rollcall-approver"))
         .args(["run", "--kubeconfig", &path])
         .env_clear()
@@ -315,7 +415,7 @@ fn an_unreachable_server_is_told_once_for_each_watch_and_a_signal_still_ends_the
 fn an_address_that_is_taken_stops_the_start() {
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = taken.local_addr().unwrap().to_string();
-    let (_folder, path) = file("kubeconfig", &kubeconfig("insecure-skip-tls-verify: true"));
+    let (_folder, path) = file("kubeconfig", &kubeconfig(&authority()));
     let ended = call(
         &["run", "--kubeconfig", &path, "--metrics-addr", &address],
         &[],

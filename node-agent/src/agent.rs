@@ -8,8 +8,9 @@ use jiff::Timestamp;
 use crate::afterwards;
 use crate::bootstrap::Bootstrap;
 use crate::certificate::{CertificateError, Chain};
-use crate::cluster::{Cluster, prepare};
+use crate::cluster::{Cluster, check_program, prepare};
 use crate::console::Topic;
+use crate::credential::FUTURE;
 use crate::error::AgentError;
 use crate::evidence;
 use crate::fault::Place;
@@ -19,6 +20,7 @@ use crate::identity::{self, Installed};
 use crate::pending_key::{self, Origin, PendingKey};
 use crate::requests::Requests;
 use crate::review::review;
+use crate::server_clock;
 use crate::settings::Settings;
 use crate::store;
 use crate::surroundings::{Identity, Surroundings};
@@ -26,6 +28,9 @@ use crate::words;
 
 /// How often a clock that is behind is looked at.
 const CLOCK_CHECK: Duration = Duration::from_secs(1);
+
+/// How many looks at this machine's clock pass between two questions for that of the API server.
+const CHECKS_PER_QUESTION: u32 = 10;
 
 /// How often, and how far apart, another agent's lock is tried: two seconds in all.
 const LOCK_TRIES: u32 = 20;
@@ -39,6 +44,12 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// Whatever ends the work in vain; the sentence says what to do about it.
 pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), AgentError> {
+    // What cannot be written in the end is found before anybody is asked for anything.
+    let targets = [Some(&settings.kubeconfig), settings.name_file.as_ref()];
+    targets
+        .into_iter()
+        .flatten()
+        .try_for_each(|path| files::check_target(path))?;
     afterwards::set_copied_identity_aside(settings, around)?;
     wait_for_clock(settings, around).await;
     let now = around.clock.now();
@@ -78,7 +89,7 @@ pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), Agen
             remove_rest(settings, around);
             return done(settings, around, not_after);
         }
-        Installed::NotYetValid { why } | Installed::Nothing { why } => {
+        Installed::NotYetValid { why, .. } | Installed::Nothing { why } => {
             around.console.say(
                 Topic::Identity,
                 &format!("{} has none to use: {why}", settings.node),
@@ -97,20 +108,44 @@ pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), Agen
     done(settings, around, not_after)
 }
 
-/// An identity that is not valid yet is an identity on a machine whose clock is behind, as machines without a clock of
-/// their own begin. Asking for another one would be wrong, so the clock is waited for.
+/// An identity that is not valid yet is mostly an identity on a machine whose clock is behind, as machines without a clock
+/// of their own begin. Asking for another one would be wrong, so the clock is waited for, unless the API server's clock
+/// says as well that the certificate is from the future: then waiting is of no use, and another one is asked for.
 async fn wait_for_clock(settings: &Settings, around: &Surroundings) {
-    let mut told = false;
-    while let Installed::NotYetValid { why } = examine(settings, around.clock.now()) {
-        if !told {
+    let mut checks = 0_u32;
+    while let Installed::NotYetValid { not_before, why } = examine(settings, around.clock.now()) {
+        if checks == 0 {
             around.console.warn(Topic::Identity, &why);
             around
                 .console
                 .wait_for("the clock of this machine to be set");
-            told = true;
         }
+        if checks.is_multiple_of(CHECKS_PER_QUESTION)
+            && let Some((server, at)) = server_clock(settings, around).await
+            && not_before > at
+            && words::distance(not_before, at) > FUTURE
+        {
+            let message = format!(
+                "{server} says that it is {}, so the certificate is wrong and not this machine's clock; asking for another",
+                words::moment(at)
+            );
+            around.console.warn(Topic::Identity, &message);
+            return;
+        }
+        checks = checks.saturating_add(1);
         tokio::time::sleep(CLOCK_CHECK).await;
     }
+}
+
+/// The API server and its time of day, if there is a bootstrap kubeconfig to ask it with.
+async fn server_clock(settings: &Settings, around: &Surroundings) -> Option<(String, Timestamp)> {
+    let bootstrap = Bootstrap::read(&settings.bootstrap_kubeconfig).ok()?;
+    check_program(settings, &bootstrap).ok()?;
+    let client = (around.connect)(&bootstrap, Identity::Bootstrap)
+        .await
+        .ok()?;
+    let at = server_clock::ask(&client).await?;
+    Some((bootstrap.server, at))
 }
 
 fn examine(settings: &Settings, now: Timestamp) -> Installed {

@@ -132,6 +132,11 @@ pub struct Args {
     #[arg(long, env = "ROLLCALL_KEEP_BOOTSTRAP")]
     pub keep_bootstrap: bool,
 
+    /// Run the program that the bootstrap kubeconfig names for its credential (exec, auth-provider), as this agent's user,
+    /// which is root; without it such a kubeconfig is refused.
+    #[arg(long, env = "ROLLCALL_ALLOW_EXEC")]
+    pub allow_exec: bool,
+
     /// CA that must have signed the certificate; without it the CA of the bootstrap kubeconfig, and when another CA
     /// signed it, the API server is asked whether it knows the new identity.
     #[arg(long, env = "ROLLCALL_CLIENT_CA", value_name = "FILE")]

@@ -6,12 +6,12 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::Uri;
-use kube::config::{AuthInfo, Cluster, KubeConfigOptions, Kubeconfig};
+use kube::config::{AuthInfo, Cluster, KubeConfigOptions};
 use kube::{Client, Config};
 use rustls::pki_types::CertificateDer;
 
 use crate::certificate;
-use crate::credential::{Credential, CredentialError};
+use crate::credential::{self, Credential, CredentialError};
 use crate::kubeconfig::{self, Data, Selected, Unusable};
 
 /// How long a connection may take to come about. Shorter than the pause between tries may get, so that a black hole
@@ -31,8 +31,7 @@ pub struct Bootstrap {
     pub file: PathBuf,
     /// The URL of the API server.
     pub server: String,
-    all: Kubeconfig,
-    user: AuthInfo,
+    selected: Selected,
 }
 
 impl Bootstrap {
@@ -48,13 +47,9 @@ impl Bootstrap {
     }
 
     fn from_file(file: &Path) -> Result<Self, Problem> {
-        let Selected { all, cluster, user } = kubeconfig::read(file)?;
-        let server = check_server(&cluster)?;
-        let data = kubeconfig::data_or_file(
-            cluster.certificate_authority_data.as_deref(),
-            cluster.certificate_authority.as_deref(),
-            "certificate authority",
-        )?;
+        let selected = kubeconfig::read(file)?;
+        let server = check_server(&selected.cluster)?;
+        let data = selected.certificate_authority()?;
         let (authorities, authority_name) = match data {
             None => (Vec::new(), "the operating system's store".to_owned()),
             Some(Data {
@@ -72,11 +67,10 @@ impl Bootstrap {
         Ok(Self {
             authorities,
             authority_name,
-            cluster,
+            cluster: selected.cluster.clone(),
             file: file.to_owned(),
             server,
-            all,
-            user,
+            selected,
         })
     }
 
@@ -85,10 +79,15 @@ impl Bootstrap {
     /// # Errors
     /// When there is none or it cannot be read.
     pub fn credential(&self) -> Result<Credential, BootstrapError> {
-        Credential::of(&self.user, &self.file).map_err(|error| BootstrapError {
+        Credential::of(&self.selected, &self.file).map_err(|error| BootstrapError {
             file: self.file.clone(),
             problem: Problem::Credential(error),
         })
+    }
+
+    /// Whether a client that asks with the bootstrap credential runs a program for it.
+    pub fn runs_program(&self) -> bool {
+        credential::runs_program(&self.selected)
     }
 
     /// A client that asks with the bootstrap credential. No network yet.
@@ -96,7 +95,7 @@ impl Bootstrap {
     /// # Errors
     /// When the credential cannot be used, or the API server's URL cannot.
     pub async fn client(&self) -> Result<Client, BootstrapError> {
-        self.client_as(self.user.clone()).await
+        self.client_as(self.selected.user.clone()).await
     }
 
     /// A client that asks with a certificate and its key, both in PEM.
@@ -108,17 +107,16 @@ impl Bootstrap {
         certificate: &[u8],
         key: &[u8],
     ) -> Result<Client, BootstrapError> {
-        // Through JSON because the key's type is that of a crate that only kube needs.
-        let user = serde_json::json!({
-            "client-certificate-data": STANDARD.encode(certificate),
-            "client-key-data": STANDARD.encode(key),
-        });
-        let user = serde_json::from_value(user).map_err(|error| self.unusable(&error))?;
-        self.client_as(user).await
+        self.client_as(AuthInfo {
+            client_certificate_data: Some(STANDARD.encode(certificate)),
+            client_key_data: Some(STANDARD.encode(key).into()),
+            ..AuthInfo::default()
+        })
+        .await
     }
 
     async fn client_as(&self, user: AuthInfo) -> Result<Client, BootstrapError> {
-        let mut all = self.all.clone();
+        let mut all = self.selected.all.clone();
         for named in &mut all.auth_infos {
             named.auth_info = Some(user.clone());
         }
@@ -201,6 +199,12 @@ pub enum Problem {
     /// The server would be asked in the clear.
     #[error("names the server {0}, to which the credential would go unencrypted; use https")]
     NotHttps(String),
+    /// It names a program to run.
+    #[error(
+        "names a program that gives the credential (exec or auth-provider), and the agent runs as root; put a token or a \
+         client certificate into it, or say --allow-exec"
+    )]
+    Program,
     /// The file demands a proxy.
     #[error("demands the proxy {0}, but the agent connects directly only")]
     Proxy(String),

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use jiff::Timestamp;
 use rustls::pki_types::CertificateDer;
 
-use crate::bootstrap::Bootstrap;
+use crate::bootstrap::{Bootstrap, BootstrapError, Problem};
 use crate::certificate;
 use crate::console::Topic;
 use crate::credential::Validity;
@@ -32,6 +32,7 @@ pub(crate) fn prepare(
     now: Timestamp,
 ) -> Result<Cluster, AgentError> {
     let bootstrap = Bootstrap::read(&settings.bootstrap_kubeconfig)?;
+    check_program(settings, &bootstrap)?;
     let credential = bootstrap.credential()?;
     let place = Place {
         authority_name: bootstrap.authority_name.clone(),
@@ -72,6 +73,23 @@ pub(crate) fn prepare(
         client_authority,
         join_key,
         place,
+    })
+}
+
+/// A kubeconfig that comes with user-data is not to run programs as root unless the machine's owner wants that.
+///
+/// # Errors
+/// When it names one and `--allow-exec` is not given.
+pub(crate) fn check_program(
+    settings: &Settings,
+    bootstrap: &Bootstrap,
+) -> Result<(), BootstrapError> {
+    if settings.allow_exec || !bootstrap.runs_program() {
+        return Ok(());
+    }
+    Err(BootstrapError {
+        file: bootstrap.file.clone(),
+        problem: Problem::Program,
     })
 }
 

@@ -6,15 +6,14 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
-use kube::config::AuthInfo;
 
 use crate::certificate;
-use crate::kubeconfig::{self, Data, Unusable};
+use crate::kubeconfig::{Data, Selected, Unusable};
 use crate::words;
 
 /// A token or certificate from further in the future than this means that a clock is wrong (the API server itself
 /// accepts no future at all; five minutes is what the signer backdates certificates by).
-const FUTURE: Duration = Duration::from_mins(5);
+pub(crate) const FUTURE: Duration = Duration::from_mins(5);
 
 /// What proves to the API server who asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,41 +38,24 @@ pub enum Validity {
 }
 
 impl Credential {
-    /// Reads the credential of a user entry of the kubeconfig `file`.
+    /// Reads the credential that the kubeconfig `file` selects.
     ///
     /// # Errors
     /// When there is none, or a file it names cannot be read.
-    pub fn of(user: &AuthInfo, file: &Path) -> Result<Self, CredentialError> {
+    pub fn of(selected: &Selected, file: &Path) -> Result<Self, CredentialError> {
         // The order in which client-go and kube let one credential win over another.
-        if let Some(token) = kubeconfig::secret(user, "token") {
-            return Ok(Self::of_token(&token, file));
+        if let Some(token) = selected.token()? {
+            let file = token.file.as_deref().unwrap_or(file);
+            return Ok(Self::of_token(&token.text, file));
         }
-        if let Some(token_file) = user.token_file.as_deref().filter(|path| !path.is_empty()) {
-            let token_file = PathBuf::from(token_file);
-            let token =
-                std::fs::read_to_string(&token_file).map_err(|source| Unusable::Reference {
-                    what: "token",
-                    file: token_file.clone(),
-                    source,
-                })?;
-            if token.trim().is_empty() {
-                return Err(CredentialError::EmptyToken(token_file));
-            }
-            return Ok(Self::of_token(token.trim(), &token_file));
-        }
-        let certificate = kubeconfig::data_or_file(
-            user.client_certificate_data.as_deref(),
-            user.client_certificate.as_deref(),
-            "client certificate",
-        )?;
         if let Some(Data {
             contents: pem,
             file: from,
-        }) = certificate
+        }) = selected.client_certificate()?
         {
             return Self::of_certificate(&pem, from.as_deref().unwrap_or(file));
         }
-        if user.exec.is_some() || user.auth_provider.is_some() {
+        if runs_program(selected) {
             let name = format!(
                 "the credential that a program named in {} gives",
                 file.display()
@@ -130,6 +112,11 @@ impl Credential {
     }
 }
 
+/// Whether a program gives the credential: one that the kubeconfig names, with its arguments.
+pub fn runs_program(selected: &Selected) -> bool {
+    selected.user.exec.is_some() || selected.user.auth_provider.is_some()
+}
+
 /// The claims of a JSON Web Token (RFC 7519), unverified: the API server verifies, this only explains. Bootstrap tokens
 /// and opaque tokens have none.
 fn claims(token: &str) -> Option<serde_json::Value> {
@@ -155,9 +142,6 @@ fn numeric_date(value: &serde_json::Value) -> Option<Timestamp> {
 /// Why there is no usable credential. Reads as what follows the name of the kubeconfig, except where a file is named.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
-    /// A token file without a token.
-    #[error("names the token file {}, which is empty", .0.display())]
-    EmptyToken(PathBuf),
     /// No token, certificate or program.
     #[error(
         "has no credential for its current context: no token, tokenFile, client-certificate or exec"
@@ -229,13 +213,5 @@ mod tests {
             );
             assert!(!credential.name.contains(token) || token.len() == 1);
         }
-    }
-
-    #[test]
-    fn a_user_without_a_credential_is_refused() {
-        assert!(matches!(
-            Credential::of(&AuthInfo::default(), Path::new("/f")),
-            Err(CredentialError::None)
-        ));
     }
 }

@@ -182,6 +182,7 @@ impl AgentError {
                 | Problem::NoServer
                 | Problem::NotAUrl(_)
                 | Problem::NotHttps(_)
+                | Problem::Program
                 | Problem::Proxy(_)
                 | Problem::Unusable(_) => Exit::Usage,
             },

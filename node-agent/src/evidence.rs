@@ -133,8 +133,9 @@ impl Asking<'_> {
             .ok_or_else(|| "comes without a private key that can be used".to_owned())?;
         let now = self.around.clock.now();
         match chain.check(key.spki_der(), &self.settings.node, now) {
-            // The end is the last thing that is looked at.
-            Ok(_) | Err(CertificateError::Expired { .. }) => {}
+            // Its time is the last thing that is looked at, and takes nothing from the proof that the key is here.
+            Ok(_)
+            | Err(CertificateError::Expired { .. } | CertificateError::NotYetValid { .. }) => {}
             Err(error) => return Err(wrong(error)),
         }
         if !self.is_of_cluster(&chain) {
@@ -194,12 +195,7 @@ impl Asking<'_> {
 
 /// The CA certificates by which a kubeconfig trusts its API server.
 fn trusted_by(kubeconfig: &Path) -> Option<Vec<CertificateDer<'static>>> {
-    let cluster = kubeconfig::read(kubeconfig).ok()?.cluster;
-    let data = kubeconfig::data_or_file(
-        cluster.certificate_authority_data.as_deref(),
-        cluster.certificate_authority.as_deref(),
-        "certificate authority",
-    );
+    let data = kubeconfig::read(kubeconfig).ok()?.certificate_authority();
     certificate::certificates(&data.ok()??.contents).ok()
 }
 

@@ -5,7 +5,8 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, Mode, OFlags};
+use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
+use zeroize::Zeroizing;
 
 /// Read and write for the owner only; keys and credentials are in these files.
 const PRIVATE: u32 = 0o600;
@@ -86,6 +87,7 @@ fn write(
     mode: u32,
     before_rename: impl FnOnce(),
 ) -> Result<(), DiskError> {
+    check_target(path)?;
     let temporary = temporary(path);
     let written = write_new(&temporary, contents, mode).and_then(|()| {
         before_rename();
@@ -97,6 +99,31 @@ fn write(
         return Err(DiskError::new("write", path, source));
     }
     sync_folder_of(path)
+}
+
+/// Whether a file can be written where this path leads: nothing is there, or a regular file. A device, a pipe, a folder or
+/// a link to one of them serves somebody else and is never replaced.
+///
+/// # Errors
+/// When something else is there.
+pub fn check_target(path: &Path) -> Result<(), DiskError> {
+    let there = match fs::symlink_metadata(path) {
+        Ok(there) => there,
+        // What else is wrong with the path is said by the write.
+        Err(_) => return Ok(()),
+    };
+    let is_link = there.file_type().is_symlink();
+    if there.is_file() || is_link && fs::metadata(path).is_ok_and(|target| target.is_file()) {
+        return Ok(());
+    }
+    let what = if is_link {
+        "a link that leads to no regular file is there"
+    } else {
+        "something that is no regular file is there"
+    };
+    let message = format!("{what}, and is not replaced; name another file");
+    let source = io::Error::new(io::ErrorKind::AlreadyExists, message);
+    Err(DiskError::new("write", path, source))
 }
 
 fn write_new(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
@@ -219,12 +246,13 @@ pub fn make_folder(path: &Path, mode: u32) -> Result<(), DiskError> {
 /// A file's text and its permission bits, without following a link; `None` when there is no such file.
 ///
 /// # Errors
-/// When the disk refuses, or a link stands there.
-pub fn read_with_mode(path: &Path) -> Result<Option<(Vec<u8>, u32)>, DiskError> {
+/// When the disk refuses, or a link or anything else that is no regular file is there.
+pub fn read_with_mode(path: &Path) -> Result<Option<(Zeroizing<Vec<u8>>, u32)>, DiskError> {
     let failed = |source: io::Error| DiskError::new("read", path, source);
     let file = match rustix::fs::open(
         path,
-        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+        // A pipe must not hold up who reads it.
+        OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC,
         Mode::empty(),
     ) {
         Ok(file) => file,
@@ -234,7 +262,10 @@ pub fn read_with_mode(path: &Path) -> Result<Option<(Vec<u8>, u32)>, DiskError> 
     let mode = rustix::fs::fstat(&file)
         .map_err(|errno| failed(errno.into()))?
         .st_mode;
-    let mut contents = Vec::new();
+    if FileType::from_raw_mode(mode) != FileType::RegularFile {
+        return Err(failed(io::Error::other("it is no regular file")));
+    }
+    let mut contents = Zeroizing::new(Vec::new());
     File::from(file)
         .read_to_end(&mut contents)
         .map_err(failed)?;

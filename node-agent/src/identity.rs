@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
 use rollcall_csr::NodeName;
+use zeroize::Zeroizing;
 
 use crate::certificate::{self, CertificateError, Chain};
 use crate::kubeconfig::{self, Data, Unusable};
@@ -29,8 +30,10 @@ pub enum Installed {
         /// What is wrong with the kubeconfig.
         why: String,
     },
-    /// The certificate is good but for its begin, so the clock of this machine is behind.
+    /// The certificate is good but for its begin: either it is from the future, or the clock of this machine is behind.
     NotYetValid {
+        /// Its begin.
+        not_before: Timestamp,
         /// Where the certificate is, and both times.
         why: String,
     },
@@ -53,17 +56,18 @@ pub fn examine(kubeconfig: &Path, cert_dir: &Path, node: &NodeName, now: Timesta
         Err(error) => {
             let why = format!("{} {error}", kubeconfig.display());
             if let NotUsable::Certificate {
-                error: CertificateError::NotYetValid { .. },
+                error: CertificateError::NotYetValid { not_before, .. },
                 ..
             } = error
             {
-                return Installed::NotYetValid { why };
+                return Installed::NotYetValid { not_before, why };
             }
             why
         }
     };
     let certificate = store::current_link(cert_dir);
     let found = std::fs::read(&certificate)
+        .map(Zeroizing::new)
         .ok()
         .and_then(|pem| good(&pem, &pem, node, now).ok());
     match found {
@@ -97,10 +101,10 @@ fn by_kubeconfig(
 pub(crate) struct Files {
     /// Where the certificate is.
     pub(crate) path: PathBuf,
-    /// The certificate and its chain, in PEM.
-    pub(crate) certificate: Vec<u8>,
+    /// The certificate and its chain, in PEM; often with the key behind them.
+    pub(crate) certificate: Zeroizing<Vec<u8>>,
     /// The private key, in PEM.
-    pub(crate) key: Vec<u8>,
+    pub(crate) key: Zeroizing<Vec<u8>>,
 }
 
 /// What a kubeconfig leads to, and what the symlink in kubelet's folder leads to: where an earlier identity can be. For
@@ -113,7 +117,7 @@ pub(crate) fn earlier(kubeconfig: &Path, cert_dir: &Path) -> Vec<Result<Files, S
         Err(error) => found.push(Err(format!("{} {error}", kubeconfig.display()))),
     }
     let path = store::current_link(cert_dir);
-    match std::fs::read(&path) {
+    match std::fs::read(&path).map(Zeroizing::new) {
         Ok(pem) => found.push(Ok(Files {
             path,
             certificate: pem.clone(),
@@ -126,23 +130,13 @@ pub(crate) fn earlier(kubeconfig: &Path, cert_dir: &Path) -> Vec<Result<Files, S
 }
 
 fn named_by(kubeconfig: &Path) -> Result<Files, NotUsable> {
-    let user = kubeconfig::read(kubeconfig)?.user;
-    let certificate = kubeconfig::data_or_file(
-        user.client_certificate_data.as_deref(),
-        user.client_certificate.as_deref(),
-        "client certificate",
-    )?;
+    let selected = kubeconfig::read(kubeconfig)?;
+    let certificate = selected.client_certificate()?;
     let Data {
         contents: certificate,
         file,
     } = certificate.ok_or(NotUsable::NoCertificate)?;
-    let key_data = kubeconfig::secret(&user, "client-key-data");
-    let key = kubeconfig::data_or_file(
-        key_data.as_deref(),
-        user.client_key.as_deref(),
-        "client key",
-    )?;
-    let key = key.ok_or(NotUsable::NoKey)?.contents;
+    let key = selected.client_key()?.ok_or(NotUsable::NoKey)?.contents;
     Ok(Files {
         path: file.unwrap_or_else(|| kubeconfig.to_owned()),
         certificate,

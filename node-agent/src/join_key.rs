@@ -5,6 +5,8 @@ use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
+use zeroize::Zeroizing;
+
 use crate::error::AgentError;
 use crate::signing_key::SigningKey;
 
@@ -52,7 +54,7 @@ fn read(path: &Path) -> Result<SigningKey, String> {
              0600, and use a new key if others may have read this one"
         ));
     }
-    let mut pem = Vec::new();
+    let mut pem = Zeroizing::new(Vec::new());
     file.read_to_end(&mut pem).map_err(unreadable)?;
     SigningKey::from_pem(&pem).ok_or_else(|| {
         "holds no private key in PEM that can be used; make one with openssl genpkey -algorithm ed25519 (ECDSA P-256 and \

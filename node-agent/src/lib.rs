@@ -32,11 +32,13 @@ pub mod image;
 mod join_key;
 pub mod kubeconfig;
 mod notify;
+mod panics;
 pub mod pending_key;
 pub mod record;
 mod report;
 pub mod requests;
 pub mod review;
+mod server_clock;
 pub mod settings;
 mod signing_key;
 pub mod step;
@@ -49,6 +51,7 @@ pub mod words;
 pub use args::{Args, CommandLine};
 pub use error::AgentError;
 pub use exit::Exit;
+pub use panics::end_with_a_sentence;
 pub use settings::Settings;
 pub use step::step;
 
@@ -92,6 +95,7 @@ fn run_join(args: Args) -> Exit {
                 .and_then(|timeout| {
                     let joined = async {
                         let settings = settings(args, &around).await?;
+                        warn_of_long_name(&settings, &around);
                         agent::join(&settings, &around).await
                     };
                     runtime.block_on(limited(timeout, &around, joined))
@@ -127,6 +131,7 @@ fn run_wipe(args: &Args) -> Exit {
 }
 
 fn surroundings(format: LogFormat) -> Surroundings {
+    end_with_a_sentence(format);
     let clock = Clock::system();
     let stderr = std::io::stderr();
     let colours = stderr.is_terminal();
@@ -142,6 +147,23 @@ fn exit(ended: Result<(), AgentError>, around: &Surroundings) -> Exit {
             around.console.fail(error.reason(), &error.to_string());
             error.exit()
         }
+    }
+}
+
+/// A kubelet puts the name of its host, which is as a rule that of its node, into the label `kubernetes.io/hostname`; no
+/// Node with a longer value is taken (Kubernetes `validation.LabelValueMaxLength`).
+const LONGEST_LABEL: usize = 63;
+
+/// Says before anything is asked that the certificate may be of no use.
+fn warn_of_long_name(settings: &Settings, around: &Surroundings) {
+    let name = &settings.node;
+    let length = name.as_str().len();
+    if length > LONGEST_LABEL {
+        let message = format!(
+            "the name {name} has {length} characters, and the label kubernetes.io/hostname takes {LONGEST_LABEL}: the API \
+             server may refuse the Node that kubelet registers; give this machine a shorter host name"
+        );
+        around.console.warn(Topic::Identity, &message);
     }
 }
 

@@ -3,9 +3,11 @@
 use std::process::ExitCode;
 
 use clap::Parser as _;
-use rollcall_node_agent::{CommandLine, Exit, run};
+use rollcall_node_agent::console::LogFormat;
+use rollcall_node_agent::{CommandLine, Exit, end_with_a_sentence, run};
 
 fn main() -> ExitCode {
+    end_with_a_sentence(LogFormat::Text);
     match CommandLine::try_parse() {
         Ok(line) => run(line).into(),
         Err(error) => {

@@ -8,6 +8,7 @@ use rcgen::{
     PublicKeyData as _,
 };
 use rollcall_csr::{NODES_GROUP, NodeName};
+use zeroize::Zeroizing;
 
 use crate::files::{self, DiskError};
 
@@ -62,8 +63,9 @@ impl PendingKey {
         };
         let key = KeyPair::generate_for(&PKCS_ECDSA_P256_SHA256)
             .map_err(|error| KeyError::Make(error.to_string()))?;
-        files::write_private(&path, key.serialize_pem().as_bytes(), || ())?;
-        Ok((Self { key, path }, origin))
+        let key = Self { key, path };
+        files::write_private(&key.path, key.pem().as_bytes(), || ())?;
+        Ok((key, origin))
     }
 
     /// The file.
@@ -72,8 +74,8 @@ impl PendingKey {
     }
 
     /// The key as PKCS#8 in PEM.
-    pub fn pem(&self) -> String {
-        self.key.serialize_pem()
+    pub fn pem(&self) -> Zeroizing<String> {
+        Zeroizing::new(self.key.serialize_pem())
     }
 
     /// The public key as DER of a SubjectPublicKeyInfo.

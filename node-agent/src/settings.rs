@@ -16,6 +16,8 @@ const MIN_EXPIRATION_SECONDS: i32 = 600;
 /// What the agent does and where.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
+    /// Whether the bootstrap kubeconfig may name a program to run.
+    pub allow_exec: bool,
     /// The kubeconfig to begin with.
     pub bootstrap_kubeconfig: PathBuf,
     /// Kubelet's folder for certificates; absolute.
@@ -66,6 +68,7 @@ impl Settings {
             name_file,
             state_dir,
             keep_bootstrap,
+            allow_exec,
             client_ca,
             join_key,
             timeout: _,
@@ -83,6 +86,7 @@ impl Settings {
         let optional =
             |flag, file: Option<PathBuf>| file.map(|file| absolute(flag, &file)).transpose();
         let settings = Self {
+            allow_exec,
             bootstrap_kubeconfig: absolute("--bootstrap-kubeconfig", &bootstrap_kubeconfig)?,
             kubeconfig: absolute("--kubeconfig", &kubeconfig)?,
             cert_dir: absolute("--cert-dir", &cert_dir)?,

@@ -8,6 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _};
+use zeroize::Zeroizing;
 
 use crate::certificate::Chain;
 use crate::files::{self, DiskError};
@@ -71,8 +72,14 @@ pub fn make_folder(cert_dir: &Path) -> Result<(), DiskError> {
 }
 
 /// Leaf, the rest of its chain, then the key, in one PEM text, as kubelet writes it.
-pub fn bundle(chain: &Chain, key_pem: &str) -> String {
-    format!("{}{key_pem}", certificates_pem(chain))
+pub fn bundle(chain: &Chain, key_pem: &str) -> Zeroizing<String> {
+    let certificates = certificates_pem(chain);
+    // Room for all of it: a text that grows leaves its earlier copies behind.
+    let length = certificates.len().saturating_add(key_pem.len());
+    let mut bundle = Zeroizing::new(String::with_capacity(length));
+    bundle.push_str(&certificates);
+    bundle.push_str(key_pem);
+    bundle
 }
 
 /// Leaf and the rest of its chain as PEM.

@@ -47,20 +47,27 @@ pub fn bootstrap(file: &Path) -> Result<bool, DiskError> {
 /// over, because that reads them. Returns what was removed.
 ///
 /// # Errors
-/// When the disk refuses.
+/// The first refusal of the disk, when everything that it lets go is gone.
 pub fn cloud_init(host: &Path) -> Result<Vec<PathBuf>, DiskError> {
-    let mut files: Vec<PathBuf> = IN_MEMORY.iter().map(|path| host.join(path)).collect();
+    let mut paths: Vec<PathBuf> = IN_MEMORY.iter().map(|path| host.join(path)).collect();
     for instance in folder(&host.join(INSTANCES))? {
-        files.extend(OF_AN_INSTANCE.iter().map(|name| instance.join(name)));
-        files.extend(folder(&instance.join(SCRIPTS))?);
+        paths.extend(OF_AN_INSTANCE.iter().map(|name| instance.join(name)));
+        paths.push(instance.join(SCRIPTS));
     }
-    let mut removed = Vec::new();
-    for file in files {
-        if wipe(&file)? {
-            removed.push(file);
-        }
+    let (mut removed, mut refused) = (Vec::new(), None);
+    // The last one first.
+    paths.reverse();
+    while let Some(path) = paths.pop() {
+        // Scripts of vendors are in a folder of their own. A link to a folder is removed as a link.
+        let is_folder = path.symlink_metadata().is_ok_and(|found| found.is_dir());
+        let outcome = if is_folder {
+            folder(&path).map(|inside| paths.extend(inside.into_iter().rev()))
+        } else {
+            wipe(&path).map(|there| removed.extend(there.then_some(path)))
+        };
+        refused = refused.or(outcome.err());
     }
-    Ok(removed)
+    refused.map_or(Ok(removed), Err)
 }
 
 /// Overwrites a file and removes it. File systems that write in place have nothing of it left then; for others, removing
@@ -120,7 +127,10 @@ mod tests {
             "var/lib/cloud/instances/i-1/obj.pkl",
             "var/lib/cloud/instances/i-1/user-data.txt",
             "var/lib/cloud/instances/i-1/user-data.txt.i",
+            "var/lib/cloud/instances/i-1/vendor-data.txt/part",
             "var/lib/cloud/instances/i-1/scripts/part-001",
+            "var/lib/cloud/instances/i-1/scripts/vendor/part-001",
+            "var/lib/cloud/instances/i-2/user-data.txt",
         ];
         let stays = [
             "run/cloud-init/instance-data.json",

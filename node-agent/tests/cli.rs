@@ -22,6 +22,7 @@ use std::process::{Command, Output, Stdio};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use rollcall_node_agent::console::LogFormat;
 use rollcall_node_agent::exit;
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -268,6 +269,36 @@ fn a_bootstrap_kubeconfig_with_anything_wrong_says_what() {
             "/nonexistent/token",
         ),
         (kubeconfig(server, "tokenFile: /dev/null"), "empty"),
+        (kubeconfig(server, "token: 'a b'"), "users[u].user.token"),
+        (kubeconfig(server, "token: \"a\\nb\""), "on one line"),
+        (
+            kubeconfig(server, "token: \"a\\tb\""),
+            "no Authorization header",
+        ),
+        (
+            kubeconfig(server, "token: \"\\xe4\""),
+            "no Authorization header",
+        ),
+        (
+            kubeconfig(server, "tokenFile: bootstrap.conf"),
+            "users[u].user.tokenFile",
+        ),
+        (
+            kubeconfig(server, "exec: {command: /bin/true}"),
+            "--allow-exec",
+        ),
+        (
+            kubeconfig(server, "auth-provider: {name: gcp}"),
+            "--allow-exec",
+        ),
+        (
+            kubeconfig(server, token).replace("users: [", "users: [{name: u, user: {}}, "),
+            "two entries named \"u\" in users",
+        ),
+        (
+            format!("kind: Secret\n{}", kubeconfig(server, token)),
+            "\"Secret\"",
+        ),
         (
             kubeconfig(server, "client-certificate-data: Z2FyYmFnZQ=="),
             "cannot be read as one",
@@ -275,6 +306,145 @@ fn a_bootstrap_kubeconfig_with_anything_wrong_says_what() {
     ] {
         with_bootstrap(&contents).assert(64, &["bootstrap.conf", words]);
     }
+}
+
+/// What an editor, a heredoc or a block scalar leaves around a token is no part of it; all programs agree on that.
+#[test]
+fn white_space_around_a_token_is_left_out() {
+    let head = kubeconfig(&format!("server: '{NOWHERE}'"), "").replace("{}", "");
+    for user in [
+        format!("token: |\n      {TOKEN}\n"),
+        format!("token: >\n      {TOKEN}\n"),
+        format!("token: \"{TOKEN}\\n\"\n"),
+        format!("token: \" {TOKEN}\\r\\n\"\n"),
+    ] {
+        let text = head.replace(
+            "users: [{name: u, user: }]",
+            &format!("users:\n- name: u\n  user:\n    {user}"),
+        );
+        with_bootstrap(&text).assert(75, &["gave up after 1.0s", NOWHERE]);
+        with_bootstrap(&format!("\u{feff}{text}---\n[")).assert(75, &["gave up", NOWHERE]);
+    }
+    let machine = Machine::new(&Authority::new());
+    fs::write(machine.path("token"), format!("\n{TOKEN}\n\n")).unwrap();
+    let text = kubeconfig(&format!("server: '{NOWHERE}'"), "tokenFile: token");
+    fs::write(machine.path("bootstrap.conf"), text).unwrap();
+    let ran = Ran::of(agent_on(&machine).output().unwrap());
+    ran.assert(75, &["gave up after 1.0s", NOWHERE]);
+    assert!(ran.text.contains("refused"), "{}", ran.text);
+}
+
+#[test]
+fn a_program_in_the_bootstrap_kubeconfig_runs_only_where_that_is_allowed() {
+    let machine = Machine::new(&Authority::new());
+    let ran = machine.path("ran");
+    let user = format!(
+        "exec: {{apiVersion: client.authentication.k8s.io/v1, command: touch, args: ['{}']}}",
+        ran.display()
+    );
+    fs::write(
+        machine.path("bootstrap.conf"),
+        kubeconfig(&format!("server: '{NOWHERE}'"), &user),
+    )
+    .unwrap();
+    let path = ("PATH", "/usr/bin:/bin");
+    let refused = agent_on(&machine).envs([path]).output().unwrap();
+    Ran::of(refused).assert(64, &["bootstrap.conf", "exec", "--allow-exec"]);
+    assert!(!ran.exists());
+    agent_on(&machine)
+        .envs([path])
+        .arg("--allow-exec")
+        .output()
+        .unwrap();
+    assert!(ran.exists());
+}
+
+/// A panic of a library ends with a sentence as well. The test runs itself, as the program that panics.
+#[test]
+fn a_panic_is_one_sentence_and_a_code() {
+    const CHILD: &str = "ROLLCALL_TEST_PANICS";
+    if let Some(format) = std::env::var_os(CHILD) {
+        rollcall_node_agent::end_with_a_sentence(if format == "json" {
+            LogFormat::Json
+        } else {
+            LogFormat::Text
+        });
+        None::<()>.expect("se\ncret");
+    }
+    for (format, words) in [
+        (
+            "text",
+            "error     this program met a defect at node-agent/tests/cli.rs:",
+        ),
+        ("json", "\"reason\":\"Defect\""),
+    ] {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args([
+            "--exact",
+            "a_panic_is_one_sentence_and_a_code",
+            "--nocapture",
+        ]);
+        command.env(CHILD, format).env_remove("RUST_BACKTRACE");
+        let ran = Ran::of(command.output().unwrap());
+        ran.assert(1, &[words, "please report it"]);
+        assert!(
+            !ran.text.contains("panicked at") && !ran.text.contains("cret"),
+            "{}",
+            ran.text
+        );
+    }
+}
+
+/// A device, a pipe or a folder where the kubeconfig belongs is somebody's, and the work is not begun.
+#[test]
+fn what_is_no_regular_file_is_never_replaced() {
+    let machine = Machine::new(&Authority::new());
+    fs::create_dir(machine.path("folder")).unwrap();
+    let path = |name: &str| machine.path(name);
+    for (link, target) in [
+        ("to-device", "/dev/null".into()),
+        ("to-folder", path("folder")),
+        ("to-nothing", path("nothing")),
+    ] {
+        std::os::unix::fs::symlink(target, path(link)).unwrap();
+    }
+    let fifo = path("fifo");
+    rustix::fs::mknodat(
+        rustix::fs::CWD,
+        &fifo,
+        rustix::fs::FileType::Fifo,
+        rustix::fs::Mode::from_raw_mode(0o600),
+        0,
+    )
+    .unwrap();
+    for target in [
+        PathBuf::from("/dev/null"),
+        path("folder"),
+        path("to-device"),
+        path("to-folder"),
+        path("to-nothing"),
+        fifo,
+    ] {
+        for flag in ["--kubeconfig", "--name-file"] {
+            let mut command = agent();
+            command
+                .arg("--bootstrap-kubeconfig")
+                .arg(path("bootstrap.conf"))
+                .arg(flag)
+                .arg(&target);
+            if flag != "--kubeconfig" {
+                command.arg("--kubeconfig").arg(path("etc/kubelet.conf"));
+            }
+            command
+                .args(["--timeout", "1s", "--cert-dir"])
+                .arg(path("pki"));
+            Ran::of(command.output().unwrap()).assert(
+                74,
+                &[target.to_str().unwrap(), "no regular file", "not replaced"],
+            );
+        }
+    }
+    assert!(!path("pki").exists());
 }
 
 #[test]

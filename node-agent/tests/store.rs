@@ -336,6 +336,7 @@ fn a_certificate_that_is_not_valid_yet_waits_for_the_clock_instead_of_asking_for
     params.not_before = rcgen::date_time_ymd(2027, 1, 1);
     let (certificate, key) = cluster.authority.certificate(&params);
     install(&machine, &certificate, &key.serialize_pem());
+    cluster.set_date("2027-01-02T00:00:00Z");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .start_paused(true)
@@ -355,6 +356,53 @@ fn a_certificate_that_is_not_valid_yet_waits_for_the_clock_instead_of_asking_for
         "{text}"
     );
     assert_eq!(cluster.calls(), 0);
+}
+
+/// Where both clocks say that the certificate is from the future, waiting is of no use. Its key still proves who asks.
+#[test]
+fn a_certificate_from_the_future_is_replaced_with_proof_when_the_api_server_has_the_same_time() {
+    // The begin of the certificate, the API server's time, and whether another one is asked for. Ours is `NOW`.
+    for (begin, date, asks) in [
+        ((2027, 1, 1), machine::NOW, true),
+        ((2027, 1, 1), "2026-11-23T11:58:00Z", true),
+        ((2026, 11, 24), "2026-11-23T14:00:00Z", true),
+        ((2026, 11, 24), "2020-01-01T00:00:00Z", true),
+        ((2026, 11, 24), "2026-11-23T23:56:00Z", false),
+        ((2026, 11, 24), "2026-11-24T00:00:00Z", false),
+        ((2026, 11, 24), "2030-01-01T00:00:00Z", false),
+    ] {
+        let (cluster, machine) = scene();
+        let mut params = node_params("worker-0");
+        params.not_before = rcgen::date_time_ymd(begin.0, begin.1, begin.2);
+        let (certificate, key) = cluster.authority.certificate(&params);
+        install(&machine, &certificate, &key.serialize_pem());
+        cluster.set_date(date);
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .unwrap();
+        let ended = runtime.block_on(async {
+            let client = cluster.client();
+            let around = machine.around(client.clone(), client, |_| ());
+            let minute = std::time::Duration::from_mins(1);
+            let joined = join(&machine.settings, &around);
+            tokio::time::timeout(minute, joined).await.is_ok()
+        });
+        let text = machine.text();
+        assert_eq!(
+            (ended, cluster.requests() == 1),
+            (asks, asks),
+            "{date}: {text}"
+        );
+        let words = [
+            "certificate is wrong and not this machine's clock",
+            "holds the key of its previous certificate",
+        ];
+        for word in words {
+            assert_eq!(text.contains(word), asks, "{date}: {word:?} in {text}");
+        }
+    }
 }
 
 #[test]

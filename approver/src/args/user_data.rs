@@ -89,6 +89,11 @@ pub struct UserDataArgs {
     )]
     pub namespace: String,
 
+    /// Do not ask the API server of the bootstrap kubeconfig what the credential may do. Otherwise an administrator's is
+    /// refused, and where the API server cannot be asked, a warning says so.
+    #[arg(long)]
+    pub offline: bool,
+
     /// Configuration file of the approver. Its join window says how long a credential is of use; without it, the default.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::certificates::Authority;
 use crate::KubeconfigFormat;
 
-pub(super) use credential::{Credential, Ends};
+pub(super) use credential::{Credential, Ends, check_groups};
 pub(super) use read::{check_server, read};
 
 /// The name of the one cluster in it.
@@ -24,7 +24,6 @@ pub(super) struct Bootstrap {
     pub(super) server: String,
     pub(super) authority: Authority,
     pub(super) tls_server_name: Option<String>,
-    pub(super) proxy_url: Option<String>,
     pub(super) credential: Credential,
 }
 
@@ -54,7 +53,6 @@ impl Bootstrap {
                     server: &self.server,
                     certificate_authority_data: STANDARD.encode(self.authority.to_pem()),
                     tls_server_name: self.tls_server_name.as_deref(),
-                    proxy_url: self.proxy_url.as_deref(),
                 }),
             }],
             contexts: [Named {
@@ -121,8 +119,6 @@ struct Cluster<'a> {
     certificate_authority_data: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     tls_server_name: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    proxy_url: Option<&'a str>,
 }
 
 #[derive(Serialize)]

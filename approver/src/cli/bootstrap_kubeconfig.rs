@@ -13,6 +13,7 @@ use jiff::Timestamp;
 use kube::Client;
 
 use self::order::{Order, What};
+pub(super) use self::rights::{Deed, TOO_MUCH};
 use self::target::Target;
 use super::block_on;
 use super::bootstrap::{Bootstrap, Credential};
@@ -55,7 +56,6 @@ pub(crate) fn bootstrap_kubeconfig(args: &BootstrapKubeconfigArgs) -> anyhow::Re
         server: target.server,
         authority: target.authority,
         tls_server_name: target.tls_server_name,
-        proxy_url: target.proxy_url,
         credential: made.credential,
     };
     delivery

@@ -28,14 +28,12 @@ impl Delivery {
         let Some(path) = to else {
             return Ok(Self::StandardOutput);
         };
-        if path.is_dir() {
-            return Err(FlagError::file(FLAG, path, "is a directory; name a file"));
-        }
-        if !overwrite && path.symlink_metadata().is_ok() {
+        let target = target(path).map_err(|message| FlagError::file(FLAG, path, message))?;
+        if !overwrite && target.symlink_metadata().is_ok() {
             let message = "is there already; use --force to overwrite it";
             return Err(FlagError::file(FLAG, path, message));
         }
-        let folder = match path.parent() {
+        let folder = match target.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
         };
@@ -45,7 +43,7 @@ impl Delivery {
         })?;
         Ok(Self::File {
             draft,
-            path: path.to_owned(),
+            path: target,
             overwrite,
         })
     }
@@ -70,6 +68,8 @@ impl Delivery {
                 let failed = || format!("cannot write {}", path.display());
                 draft.write_all(answer).with_context(failed)?;
                 draft.as_file().sync_all().with_context(failed)?;
+                // Perhaps it has changed in the meantime.
+                target(&path).map_err(|message| FlagError::file(FLAG, &path, message))?;
                 let persisted = if overwrite {
                     draft.persist(&path)
                 } else {
@@ -80,3 +80,30 @@ impl Delivery {
         }
     }
 }
+
+/// The file that a path leads to: a regular one, or none yet. A device, a pipe or a socket serves others and must never
+/// give way to a file.
+fn target(path: &Path) -> Result<PathBuf, String> {
+    let Ok(there) = path.symlink_metadata() else {
+        return Ok(path.to_owned());
+    };
+    if there.is_dir() {
+        return Err("is a directory; name a file".to_owned());
+    }
+    if there.is_file() {
+        return Ok(path.to_owned());
+    }
+    let target = path.canonicalize();
+    match target {
+        Ok(target) if there.is_symlink() && target.is_file() => Ok(target),
+        Ok(target) if target.is_dir() => Err("is a link to a directory; name a file".to_owned()),
+        Ok(_) => Err("is no regular file, and is not replaced by one, not even with --force; leave --to out to write to \
+                      standard output"
+            .to_owned()),
+        Err(error) => Err(format!("is a link that leads nowhere ({error}); name a file")),
+    }
+}
+
+#[cfg(test)]
+#[path = "deliver_tests.rs"]
+mod tests;

@@ -9,9 +9,11 @@ mod mime;
 mod package;
 mod parts;
 mod plan;
+mod review;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::block_on;
 use super::deliver::Delivery;
 use super::flag::FlagError;
 use super::print::complain;
@@ -25,6 +27,8 @@ const EC2_LIMIT: usize = 16 * 1024;
 /// User-data, and what speaks against using it as it is.
 struct Rendered {
     bytes: Vec<u8>,
+    /// The bootstrap kubeconfig in it.
+    kubeconfig: String,
     warnings: Vec<String>,
 }
 
@@ -34,15 +38,28 @@ pub(crate) fn user_data(args: &UserDataArgs) -> anyhow::Result<()> {
         .policy
         .rules
         .join_window;
-    let Rendered { bytes, warnings } = render(args, Timestamp::now(), window)?;
+    let Rendered {
+        bytes,
+        kubeconfig,
+        mut warnings,
+    } = render(args, Timestamp::now(), window)?;
     let answer = package::wrap(args, &bytes)?;
     let delivery = Delivery::open(args.to.as_deref(), args.force)?;
     if args.gzip && args.format == UserDataFormat::CloudConfig && delivery.is_terminal() {
         let message = "the compressed bytes are not for a terminal; use --to FILE";
         return Err(FlagError::new("--gzip", message).into());
     }
+    let mut checked = None;
+    if !args.offline {
+        let review = block_on(async { Ok(review::review(&kubeconfig).await?) })?;
+        warnings.extend(review.warnings);
+        checked = review.checked;
+    }
     for warning in warnings {
         complain("warning", &warning);
+    }
+    if let Some(sentence) = checked {
+        complain("checked", &sentence);
     }
     delivery.write(&answer)
 }
@@ -84,5 +101,9 @@ fn render(args: &UserDataArgs, now: Timestamp, window: SignedDuration) -> anyhow
             bytes.len()
         ));
     }
-    Ok(Rendered { bytes, warnings })
+    Ok(Rendered {
+        bytes,
+        kubeconfig: plan.kubeconfig,
+        warnings,
+    })
 }

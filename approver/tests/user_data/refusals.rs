@@ -45,7 +45,7 @@ fn a_bootstrap_kubeconfig_that_no_machine_should_have_is_refused_by_field() {
         (
             "current-context: bootstrap",
             "current-context: ''",
-            "current-context: is missing",
+            "has no current-context",
         ),
         (
             "https://api",
@@ -59,8 +59,18 @@ fn a_bootstrap_kubeconfig_that_no_machine_should_have_is_refused_by_field() {
         ),
         (
             "certificate-authority: ",
-            "proxy-url: ",
+            "tls-server-name: ",
             "clusters[example].cluster.certificate-authority-data",
+        ),
+        (
+            "    server:",
+            "    proxy-url: http://proxy:3128\n    server:",
+            "clusters[example].cluster.proxy-url",
+        ),
+        (
+            "token: abcdef.0123456789abcdef",
+            "token: \"abcdef.0123 56789abcdef\"",
+            "users[bootstrap].user.token",
         ),
         (
             "token: abcdef.0123456789abcdef",

@@ -56,6 +56,13 @@ impl Root {
         let failed = |source: io::Error| self.failed("write", path, source);
         let (above, name) = split(path);
         let folder = self.make_folders(above)?;
+        if !self.is_replaceable(path) {
+            let message = "something that is no regular file is there, and is not replaced; remove it from the image";
+            return Err(failed(io::Error::new(
+                io::ErrorKind::AlreadyExists,
+                message,
+            )));
+        }
         let temporary = format!(".{name}.rollcall-tmp");
         let remove = |folder: &OwnedFd| {
             // A rest of a killed run, or of this one: the next write says what it could not remove.
@@ -123,6 +130,20 @@ impl Root {
         self.open_at(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC)
             .and_then(rustix::fs::fstat)
             .is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::Symlink)
+    }
+
+    /// Whether nothing is there, or a regular file, or a link to one: a device or a link to `/dev/null` is what somebody
+    /// put there to switch something off.
+    fn is_replaceable(&self, path: &str) -> bool {
+        let kind = |flags| {
+            let found = self.open_at(path, OFlags::PATH | OFlags::CLOEXEC | flags)?;
+            Ok::<_, Errno>(FileType::from_raw_mode(rustix::fs::fstat(found)?.st_mode))
+        };
+        match kind(OFlags::NOFOLLOW) {
+            Err(errno) => errno == Errno::NOENT,
+            Ok(FileType::Symlink) => kind(OFlags::empty()) == Ok(FileType::RegularFile),
+            Ok(found) => found == FileType::RegularFile,
+        }
     }
 
     fn make_folders(&self, path: &str) -> Result<OwnedFd, ImageError> {

@@ -7,7 +7,9 @@ use std::sync::{Arc, Mutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use http::header::DATE;
 use http::{Method, Request, Response};
+use jiff::Timestamp;
 use kube::Client;
 use kube::client::Body;
 use serde_json::{Value, json};
@@ -20,6 +22,7 @@ type Hook = Box<dyn Fn() + Send + Sync>;
 pub(crate) struct Cluster {
     pub(crate) authority: Authority,
     calls: AtomicUsize,
+    date: Mutex<Timestamp>,
     denies: AtomicBool,
     requests: Mutex<BTreeMap<String, Value>>,
     when_asked: Mutex<Option<Hook>>,
@@ -30,6 +33,7 @@ impl Cluster {
         Arc::new(Self {
             authority: Authority::new(),
             calls: AtomicUsize::new(0),
+            date: Mutex::new(NOW.parse().unwrap()),
             denies: AtomicBool::new(false),
             requests: Mutex::default(),
             when_asked: Mutex::default(),
@@ -46,7 +50,12 @@ impl Cluster {
         *self.when_asked.lock().unwrap() = Some(Box::new(hook));
     }
 
-    /// How many calls there were.
+    /// Sets the clock of the API server.
+    pub(crate) fn set_date(&self, date: &str) {
+        *self.date.lock().unwrap() = date.parse().unwrap();
+    }
+
+    /// How many calls there were, without the questions for the time.
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
@@ -78,13 +87,25 @@ impl Cluster {
                 let body = body.collect_bytes().await.unwrap();
                 let (code, answer) = cluster.answer(&parts.method, &parts.uri.to_string(), &body);
                 let body = Body::from(answer.to_string().into_bytes());
-                Ok::<_, Infallible>(Response::builder().status(code).body(body).unwrap())
+                let date = cluster
+                    .date
+                    .lock()
+                    .unwrap()
+                    .strftime("%a, %d %b %Y %H:%M:%S GMT");
+                let answer = Response::builder()
+                    .status(code)
+                    .header(DATE, date.to_string());
+                Ok::<_, Infallible>(answer.body(body).unwrap())
             }
         });
         Client::new(service, "default")
     }
 
     fn answer(&self, method: &Method, uri: &str, body: &[u8]) -> (u16, Value) {
+        if uri == "/version" {
+            // As to anybody whose credential it does not know.
+            return (401, json!({ "kind": "Status", "code": 401 }));
+        }
         self.calls.fetch_add(1, Ordering::Relaxed);
         if let Some(hook) = self.when_asked.lock().unwrap().take() {
             hook();

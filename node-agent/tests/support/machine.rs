@@ -59,6 +59,7 @@ impl Machine {
         let bootstrap = bootstrap_kubeconfig("https://api.test:6443", &authority.pem());
         std::fs::write(path("bootstrap.conf"), bootstrap).unwrap();
         let settings = Settings {
+            allow_exec: false,
             bootstrap_kubeconfig: path("bootstrap.conf"),
             cert_dir: path("kubelet/pki"),
             client_ca: None,

@@ -7,8 +7,16 @@ use serde::Deserialize;
 
 use crate::cli::certificates;
 
-/// The group whose members may do anything (Kubernetes `pkg/registry/rbac/escalation_check.go`).
-const MASTERS: &str = "system:masters";
+/// The groups of clients that are no bootstrappers: who may do anything (Kubernetes
+/// `pkg/registry/rbac/escalation_check.go`, kubeadm `ClusterAdminsGroupAndClusterRoleBinding`), and nodes themselves.
+const NOT_FOR_MACHINES: [(&str, &str); 3] = [
+    ("system:masters", "which may do anything"),
+    ("kubeadm:cluster-admins", "which may do anything"),
+    (
+        "system:nodes",
+        "so it is the identity of one node, and every machine would be that node",
+    ),
+];
 
 /// What proves to the API server who asks. Has no `Debug`, which would show it.
 pub(in crate::cli) enum Credential {
@@ -65,12 +73,8 @@ impl Credential {
             .map_err(|_| "client-key: holds no private key in PEM".to_owned())?;
         let facts =
             certificates::read(&leaf).map_err(|error| format!("client-certificate: {error}"))?;
-        if facts.organizations.iter().any(|group| group == MASTERS) {
-            return Err(format!(
-                "client-certificate: belongs to the group {MASTERS}, which may do anything, and user-data is no secret; \
-                 make a credential with rollcall-approver bootstrap-kubeconfig"
-            ));
-        }
+        check_groups(&facts.organizations)
+            .map_err(|message| format!("client-certificate: {message}"))?;
         Ok(Self::Certificate {
             certificate,
             key,
@@ -105,6 +109,20 @@ impl Credential {
             Self::Token { .. } => "the token".to_owned(),
         }
     }
+}
+
+/// Refuses who belongs to a group whose rights no machine may have.
+pub(in crate::cli) fn check_groups(groups: &[String]) -> Result<(), String> {
+    let found = NOT_FOR_MACHINES
+        .iter()
+        .find(|(group, _)| groups.iter().any(|own| own == group));
+    let Some((group, consequence)) = found else {
+        return Ok(());
+    };
+    Err(format!(
+        "belongs to the group {group}, {consequence}, and user-data is no secret; make a credential with \
+         rollcall-approver bootstrap-kubeconfig"
+    ))
 }
 
 /// The id of a bootstrap token (Kubernetes `k8s.io/cluster-bootstrap/token/api`, `BootstrapTokenPattern`).

@@ -1,5 +1,7 @@
 //! What is wrong with a kubeconfig is told by field, and what is right comes out whole.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use rcgen::{CertificateParams, DnType, KeyPair};
 
 use super::*;
@@ -40,7 +42,7 @@ fn sound_cluster() -> String {
 }
 
 fn refusal(text: &str) -> String {
-    parse(text, Path::new(""), None, now())
+    parse(text.as_bytes(), Path::new(""), None, now())
         .err()
         .unwrap_or_else(|| panic!("not refused: {text}"))
 }
@@ -49,8 +51,8 @@ fn refusal(text: &str) -> String {
 fn what_is_missing_or_wrong_is_told_by_its_field() {
     let token = "token: abcdef.0123456789abcdef";
     let cases = [
-        ("clusters: []".to_owned(), "current-context: is missing"),
-        ("current-context: a".to_owned(), "contexts: has no \"a\""),
+        ("clusters: []".to_owned(), "has no current-context"),
+        ("current-context: a".to_owned(), "has no context \"a\""),
         (
             kubeconfig("server: http://a:1", token),
             "clusters[b].cluster.server: ",
@@ -65,7 +67,7 @@ fn what_is_missing_or_wrong_is_told_by_its_field() {
                 "server: 'https://a:1', certificate-authority-data: '%'",
                 token,
             ),
-            "clusters[b].cluster.certificate-authority-data: is not base64",
+            "holds in clusters[b].cluster.certificate-authority-data what is not base64",
         ),
         (
             kubeconfig(
@@ -82,6 +84,13 @@ fn what_is_missing_or_wrong_is_told_by_its_field() {
             "clusters[b].cluster.insecure-skip-tls-verify: ",
         ),
         (
+            kubeconfig(
+                &format!("{}, proxy-url: 'http://proxy:3128'", sound_cluster()),
+                token,
+            ),
+            "clusters[b].cluster.proxy-url: ",
+        ),
+        (
             kubeconfig(&sound_cluster(), ""),
             "users[c].user.token: is missing",
         ),
@@ -95,11 +104,11 @@ fn what_is_missing_or_wrong_is_told_by_its_field() {
         ),
         (
             kubeconfig(&sound_cluster(), "token: 'a b'"),
-            "users[c].user.token: ",
+            "holds in users[c].user.token a token with a blank",
         ),
         (
             kubeconfig(&sound_cluster(), "tokenFile: /nonexistent/token"),
-            "users[c].user.tokenFile: /nonexistent/token cannot be read",
+            "names in users[c].user.tokenFile the file /nonexistent/token, which cannot be read",
         ),
     ];
     for (text, message) in cases {
@@ -112,7 +121,7 @@ fn what_is_missing_or_wrong_is_told_by_its_field() {
 fn an_authority_that_expired_is_refused() {
     let later = "9999-01-01T00:00:00Z".parse().unwrap();
     let text = kubeconfig(&sound_cluster(), "token: t");
-    let refusal = parse(&text, Path::new(""), None, later);
+    let refusal = parse(text.as_bytes(), Path::new(""), None, later);
     // rcgen's certificates end in the year 4096.
     assert!(
         refusal.is_err_and(|message| message.contains("certificate-authority: expired at 4096"))
@@ -139,10 +148,26 @@ fn an_administrator_goes_to_no_machine() {
             STANDARD.encode(key)
         )
     };
-    let message = refusal(&kubeconfig(&sound_cluster(), &user("system:masters")));
-    assert!(message.contains("system:masters"), "{message}");
-    let text = kubeconfig(&sound_cluster(), &user("system:bootstrappers"));
-    assert!(parse(&text, Path::new(""), None, now()).is_ok());
+    for group in ["system:masters", "kubeadm:cluster-admins", "system:nodes"] {
+        let message = refusal(&kubeconfig(&sound_cluster(), &user(group)));
+        assert!(
+            message.starts_with("users[c].user.client-certificate: "),
+            "{message}"
+        );
+        assert!(message.contains(group), "{message}");
+    }
+    for group in [
+        "system:bootstrappers",
+        "system:nodesx",
+        "System:Masters",
+        "admins",
+    ] {
+        let text = kubeconfig(&sound_cluster(), &user(group));
+        assert!(
+            parse(text.as_bytes(), Path::new(""), None, now()).is_ok(),
+            "{group}"
+        );
+    }
 }
 
 #[test]
@@ -157,11 +182,13 @@ fn what_is_written_reads_back_and_holds_nothing_else() {
     let more = ", {name: admin, user: {token: of-an-administrator}}]";
     let text = kubeconfig(cluster, "tokenFile: token");
     let text = text.strip_suffix("]\n").unwrap().to_owned() + more;
-    let bootstrap = parse(&text, folder.path(), None, now()).ok().unwrap();
+    let bootstrap = parse(text.as_bytes(), folder.path(), None, now())
+        .ok()
+        .unwrap();
     for format in [KubeconfigFormat::Yaml, KubeconfigFormat::Json] {
         let written = bootstrap.write(format).unwrap();
         assert!(!written.contains("of-an-administrator"), "{written}");
-        let again = parse(&written, Path::new("/nowhere"), None, now())
+        let again = parse(written.as_bytes(), Path::new("/nowhere"), None, now())
             .ok()
             .unwrap();
         assert_eq!(again.server, "https://a:1");

@@ -1,5 +1,7 @@
 //! What the holder of the credential may do: ask for certificates, and nothing that approves.
 
+use std::fmt;
+
 use anyhow::bail;
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec,
@@ -31,15 +33,41 @@ pub(super) struct Requestor {
 }
 
 /// One thing to do.
-struct Deed {
+pub(in crate::cli) struct Deed {
     verb: &'static str,
     group: &'static str,
     resource: &'static str,
     subresource: Option<&'static str>,
 }
 
+impl Deed {
+    /// What is asked about it.
+    pub(in crate::cli) fn attributes(&self) -> ResourceAttributes {
+        ResourceAttributes {
+            group: Some(self.group.to_owned()),
+            resource: Some(self.resource.to_owned()),
+            subresource: self.subresource.map(str::to_owned),
+            verb: Some(self.verb.to_owned()),
+            ..ResourceAttributes::default()
+        }
+    }
+
+    /// Whether it is every verb on everything.
+    pub(in crate::cli) fn is_everything(&self) -> bool {
+        (self.verb, self.group, self.resource) == ("*", "*", "*")
+    }
+}
+
+impl fmt::Display for Deed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.verb, self.resource)?;
+        self.subresource
+            .map_or(Ok(()), |subresource| write!(f, "/{subresource}"))
+    }
+}
+
 /// What a requestor must not be able to do, and what follows if it can.
-const TOO_MUCH: [(Deed, &str); 3] = [
+pub(in crate::cli) const TOO_MUCH: [(Deed, &str); 3] = [
     (
         Deed {
             verb: "create",
@@ -114,14 +142,7 @@ pub(super) async fn ensure(
     }
     for (deed, consequence) in &TOO_MUCH {
         if may(client, requestor, deed).await? == Ok(true) {
-            let subresource = deed.subresource.map(|name| format!("/{name}"));
-            warnings.push(format!(
-                "{} may {} {}{}, {consequence}",
-                requestor.name,
-                deed.verb,
-                deed.resource,
-                subresource.unwrap_or_default()
-            ));
+            warnings.push(format!("{} may {deed}, {consequence}", requestor.name));
         }
     }
     Ok(warnings)
@@ -138,13 +159,7 @@ async fn may(
         spec: SubjectAccessReviewSpec {
             user: requestor.username.clone(),
             groups: Some(requestor.groups.clone()),
-            resource_attributes: Some(ResourceAttributes {
-                group: Some(deed.group.to_owned()),
-                resource: Some(deed.resource.to_owned()),
-                subresource: deed.subresource.map(str::to_owned),
-                verb: Some(deed.verb.to_owned()),
-                ..ResourceAttributes::default()
-            }),
+            resource_attributes: Some(deed.attributes()),
             ..SubjectAccessReviewSpec::default()
         },
         ..SubjectAccessReview::default()

@@ -15,7 +15,6 @@ pub(super) struct Target {
     pub(super) server: String,
     pub(super) authority: Authority,
     pub(super) tls_server_name: Option<String>,
-    pub(super) proxy_url: Option<String>,
 }
 
 impl Target {
@@ -59,17 +58,12 @@ impl Target {
                 of_context(connection, now).map_err(|message| FlagError::new(context, message))?
             }
         };
-        // A name and a proxy belong to the address that they were meant for.
+        // A name belongs to the address that it was meant for.
         let same = args.server.is_none();
         Ok(Self {
             server,
             authority,
             tls_server_name: connection.tls_server_name.clone().filter(|_| same),
-            proxy_url: connection
-                .proxy_url
-                .as_ref()
-                .filter(|_| same)
-                .map(ToString::to_string),
         })
     }
 }

@@ -24,7 +24,8 @@ const OURS: [(&str, &str); 5] = [
     ("node-name-from", "--node-name-from"),
 ];
 /// Flags of node-agent that may be given besides; a test compares them with its own.
-const KNOWN: [&str; 10] = [
+const KNOWN: [&str; 11] = [
+    "allow-exec",
     "client-ca",
     "expiration-seconds",
     "keep-bootstrap",

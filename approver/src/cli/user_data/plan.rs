@@ -27,6 +27,8 @@ const NODE_CONFIG_NAME: &str = "node-config-compute";
 pub(super) struct Plan {
     pub(super) document: CloudConfig,
     pub(super) credential: Credential,
+    /// The bootstrap kubeconfig, as the machine gets it.
+    pub(super) kubeconfig: String,
     pub(super) warnings: Vec<String>,
 }
 
@@ -40,7 +42,7 @@ pub(super) fn make(args: &UserDataArgs, now: Timestamp) -> anyhow::Result<Plan> 
     }
     let mut document = CloudConfig::default();
     let mut warnings = Vec::new();
-    let credential = add_credentials(&mut document, args, &layout, now)?;
+    let (credential, kubeconfig) = add_credentials(&mut document, args, &layout, now)?;
     let (environment, advice) = agent::environment(args, &layout)?;
     warnings.extend(advice);
     add(&mut document, agent::PATH, SECRET, environment)?;
@@ -64,6 +66,7 @@ pub(super) fn make(args: &UserDataArgs, now: Timestamp) -> anyhow::Result<Plan> 
     Ok(Plan {
         document,
         credential,
+        kubeconfig,
         warnings,
     })
 }
@@ -99,13 +102,18 @@ fn add_credentials(
     args: &UserDataArgs,
     layout: &Layout,
     now: Timestamp,
-) -> anyhow::Result<Credential> {
+) -> anyhow::Result<(Credential, String)> {
     let ca = authority("--ca", args.ca.as_ref(), now)?;
     let client_ca = authority("--kubelet-client-ca", args.kubelet_client_ca.as_ref(), now)?;
     let flag = "--bootstrap-kubeconfig";
     let bootstrap = bootstrap::read(flag, &args.bootstrap_kubeconfig, ca, now)?;
     let kubeconfig = bootstrap.write(KubeconfigFormat::Yaml)?;
-    add(document, layout.bootstrap_kubeconfig, SECRET, kubeconfig)?;
+    add(
+        document,
+        layout.bootstrap_kubeconfig,
+        SECRET,
+        kubeconfig.as_str(),
+    )?;
     let own = Some(&bootstrap.authority).filter(|_| layout.one_ca);
     if let Some(ca) = client_ca.as_ref().or(own) {
         add(document, layout.client_ca, PUBLIC, ca.to_pem())?;
@@ -117,7 +125,7 @@ fn add_credentials(
             .map_err(|message| FlagError::file(flag, path, message))?;
         add(document, layout.registry_credentials, SECRET, text)?;
     }
-    Ok(bootstrap.credential)
+    Ok((bootstrap.credential, kubeconfig))
 }
 
 /// What docker, podman and kubelet read (Kubernetes `pkg/credentialprovider/config.go`).
