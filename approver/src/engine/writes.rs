@@ -126,23 +126,24 @@ impl Engine {
     }
 
     /// Tells that a decision could not be written, once until something else goes wrong with it: in the log and, unless it may
-    /// have been written, on the request.
+    /// have been written or may well be by the next try, on the request.
     fn failed(&mut self, job: &Job, outcome: &Outcome, trouble: &str) {
-        let request = &job.about.request;
-        let error = trouble;
+        let (request, error) = (&job.about.request, trouble);
         let certain = outcome.settlement != Settlement::Unknown;
+        let pending = self.targets.contains_key(&job.uid);
         let failures = self.failures.entry(job.uid.clone()).or_default();
         let told = certain.then(|| trouble.to_owned());
         if told.is_some() && failures.trouble == told {
             debug!(request, error, "the decision could still not be written");
-            return;
+        } else {
+            warn!(request, error, "the decision could not be written");
         }
         failures.trouble = told;
-        warn!(request, error, "the decision could not be written");
-        if certain && self.targets.contains_key(&job.uid) {
-            self.tell_of_failure(job, trouble);
-        } else if !self.targets.contains_key(&job.uid) {
+        let lasting = outcome.settlement == Settlement::Refused || failures.count > 0;
+        if !pending {
             self.failures.remove(&job.uid);
+        } else if certain && lasting {
+            self.tell_of_failure(job, trouble);
         }
     }
 
