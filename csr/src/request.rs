@@ -1,6 +1,6 @@
 //! A certification request (PKCS#10, RFC 2986), read strictly.
 
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
 use crate::der::{ATTRIBUTES, INTEGER, Reader, SEQUENCE};
 use crate::evidence;
@@ -20,13 +20,14 @@ pub struct CertificationRequest {
     subject: Subject,
     names: RequestedNames,
     public_key: PublicKey,
-    evidence: Result<Vec<Statement>, EvidenceError>,
+    // Clones share what is large, and what takes long to find out.
+    evidence: Arc<Result<Vec<Statement>, EvidenceError>>,
     proofs: Proofs,
 }
 
 /// What became of each statement, once somebody wanted to know. It follows from the rest of the request.
 #[derive(Clone, Debug, Default)]
-struct Proofs(OnceLock<Vec<Option<Result<(), EvidenceError>>>>);
+struct Proofs(Arc<OnceLock<Vec<Option<Result<(), EvidenceError>>>>>);
 
 impl PartialEq for Proofs {
     fn eq(&self, _: &Self) -> bool {
@@ -44,7 +45,7 @@ impl CertificationRequest {
     pub fn from_pem(text: &[u8]) -> Result<Self, ParseError> {
         let (der, blocks) = pem::read(text)?;
         Ok(Self {
-            evidence: evidence::read_blocks(blocks),
+            evidence: Arc::new(evidence::read_blocks(blocks)),
             ..Self::from_der(&der)?
         })
     }
@@ -85,7 +86,7 @@ impl CertificationRequest {
     /// Why the evidence cannot be read. The signer does not look at evidence, so the request itself is not malformed;
     /// what becomes of it is the approver's to say.
     pub fn evidence(&self) -> Result<&[Statement], &EvidenceError> {
-        self.evidence.as_deref()
+        (*self.evidence).as_deref()
     }
 
     /// For each statement of [`CertificationRequest::evidence`], in its order, whether it was signed for this request's
@@ -165,7 +166,7 @@ fn read_info(mut info: Reader<'_>) -> Result<(CertificationRequest, &[u8]), Pars
             subject,
             names,
             public_key,
-            evidence: Ok(Vec::new()),
+            evidence: Arc::new(Ok(Vec::new())),
             proofs: Proofs::default(),
         },
         key,
