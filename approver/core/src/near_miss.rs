@@ -119,6 +119,11 @@ pub(crate) fn karpenter() -> &'static str {
     "NodeClaims have no names and addresses of hosts: set karpenter: {ec2: {}}, which has EC2 asked, or a nodeNameTemplate"
 }
 
+/// The first label of what may be no name.
+pub(crate) fn first_word(text: &str) -> &str {
+    text.split(['.', ' ']).next().unwrap_or(text)
+}
+
 fn first_label(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }

@@ -13,6 +13,7 @@ mod unwell;
 
 use std::time::Duration;
 
+use jiff::{SignedDuration, Timestamp};
 use kube::Client;
 use rollcall_e2e::machines::{self, MachineStatus};
 use rollcall_e2e::programs::{apply_component, apply_deploy};
@@ -85,6 +86,59 @@ async fn cluster_api_is_found_when_it_is_installed_and_the_other_source_works_un
         .line(&["the watch is back", "clusterAPI"], TIMEOUT)
         .await
         .unwrap();
+}
+
+/// Machines wait longer for their hosts than the window lasts: it begins when the host is there.
+#[tokio::test]
+async fn a_late_host_joins_and_one_whose_window_has_passed_does_not() {
+    /// `joinWindow` of the configuration below, in seconds.
+    const WINDOW: i64 = 20;
+    let site = Site::open("cluster-api").await;
+    let definition = CLUSTER_API_MACHINES.text().unwrap();
+    site.control_plane.apply(&definition).await.unwrap();
+    let machines = cluster_api(site.admin.clone());
+    for name in ["late", "lost", "never"] {
+        scale_up(&machines, name, name).await;
+    }
+    let created = Timestamp::now();
+    let ready_at = |at: Timestamp| {
+        json!({"conditions": [{
+            "type": "InfrastructureReady", "status": "True", "reason": "Ready", "message": "",
+            "lastTransitionTime": format!("{at:.0}"),
+        }]})
+    };
+    // Of this one, the record says that its host was there at once.
+    machines
+        .set_status("lost", &ready_at(created))
+        .await
+        .unwrap();
+    let sources =
+        format!("- clusterAPI: {{namespace: {NAMESPACE}}}\nbootstrap: {{joinWindow: {WINDOW}s}}\n");
+    let _approver = site.approver(&sources, &[]);
+    // Times are whole seconds, so two more make the windows' ends certain.
+    let ends = created
+        .checked_add(SignedDuration::from_secs(WINDOW + 2))
+        .unwrap();
+    let rest = ends.duration_since(Timestamp::now());
+    tokio::time::sleep(Duration::try_from(rest).unwrap_or_default()).await;
+    let [late, lost, never] = ["late", "lost", "never"];
+    let (late, lost, never) = (
+        site.ask(late).await,
+        site.ask(lost).await,
+        site.ask(never).await,
+    );
+    for request in [&late, &lost, &never] {
+        site.wait_held(request, "OutsideJoinWindow").await;
+    }
+    // Its host is there only now. What has passed stays so, even when its host comes and goes.
+    let now = Timestamp::now();
+    machines.set_status("late", &ready_at(now)).await.unwrap();
+    machines.set_status("lost", &ready_at(now)).await.unwrap();
+    site.wait_issued(&late).await;
+    for request in [&lost, &never] {
+        let message = site.wait_held(request, "OutsideJoinWindow").await;
+        assert!(message.contains("later than 20s after"), "{message}");
+    }
 }
 
 #[tokio::test]

@@ -62,3 +62,48 @@ impl Cluster {
         decision
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::fixtures::machine;
+    use crate::{Change, ExtraRange, Policy, Rules};
+
+    #[test]
+    fn pools_that_no_machine_is_in_are_known() {
+        let mut policy = Policy::default();
+        for pool in ["gpu", "wokers"] {
+            policy.pools.insert(pool.to_owned(), Rules::default());
+        }
+        let ranges = ["workers", "edge"].map(|pool| ExtraRange {
+            pool: pool.to_owned(),
+            ranges: Vec::new(),
+        });
+        policy.serving.extra_ranges = ranges.into();
+        let mut cluster = Cluster::new(policy, []);
+        let empty = |cluster: &Cluster| {
+            cluster
+                .empty_pools()
+                .into_iter()
+                .map(str::to_owned)
+                .collect()
+        };
+        let all: Vec<String> = empty(&cluster);
+        assert_eq!(all, ["edge", "gpu", "wokers", "workers"]);
+        let put = |cluster: &mut Cluster, name: &str, pool: &str| {
+            let pool = Some(pool.to_owned());
+            let machine = Machine {
+                pool,
+                ..machine(name, name)
+            };
+            cluster.apply(
+                Change::Machine(Box::new(machine)),
+                jiff::Timestamp::UNIX_EPOCH,
+            );
+        };
+        put(&mut cluster, "m-0", "workers");
+        put(&mut cluster, "m-1", "gpu");
+        let left: Vec<String> = empty(&cluster);
+        assert_eq!(left, ["edge", "wokers"]);
+    }
+}

@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use rollcall_csr::NodeName;
 
-use super::{NETBIOS, first_label};
+use super::{NETBIOS, first_label, first_word};
 use crate::{Address, Machine, MachineReference, Source};
 
 /// The most characters of one name that a sentence shows.
@@ -169,10 +169,15 @@ fn same_label(name: &NodeName, machine: &Machine, own: &BTreeSet<NodeName>) -> O
         let words = format!("is called {} itself", short(&plain(itself)));
         return Some((Rank::SameLabel, words, template("{{ name }}", domain)));
     }
-    is_instance(label, machine).then(|| {
+    if is_instance(label, machine) {
         let words = format!("has the instance {label}");
-        (Rank::SameLabel, words, template("{{ instance }}", domain))
-    })
+        return Some((Rank::SameLabel, words, template("{{ instance }}", domain)));
+    }
+    let mut unread = machine.unread_addresses.iter();
+    let meant = |text: &String| first_word(text).eq_ignore_ascii_case(label);
+    unread
+        .any(meant)
+        .then(|| (Rank::SameLabel, "is meant by its record".to_owned(), None))
 }
 
 /// The name spells an address of the Machine.

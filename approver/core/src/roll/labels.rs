@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use rollcall_csr::NodeName;
 
+use crate::near_miss::first_word;
 use crate::{Address, Machine, MachineUid, Source};
 
 /// The most Machines that one search brings: more are not named anyway.
@@ -109,7 +110,7 @@ fn labels(machine: &Machine, names: &BTreeSet<NodeName>) -> BTreeSet<String> {
     let unread = machine.unread_addresses.iter().map(String::as_str);
     let texts = texts.chain(machine.instance()).chain(unread);
     texts
-        .filter_map(|text| text.split(['.', ' ']).next())
+        .map(first_word)
         .filter(|label| label.len() <= 63 && label.contains(|c: char| c.is_ascii_alphabetic()))
         .map(str::to_ascii_lowercase)
         .collect()
