@@ -297,6 +297,7 @@ const PATHS: [Path; 6] = [
             "policy.naming: none",
             "policy.pools: the Machine's has to prove something",
             "policy.rules.evidence: bound",
+            "policy.serving.extra_ranges: none",
             "policy.serving.renew_without_addresses: all",
         ],
     },
