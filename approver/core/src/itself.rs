@@ -141,33 +141,7 @@ fn check_bound(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
                  there before Rollcall is adopted with: rollcall-approver expect --from-nodes --node {name}"
             ),
         )),
-        ([], owners) => {
-            let seen: Vec<String> = owners
-                .iter()
-                .map(|machine| match &machine.node_reference {
-                    Some(other) => format!("{} is Node {other}", machine.reference),
-                    None => format!("{} has no Node yet", machine.reference),
-                })
-                .collect();
-            let binds = match owners {
-                [owner]
-                    if owner.source == Source::ExpectedMachine
-                        && owner.node_reference.is_none() =>
-                {
-                    format!(
-                        "; if that machine is this Node, bind it with: rollcall-approver expect --from-nodes --node {name}"
-                    )
-                }
-                _ => String::new(),
-            };
-            Some(Finding::new(
-                Reason::MachineNotBound,
-                format!(
-                    "no Machine has become Node {name} (status.nodeRef); of those that own the name, {}{binds}",
-                    seen.join(", ")
-                ),
-            ))
-        }
+        ([], owners) => Some(unbound(name, owners)),
         (several, _) => {
             let references: Vec<String> = several
                 .iter()
@@ -182,6 +156,32 @@ fn check_bound(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
             ))
         }
     }
+}
+
+/// That Machines own the name, and none of them has become the Node.
+fn unbound(name: &NodeName, owners: &[&Machine]) -> Finding {
+    let seen: Vec<String> = owners
+        .iter()
+        .map(|machine| match &machine.node_reference {
+            Some(other) => format!("{} is Node {other}", machine.reference),
+            None => format!("{} has no Node yet", machine.reference),
+        })
+        .collect();
+    let waits =
+        |owner: &Machine| owner.source == Source::ExpectedMachine && owner.node_reference.is_none();
+    let way_out = match owners {
+        [owner] if waits(owner) => format!(
+            "; if that machine is this Node, bind it with: rollcall-approver expect --from-nodes --node {name}"
+        ),
+        _ => String::new(),
+    };
+    Finding::new(
+        Reason::MachineNotBound,
+        format!(
+            "no Machine has become Node {name} (status.nodeRef); of those that own the name, {}{way_out}",
+            seen.join(", ")
+        ),
+    )
 }
 
 /// Whether the Machine is to stay as it is: it is not going away, has not failed and is not given up.

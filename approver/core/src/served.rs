@@ -204,14 +204,7 @@ pub(crate) fn check(
         addresses = asked_addresses(asked);
     }
     if addresses.is_empty() {
-        return Way::blocked(
-            Reason::ServingUnreachable,
-            format!(
-                "Machine {} has no InternalIP and no ExternalIP at which to see what the node serves now, and by the \
-                 configuration (serving.renewWithoutAddresses) the node is not dialled at addresses that it asks for",
-                machine.reference
-            ),
-        );
+        return Way::nowhere(machine);
     }
     let dial = Dial {
         node: node.clone(),
@@ -231,6 +224,17 @@ pub(crate) fn check(
 }
 
 impl Way {
+    fn nowhere(machine: &Machine) -> Self {
+        Self::blocked(
+            Reason::ServingUnreachable,
+            format!(
+                "Machine {} has no InternalIP and no ExternalIP at which to see what the node serves now, and by the \
+                 configuration (serving.renewWithoutAddresses) the node is not dialled at addresses that it asks for",
+                machine.reference
+            ),
+        )
+    }
+
     fn blocked(reason: Reason, message: String) -> Self {
         Self {
             against: Some(Finding::new(reason, message)),

@@ -242,10 +242,10 @@ impl Surroundings<'_> {
         }
         self.mark(&mut record, node);
         let addresses = record.spec.addresses.join(", ");
-        let mut message = match &vouched.origin {
-            Origin::Nowhere => vouched.origin.to_string(),
-            origin => format!("{addresses}, {origin}"),
-        };
+        let mut message = vouched.origin.to_string();
+        if vouched.origin != Origin::Nowhere {
+            message.insert_str(0, &format!("{addresses}, "));
+        }
         for remark in remarks {
             message.push_str(&format!("; {remark}"));
         }
