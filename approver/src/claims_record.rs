@@ -1,99 +1,216 @@
-//! The record of claims: a ConfigMap that remembers which Machines are spent after the requests that spent them are
-//! gone. It is read before the first approval and written off the approval path.
+//! The record of claims: ConfigMaps that remember which Machines are spent after the requests that spent them are gone.
+//! They are read before the first approval and written off the approval path.
+//!
+//! What fits into one ConfigMap stands in the first, as it always has, so that an approver of an earlier version knows it
+//! too. More is spread over all of them, by the uid of the Machine.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
 use kube::api::PostParams;
 use kube::{Api, Client};
 use rollcall_approver_core::{Claim, MachineUid, RequestUid};
+use rollcall_csr::KeyHash;
 use tracing::{error, warn};
 
 use crate::errors::{Failure, classify, describe};
 
-/// The name of the ConfigMap.
-const NAME: &str = "rollcall-claims";
+/// The names of the ConfigMaps: as many as it takes for `MOST_CLAIMS` of the core, with room to spare.
+pub(crate) const NAMES: &[&str] = &[
+    "rollcall-claims",
+    "rollcall-claims-1",
+    "rollcall-claims-2",
+    "rollcall-claims-3",
+    "rollcall-claims-4",
+    "rollcall-claims-5",
+    "rollcall-claims-6",
+    "rollcall-claims-7",
+];
+/// The name of the first ConfigMap.
+const FIRST: &str = "rollcall-claims";
+/// How many claims one ConfigMap holds when all are in use. A claim takes 175 bytes in JSON, and etcd takes requests of
+/// 1.5 MiB (etcd: `--max-request-bytes`), so about 8,900.
+const MOST_IN_ONE: usize = 7000;
+/// How many claims are kept in the first ConfigMap alone.
+const FEW: usize = 5000;
 /// Stands between the uids of Machine and request in a key: no uid holds one.
 const SEPARATOR: char = '_';
+/// The key of an entry that is no claim: when it was last seen that the record can be written.
+const WRITABLE: &str = "writable";
 
 /// The record in its namespace.
 #[derive(Clone)]
 pub(crate) struct ClaimsRecord {
     api: Api<ConfigMap>,
+    /// Whether anything stands in other ConfigMaps than the first.
+    spread: Arc<AtomicBool>,
 }
+
+type Entries = BTreeMap<String, String>;
 
 impl ClaimsRecord {
     /// The record that a namespace keeps.
     pub(crate) fn new(client: Client, namespace: &str) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
+            spread: Arc::default(),
         }
     }
 
-    /// Reads every claim. An entry that cannot be read is told and kept out of the way of the others.
+    /// Reads every claim. An entry that cannot be read counts as a claim by a key that nobody has, if it says of which
+    /// Machine.
     pub(crate) async fn load(&self) -> kube::Result<Vec<Claim>> {
-        let record = self.api.get_opt(NAME).await?;
-        let entries = record.and_then(|record| record.data).unwrap_or_default();
-        let claims = entries.iter().filter_map(|(key, value)| {
-            let claim = to_claim(key, value);
-            if claim.is_none() {
-                warn!(
-                    config_map = NAME,
-                    key, value, "this entry of the claims record cannot be read"
-                );
+        let mut claims = Vec::new();
+        for name in NAMES {
+            let record = self.api.get_opt(name).await?;
+            let entries = record.and_then(|record| record.data).unwrap_or_default();
+            if *name != FIRST && !entries.is_empty() {
+                self.spread.store(true, Ordering::Relaxed);
             }
-            claim
-        });
-        Ok(claims.collect())
+            claims.extend(
+                entries
+                    .iter()
+                    .filter_map(|(key, value)| read(name, key, value)),
+            );
+        }
+        Ok(claims)
+    }
+
+    /// Writes that the record can be written: what cannot be is of no use to whoever comes next.
+    pub(crate) async fn prove_writable(&self) -> kube::Result<()> {
+        let now = Timestamp::now().to_string();
+        let entry = |mut entries: Entries| {
+            entries.insert(WRITABLE.to_owned(), now);
+            entries
+        };
+        self.update(FIRST, entry).await
     }
 
     /// Writes the claims that have to outlive their requests, in place of what was there.
     pub(crate) async fn store(&self, claims: Vec<Claim>) -> bool {
-        let data: BTreeMap<String, String> = claims.iter().map(to_entry).collect();
-        match self.replace(data).await {
-            Ok(()) => true,
-            Err(failure) => {
-                let text = describe(&failure);
-                error!(
-                    config_map = NAME,
-                    error = text,
-                    "claims could not be recorded; they stand in memory only"
-                );
-                false
-            }
-        }
+        let trouble = match self.store_all(&claims).await {
+            Ok(()) => return true,
+            Err(trouble) => trouble,
+        };
+        error!(
+            config_map = FIRST,
+            error = trouble,
+            "claims could not be recorded; they stand in memory only, and no first certificate is approved until they can be"
+        );
+        false
     }
 
-    async fn replace(&self, data: BTreeMap<String, String>) -> kube::Result<()> {
-        let params = PostParams::default();
-        match self.api.get_opt(NAME).await? {
-            Some(record) if record.data.as_ref().unwrap_or(&BTreeMap::new()) == &data => Ok(()),
-            Some(record) => {
-                let record = ConfigMap {
-                    data: Some(data),
-                    ..record
-                };
-                self.api.replace(NAME, &params, &record).await.map(drop)
-            }
-            None if data.is_empty() => Ok(()),
-            None => {
-                let metadata = ObjectMeta {
-                    name: Some(NAME.to_owned()),
-                    ..ObjectMeta::default()
-                };
-                let record = ConfigMap {
-                    metadata,
-                    data: Some(data),
-                    ..ConfigMap::default()
-                };
-                match self.api.create(&params, &record).await {
-                    Err(failure) if classify(&failure) != Failure::Conflict => Err(failure),
-                    _ => Ok(()),
-                }
+    async fn store_all(&self, claims: &[Claim]) -> Result<(), String> {
+        let spread = claims.len() > FEW;
+        let before = self.spread.load(Ordering::Relaxed);
+        let mut parts: Vec<(&str, Entries)> =
+            NAMES.iter().map(|name| (*name, Entries::new())).collect();
+        for claim in claims {
+            let index = if spread { part_of(&claim.machine) } else { 0 };
+            if let Some((_, entries)) = parts.get_mut(index) {
+                entries.extend([to_entry(claim)]);
             }
         }
+        let full = parts
+            .iter()
+            .find(|(_, entries)| entries.len() > MOST_IN_ONE);
+        if let Some((name, entries)) = full {
+            return Err(format!("{} claims are too many for {name}", entries.len()));
+        }
+        if spread {
+            // What moves out of the first ConfigMap must stand in the others before.
+            self.spread.store(true, Ordering::Relaxed);
+            parts.reverse();
+        } else if !before {
+            parts.truncate(1);
+        }
+        for (name, entries) in parts {
+            let replaced = self.update(name, |before| {
+                let writable = before.into_iter().filter(|(key, _)| key == WRITABLE);
+                entries.into_iter().chain(writable).collect()
+            });
+            replaced
+                .await
+                .map_err(|failure| format!("{name}: {}", describe(&failure)))?;
+        }
+        self.spread.store(spread, Ordering::Relaxed);
+        Ok(())
     }
+
+    /// Replaces what a ConfigMap holds, if it is to hold something else.
+    async fn update(
+        &self,
+        name: &str,
+        change: impl FnOnce(Entries) -> Entries,
+    ) -> kube::Result<()> {
+        let params = PostParams::default();
+        let Some(record) = self.api.get_opt(name).await? else {
+            let data = change(Entries::new());
+            if data.is_empty() {
+                return Ok(());
+            }
+            let metadata = ObjectMeta {
+                name: Some(name.to_owned()),
+                ..ObjectMeta::default()
+            };
+            let record = ConfigMap {
+                metadata,
+                data: Some(data),
+                ..ConfigMap::default()
+            };
+            return match self.api.create(&params, &record).await {
+                Err(failure) if classify(&failure) != Failure::Conflict => Err(failure),
+                _ => Ok(()),
+            };
+        };
+        let before = record.data.clone().unwrap_or_default();
+        let data = change(before.clone());
+        if data == before {
+            return Ok(());
+        }
+        let record = ConfigMap {
+            data: Some(data),
+            ..record
+        };
+        self.api.replace(name, &params, &record).await.map(drop)
+    }
+}
+
+/// Where the claims on a Machine stand when the record is spread: the sum of the bytes of its uid, which the API server
+/// made at random.
+fn part_of(machine: &MachineUid) -> usize {
+    let bytes = machine.0.bytes();
+    let sum = bytes.fold(0_usize, |sum, byte| sum.wrapping_add(usize::from(byte)));
+    sum.checked_rem(NAMES.len()).unwrap_or_default()
+}
+
+fn read(name: &str, key: &str, value: &str) -> Option<Claim> {
+    if key == WRITABLE {
+        return None;
+    }
+    let claim = to_claim(key, value);
+    if claim.is_some() {
+        return claim;
+    }
+    let unknown = key.split_once(SEPARATOR).map(|(machine, request)| Claim {
+        approved_at: Timestamp::now(),
+        key: KeyHash::of_spki(value.as_bytes()),
+        machine: MachineUid(machine.to_owned()),
+        request: RequestUid(request.to_owned()),
+    });
+    let spent = unknown.is_some();
+    warn!(
+        config_map = name,
+        key,
+        value,
+        spent,
+        "this entry of the claims record cannot be read; its Machine counts as spent by an unknown key where it names one"
+    );
+    unknown
 }
 
 fn to_entry(claim: &Claim) -> (String, String) {

@@ -1,5 +1,6 @@
 //! The record of claims: what is read, written and left alone.
 
+use std::sync::Mutex;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -54,11 +55,24 @@ async fn claims_are_read_and_an_unreadable_entry_does_not_hide_the_others() {
     let mut entries = data(&[claim("a"), claim("b")]);
     entries["0b5c2c5e-1_c"] = json!("yesterday");
     entries["note"] = json!("by hand");
+    entries["writable"] = json!("2026-11-01T00:00:00Z");
     server
         .expect("GET", ONE)
         .await
         .answer(&config_map(&entries));
-    assert_eq!(loading.await.unwrap(), [claim("a"), claim("b")]);
+    others(&mut server, &json!({})).await;
+    let loaded = loading.await.unwrap();
+    assert_eq!(loaded.get(..2).unwrap(), [claim("a"), claim("b")]);
+    // The Machine is spent, whoever has it.
+    let [unknown] = loaded.get(2..).unwrap() else {
+        panic!("{loaded:?}");
+    };
+    let known = claim("c");
+    assert_eq!(
+        (&unknown.machine, &unknown.request),
+        (&known.machine, &known.request)
+    );
+    assert_ne!(unknown.key, known.key);
 }
 
 #[tokio::test(start_paused = true)]
@@ -67,10 +81,100 @@ async fn no_record_is_no_claim_and_a_failure_is_not() {
     let record = ClaimsRecord::new(client, "rollcall");
     let loading = tokio::spawn(async move { (record.load().await, record.load().await) });
     server.expect("GET", ONE).await.fail(404, "not found");
+    others(&mut server, &Value::Null).await;
     server.expect("GET", ONE).await.fail(403, "forbidden");
     let (absent, forbidden) = loading.await.unwrap();
     assert_eq!(absent.unwrap(), []);
     assert_eq!(classify(&forbidden.unwrap_err()), Failure::Forbidden);
+}
+
+/// Answers what is asked of the other parts with this data, or that they are not there.
+async fn others(server: &mut crate::fixtures::Server, data: &Value) {
+    for number in 1..=7 {
+        let call = server.expect("GET", &format!("{ONE}-{number}")).await;
+        if data.is_null() {
+            call.fail(404, "not found");
+        } else {
+            call.answer(&config_map(data));
+        }
+    }
+}
+
+/// A pretended namespace that keeps ConfigMaps, and refuses those that etcd would.
+async fn keep(mut server: crate::fixtures::Server, kept: Arc<Mutex<BTreeMap<String, Value>>>) {
+    while let Some(call) = server.next().await {
+        let name = call
+            .path
+            .strip_prefix(ALL)
+            .unwrap()
+            .trim_start_matches('/')
+            .to_owned();
+        let known = kept.lock().unwrap().get(&name).cloned();
+        match (call.method.as_str(), known) {
+            ("GET", Some(known)) => call.answer(&known),
+            ("GET", None) => call.fail(404, "not found"),
+            _ => {
+                let body = call.body.clone();
+                assert!(body.to_string().len() < 1_500_000, "too large for etcd");
+                let name = body["metadata"]["name"].as_str().unwrap().to_owned();
+                kept.lock().unwrap().insert(name, body.clone());
+                call.answer(&body);
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn very_many_claims_are_stored_and_read_and_few_stand_where_they_always_did() {
+    let many: Vec<Claim> = (0..20_000_u64)
+        .map(|number| Claim {
+            key: KeyHash::of_spki(&number.to_be_bytes()),
+            // Of the form of the uids that the API server makes.
+            machine: MachineUid(format!(
+                "{:032x}",
+                u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
+            )),
+            ..claim("77b0c2d4-5a6b-4c7d-8e9f-0a1b2c3d4e5f")
+        })
+        .collect();
+    let (client, server) = server();
+    let kept = Arc::default();
+    tokio::spawn(keep(server, Arc::clone(&kept)));
+    let record = ClaimsRecord::new(client, "rollcall");
+    let by_machine = |mut claims: Vec<Claim>| {
+        claims.sort_by(|one, other| one.machine.cmp(&other.machine));
+        claims
+    };
+    for count in [20_000, 5000, 0, 5001, 1] {
+        let some = many.get(..count).unwrap().to_vec();
+        assert!(record.store(some.clone()).await, "{count}");
+        // Another approver, which knows only what stands there.
+        assert_eq!(
+            by_machine(record.load().await.unwrap()),
+            by_machine(some),
+            "{count}"
+        );
+        let first = kept.lock().unwrap().get("rollcall-claims").cloned();
+        let first = first.map_or(0, |first| {
+            first["data"].as_object().map_or(0, serde_json::Map::len)
+        });
+        assert_eq!(
+            first == count,
+            count <= 5000,
+            "{count}: {first} in the first"
+        );
+    }
+    // More than there is room for: what is stored stays, and the caller is told.
+    let too_many = many
+        .iter()
+        .cycle()
+        .zip(0..60_000)
+        .map(|(claim, number)| Claim {
+            request: RequestUid(number.to_string()),
+            ..claim.clone()
+        });
+    assert!(!record.store(too_many.collect()).await);
+    assert_eq!(record.load().await.unwrap().len(), 1);
 }
 
 /// Stores these claims over what `answer` says is there, and returns whether that worked.

@@ -122,6 +122,7 @@ impl Config {
             max_staleness,
             serving,
         } = file;
+        let names_requestors = bootstrap.as_ref().is_some_and(Bootstrap::names_requestors);
         if let Some(bootstrap) = bootstrap {
             bootstrap.apply(&mut policy)?;
         }
@@ -139,6 +140,9 @@ impl Config {
             Some(entries) => read_machines(entries, &mut policy, &mut auto_scaling)?,
             None => sources::default(),
         };
+        if !names_requestors {
+            bootstrap::keep_those_of(&machines, &mut policy.bootstrappers);
+        }
         Ok(Self {
             mode: mode.unwrap_or_default(),
             policy,

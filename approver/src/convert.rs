@@ -177,7 +177,11 @@ pub(crate) fn to_request_with(
             .creation_timestamp
             .ok_or(Unusable::Missing("creationTimestamp"))?
             .0,
-        standing: standing(&conditions),
+        standing: match standing(&conditions) {
+            // What somebody deletes is not approved, even where a finalizer keeps it for a while.
+            Standing::Pending if metadata.deletion_timestamp.is_some() => Standing::Closed,
+            standing => standing,
+        },
         issued: status.certificate.is_some(),
         content: known.unwrap_or_else(|| CertificationRequest::from_pem(&spec.request.0)),
     };

@@ -41,6 +41,27 @@ fn a_request_is_read_whole() {
 }
 
 #[test]
+fn a_request_that_is_being_deleted_is_never_approved() {
+    for (conditions, expected) in [
+        (json!([]), Standing::Closed),
+        (json!([condition("Denied")]), Standing::Closed),
+        // An approval that was given stays one, and its claim with it.
+        (
+            json!([condition("Approved")]),
+            Standing::Approved("2026-11-01T00:00:00Z".parse().unwrap()),
+        ),
+    ] {
+        let (request, _) = request(|object| {
+            object["metadata"]["deletionTimestamp"] = json!("2026-11-01T00:00:00Z");
+            object["metadata"]["finalizers"] = json!(["example.com/kept"]);
+            object["status"]["conditions"] = conditions;
+        })
+        .unwrap();
+        assert_eq!(request.standing, expected);
+    }
+}
+
+#[test]
 fn a_request_stands_as_its_conditions_say() {
     let approved = Standing::Approved("2026-11-01T00:00:00Z".parse().unwrap());
     let unknown = json!({"type": "Approved", "status": "True"});

@@ -289,7 +289,7 @@ impl Engine {
                     Side::Denied => decision.explanation(),
                 };
                 let finding = Finding::new(decision.reason(), message);
-                let warnings = decision.findings().skip(1).cloned().collect();
+                let warnings = decision.warnings().cloned().collect();
                 self.jobs.push(Job {
                     uid,
                     about,

@@ -1,5 +1,6 @@
 //! What is told of decisions: Events on requests and on Machines.
 
+use rollcall_approver_core::{Contested, Policy};
 use serde_json::json;
 
 use super::tests::{Running, start};
@@ -19,9 +20,18 @@ fn told_of_machines(running: &mut Running) -> Vec<String> {
     told
 }
 
-/// Two keys for one name, whose Machine appears: the newer one is approved.
+/// Two keys for one name, whose Machine appears: the newer one is approved, where the configuration says so.
 async fn contested() -> Running {
     let mut running = start(Mode::Enforce, &[]);
+    let mut policy = Policy::default();
+    policy.rules.contested = Contested::Newest;
+    let config = InForce {
+        mode: Mode::Enforce,
+        policy,
+        machines: BTreeSet::new(),
+    };
+    let config = Input::Config(Box::new(config));
+    running.news.send(config).await.unwrap();
     let mut older = csr("csr-0", "worker-0");
     let made = Timestamp::now()
         .checked_sub(SignedDuration::from_secs(9))

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rollcall_approver_core::{Change, Claim, Feed};
 use tokio::sync::{mpsc, watch};
+use tokio::time::timeout;
 use tracing::warn;
 
 use crate::Mode;
@@ -17,6 +18,8 @@ use crate::tasks::Tasks;
 
 /// The pause before the record of claims is read again.
 const RETRY: Duration = Duration::from_secs(2);
+/// The pause before a record that could not be written is written again.
+const STORE_RETRY: Duration = Duration::from_secs(10);
 
 /// Whether it is this replica's turn to write what the engine does not write itself: it leads, and the mode is not
 /// `audit`, which writes nothing even where there is no election.
@@ -52,7 +55,7 @@ pub(crate) fn start(
 ) -> watch::Receiver<Leadership> {
     let (held, lease) = watch::channel(Leadership::default());
     match candidate {
-        Some(candidate) => tasks.forever("lease", elect(candidate, held, mode)),
+        Some(candidate) => tasks.forever("lease", elect(candidate, held, mode.clone())),
         None => {
             held.send_replace(Leadership::forever());
             tasks.forever(
@@ -62,7 +65,8 @@ pub(crate) fn start(
         }
     }
     let (leads, leadership) = watch::channel(Leadership::default());
-    tasks.forever("leadership", follow(lease, leads, record, news, metrics));
+    let following = follow((lease, mode), leads, record, news, metrics);
+    tasks.forever("leadership", following);
     leadership
 }
 
@@ -93,7 +97,7 @@ async fn elect(
 
 /// Passes leadership on, each time after the record of claims was read.
 async fn follow(
-    mut lease: watch::Receiver<Leadership>,
+    (mut lease, mode): (watch::Receiver<Leadership>, watch::Receiver<Mode>),
     leads: watch::Sender<Leadership>,
     record: ClaimsRecord,
     news: mpsc::Sender<Input>,
@@ -105,7 +109,8 @@ async fn follow(
         let observes = held == Leadership::Observes;
         // While another replica led, it may have recorded more.
         if (held.holds() && !led) || (observes && !observed) {
-            load_claims(&record, &news).await;
+            let writes = held.holds() && *mode.borrow() != Mode::Audit;
+            load_claims(&record, &news, writes).await;
         }
         (led, observed) = (held.holds(), observes);
         metrics.leader.set(i64::from(led));
@@ -119,11 +124,17 @@ async fn follow(
     }
 }
 
-/// Reads the claims that outlived their requests; nothing is approved before.
-async fn load_claims(record: &ClaimsRecord, news: &mpsc::Sender<Input>) {
+/// Reads the claims that outlived their requests; nothing is approved before. Who `writes` sees first that the record can be
+/// written: what was approved while it could not be is in no record.
+async fn load_claims(record: &ClaimsRecord, news: &mpsc::Sender<Input>, writes: bool) {
     let mut told = None;
     loop {
-        match record.load().await {
+        let mut loaded = record.load().await;
+        if writes && loaded.is_ok() {
+            let writable = record.prove_writable().await;
+            loaded = loaded.and_then(|claims| writable.map(|()| claims));
+        }
+        match loaded {
             Ok(claims) => {
                 for change in claims
                     .into_iter()
@@ -141,7 +152,7 @@ async fn load_claims(record: &ClaimsRecord, news: &mpsc::Sender<Input>) {
                 if told.as_ref() != Some(&text) {
                     warn!(
                         error = text,
-                        "the record of claims cannot be read; nothing is approved before it is"
+                        "the record of claims cannot be read and written; nothing is approved before it can"
                     );
                     told = Some(text);
                 }
@@ -151,11 +162,43 @@ async fn load_claims(record: &ClaimsRecord, news: &mpsc::Sender<Input>) {
     }
 }
 
-/// Writes claims down, each time all of them.
-pub(crate) async fn record_claims(record: ClaimsRecord, mut claims: watch::Receiver<Vec<Claim>>) {
-    while claims.changed().await.is_ok() {
+/// Writes claims down, each time all of them, while this replica leads. The engine learns when that fails, and when it works
+/// again.
+pub(crate) async fn record_claims(
+    record: ClaimsRecord,
+    mut claims: watch::Receiver<Vec<Claim>>,
+    leadership: watch::Receiver<Leadership>,
+    news: mpsc::Sender<Input>,
+) {
+    let mut failed = false;
+    loop {
+        let changed = claims.changed();
+        let changed = if failed {
+            timeout(STORE_RETRY, changed).await.unwrap_or(Ok(()))
+        } else {
+            changed.await
+        };
+        if changed.is_err() {
+            return;
+        }
+        // Who leads next reads the record, and then it counts as written.
+        failed &= leadership.borrow().holds();
+        if !leadership.borrow().holds() {
+            continue;
+        }
         let current = claims.borrow_and_update().clone();
-        record.store(current).await;
+        let stored = record.store(current).await;
+        if stored == failed {
+            let change = if stored {
+                Change::Synced(Feed::Claims)
+            } else {
+                Change::Lost(Feed::Claims, Timestamp::now())
+            };
+            if news.send(Input::Change(change)).await.is_err() {
+                return;
+            }
+        }
+        failed = !stored;
     }
 }
 

@@ -12,6 +12,7 @@ struct Following {
     server: Server,
     lease: watch::Sender<Leadership>,
     leadership: watch::Receiver<Leadership>,
+    _mode: watch::Sender<Mode>,
     told: mpsc::Receiver<Input>,
 }
 
@@ -21,18 +22,45 @@ fn start() -> Following {
     let (leads, leadership) = watch::channel(Leadership::default());
     let (news, told) = mpsc::channel(10);
     let record = ClaimsRecord::new(client, "rollcall");
-    tokio::spawn(follow(held, leads, record, news, Metrics::new()));
+    let (mode, modes) = watch::channel(Mode::Enforce);
+    tokio::spawn(follow((held, modes), leads, record, news, Metrics::new()));
     Following {
         server,
         lease,
         leadership,
+        _mode: mode,
         told,
+    }
+}
+
+impl Following {
+    /// Says that there is nothing in the other parts of the record.
+    async fn nothing_more(&mut self) {
+        for number in 1..=7 {
+            let path = format!("{RECORD}-{number}");
+            self.server
+                .expect("GET", &path)
+                .await
+                .fail(404, "not found");
+        }
+    }
+
+    /// Takes the write that shows that the record can be written.
+    async fn writable(&mut self) {
+        self.server
+            .expect("GET", RECORD)
+            .await
+            .fail(404, "not found");
+        let all = RECORD.trim_end_matches("/rollcall-claims");
+        let call = self.server.expect("POST", all).await;
+        let body = call.body.clone();
+        call.answer(&body);
     }
 }
 
 async fn leads(leadership: &mut watch::Receiver<Leadership>) {
     let leads = leadership.wait_for(|leadership| leadership.holds());
-    tokio::time::timeout(Duration::from_secs(1), leads)
+    timeout(Duration::from_secs(1), leads)
         .await
         .unwrap()
         .unwrap();
@@ -50,6 +78,9 @@ async fn the_claims_are_read_before_anything_is_written() {
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "rollcall-claims"},
         "data": {"m-0_csr-0": format!("2026-11-01T00:00:00Z {key}")},
     }));
+    following.nothing_more().await;
+    assert!(!following.leadership.borrow().holds());
+    following.writable().await;
     let Some(Input::Change(Change::Claimed(claim))) = following.told.recv().await else {
         panic!("the claim comes first");
     };
@@ -85,11 +116,21 @@ async fn a_record_that_cannot_be_read_is_read_again_and_nothing_is_written_befor
             .fail(code, "no");
         assert!(!following.leadership.borrow().holds());
     }
-    following
-        .server
-        .expect("GET", RECORD)
-        .await
-        .fail(404, "not found");
+    // Nor before it can be written.
+    for written in [false, true] {
+        following
+            .server
+            .expect("GET", RECORD)
+            .await
+            .fail(404, "not found");
+        following.nothing_more().await;
+        assert!(!following.leadership.borrow().holds());
+        if written {
+            following.writable().await;
+        } else {
+            following.server.expect("GET", RECORD).await.fail(403, "no");
+        }
+    }
     let next = following.told.recv().await;
     assert!(
         matches!(next, Some(Input::Change(Change::Synced(Feed::Claims)))),
@@ -139,10 +180,51 @@ async fn who_only_observed_reads_the_claims_again_before_it_leads() {
         let read = following.server.expect("GET", RECORD).await;
         assert!(!following.leadership.borrow().holds());
         read.fail(404, "not found");
+        following.nothing_more().await;
+        // Who only observes writes nothing.
+        if lease.holds() {
+            following.writable().await;
+        }
         following
             .leadership
             .wait_for(|now| *now == lease)
             .await
             .unwrap();
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_engine_learns_that_claims_cannot_be_recorded_and_when_they_can_be_again() {
+    let (client, mut server) = server();
+    let (held, leadership) = watch::channel(Leadership::forever());
+    let (record, to_record) = watch::channel(Vec::new());
+    let (news, mut told) = mpsc::channel(10);
+    let recording = record_claims(
+        ClaimsRecord::new(client, "rollcall"),
+        to_record,
+        leadership,
+        news,
+    );
+    tokio::spawn(recording);
+    record.send_replace(Vec::new());
+    server.expect("GET", RECORD).await.fail(403, "no");
+    let lost = told.recv().await;
+    assert!(
+        matches!(lost, Some(Input::Change(Change::Lost(Feed::Claims, _)))),
+        "{lost:?}"
+    );
+    // It tries again by itself, and tells each change once.
+    server.expect("GET", RECORD).await.fail(500, "no");
+    server.expect("GET", RECORD).await.fail(404, "not found");
+    let live = told.recv().await;
+    assert!(
+        matches!(live, Some(Input::Change(Change::Synced(Feed::Claims)))),
+        "{live:?}"
+    );
+    server.expect_none(Duration::from_secs(60)).await;
+    // Who leads no more writes no more.
+    record.send_replace(Vec::new());
+    server.expect("GET", RECORD).await.fail(403, "no");
+    held.send_replace(Leadership::default());
+    server.expect_none(Duration::from_secs(60)).await;
 }

@@ -11,6 +11,7 @@ use kube::{Api, Client};
 use rollcall_approver_core::{Feed, Source};
 use tracing::{debug, error};
 
+use crate::claims_record;
 use crate::errors::describe;
 use crate::kubelet_ca::is_openshift;
 use crate::kubelets::CaSource;
@@ -98,7 +99,7 @@ pub const RIGHTS: &[Right] = &[
     Right::optional(Scope::Default, "events.k8s.io", "events", &["create"]),
     Right::required(Scope::Own, "", "configmaps", &["create"]),
     Right {
-        names: &["rollcall-claims"],
+        names: claims_record::NAMES,
         ..Right::required(Scope::Own, "", "configmaps", NAMED)
     },
     Right::required(Scope::Own, "coordination.k8s.io", "leases", &["create"]),

@@ -84,7 +84,8 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     let announcer = clients.announce(&mut tasks, mode, leadership.clone(), &metrics);
     let turn = Turn::new(leadership.clone(), mode_in_force.clone());
     let joins = clients.keep_records(&mut tasks, &turn, &metrics);
-    let record = record_claims(&mut tasks, claims);
+    let to_engine = (leadership.clone(), news.clone());
+    let record = record_claims(&mut tasks, claims, to_engine);
     tasks.once("rights", clients.check_rights(&settings.config));
     let bootstrappers = settings.config.policy.bootstrappers.clone();
     let others = others::check(clients.cluster.clone(), bootstrappers);
@@ -213,9 +214,13 @@ impl Clients {
 }
 
 /// Starts what keeps the record of claims. Returns where to hand in claims.
-fn record_claims(tasks: &mut Tasks, claims: ClaimsRecord) -> watch::Sender<Vec<Claim>> {
+fn record_claims(
+    tasks: &mut Tasks,
+    claims: ClaimsRecord,
+    (leadership, news): (watch::Receiver<Leadership>, mpsc::Sender<Input>),
+) -> watch::Sender<Vec<Claim>> {
     let (record, to_record) = watch::channel(Vec::new());
-    let recording = leadership::record_claims(claims, to_record);
+    let recording = leadership::record_claims(claims, to_record, leadership, news);
     tasks.forever("claims record", recording);
     record
 }

@@ -116,5 +116,12 @@ pub(crate) fn read_blocks(blocks: EvidenceBlocks) -> Result<Vec<Statement>, Evid
             return Err(EvidenceError::TooManyStatements);
         }
     }
+    // A machine has one identity to show, and each certificate takes long to verify.
+    let previous = statements
+        .iter()
+        .filter(|statement| matches!(statement, Statement::PreviousCertificate(_)));
+    if previous.count() > 1 {
+        return Err(EvidenceError::TooManyStatements);
+    }
     Ok(statements)
 }

@@ -3,7 +3,7 @@
 //! The approved request is itself the claim while it exists, about an hour (Kubernetes: the request cleaner,
 //! `pkg/controller/certificates/cleaner`). [`Claims`] holds those that have to outlive it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use rollcall_csr::KeyHash;
@@ -23,55 +23,143 @@ pub struct Claim {
     pub request: RequestUid,
 }
 
-/// Claims by Machine.
+/// How many claims can be recorded (ConfigMaps hold 1 MiB each, and the roles name eight of them).
+pub const MOST_CLAIMS: usize = 40_000;
+
+/// How many approved requests are remembered of one claim: the oldest, and the latest ones. With at most one approved
+/// request of a key at a time there are rarely more than two.
+const REMEMBERED: usize = 4;
+
+/// The claims on Machines: one for each Machine and key, with the time of its latest approval.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Claims(BTreeMap<MachineUid, Vec<Claim>>);
+pub struct Claims {
+    held: BTreeMap<MachineUid, BTreeMap<KeyHash, BTreeMap<RequestUid, Timestamp>>>,
+    by_request: HashMap<RequestUid, BTreeSet<MachineUid>>,
+    /// How many there are.
+    count: usize,
+}
 
 impl Claims {
     /// Keeps a claim, once per request. Returns whether it is new.
     pub fn insert(&mut self, claim: Claim) -> bool {
-        let claims = self.0.entry(claim.machine.clone()).or_default();
-        let new = claims.iter().all(|known| known.request != claim.request);
-        if new {
-            claims.push(claim);
+        let Claim {
+            approved_at,
+            key,
+            machine,
+            request,
+        } = claim;
+        let keys = self.held.entry(machine.clone()).or_default();
+        let requests = keys.entry(key).or_default();
+        self.count = self.count.saturating_add(usize::from(requests.is_empty()));
+        if requests.contains_key(&request) {
+            return false;
         }
-        new
+        requests.insert(request.clone(), approved_at);
+        let dropped = (requests.len() > REMEMBERED).then(|| {
+            let mut by_age: Vec<(Timestamp, RequestUid)> = requests
+                .iter()
+                .map(|(request, at)| (*at, request.clone()))
+                .collect();
+            by_age.sort();
+            by_age.into_iter().nth(1)
+        });
+        let machines = self.by_request.entry(request).or_default();
+        machines.insert(machine.clone());
+        if let Some((_, second)) = dropped.flatten() {
+            self.remove(&machine, &second);
+        }
+        true
     }
 
-    /// Takes back the claim of a request that was not approved after all.
+    /// Takes back the claim of a request that was not approved after all. What another approval claims for the same key stays.
     pub fn remove(&mut self, machine: &MachineUid, request: &RequestUid) {
-        if let Some(claims) = self.0.get_mut(machine) {
-            claims.retain(|claim| claim.request != *request);
-            if claims.is_empty() {
-                self.0.remove(machine);
+        if let Some(keys) = self.held.get_mut(machine) {
+            for requests in keys.values_mut() {
+                requests.remove(request);
+            }
+            let before = keys.len();
+            keys.retain(|_, requests| !requests.is_empty());
+            self.count = self.count.saturating_sub(before.saturating_sub(keys.len()));
+            if keys.is_empty() {
+                self.held.remove(machine);
+            }
+        }
+        if let Some(machines) = self.by_request.get_mut(request) {
+            machines.remove(machine);
+            if machines.is_empty() {
+                self.by_request.remove(request);
             }
         }
     }
 
     /// Takes back whatever a request claims.
     pub fn remove_request(&mut self, request: &RequestUid) {
-        for claims in self.0.values_mut() {
-            claims.retain(|claim| claim.request != *request);
+        let machines = self.by_request.get(request).cloned();
+        for machine in machines.into_iter().flatten() {
+            self.remove(&machine, request);
         }
-        self.0.retain(|_, claims| !claims.is_empty());
     }
 
     /// Forgets Machines of which `keep` says that nothing can be claimed any more. Returns whether any was forgotten.
     pub fn retain(&mut self, keep: impl Fn(&MachineUid) -> bool) -> bool {
-        let before = self.0.len();
-        self.0.retain(|machine, _| keep(machine));
-        self.0.len() != before
+        let before = self.held.len();
+        self.held.retain(|machine, _| keep(machine));
+        self.count = self.held.values().map(BTreeMap::len).sum();
+        let held = &self.held;
+        self.by_request.retain(|_, machines| {
+            machines.retain(|machine| held.contains_key(machine));
+            !machines.is_empty()
+        });
+        held.len() != before
     }
 
-    /// The claims on one Machine, in the order in which they became known.
-    pub fn of(&self, machine: &MachineUid) -> &[Claim] {
-        self.0.get(machine).map_or(&[], Vec::as_slice)
+    /// Every remembered approval for one Machine: of one key there may be several.
+    pub(crate) fn approvals(&self, machine: &MachineUid) -> impl Iterator<Item = Claim> {
+        let keys = self.held.get(machine).into_iter().flatten();
+        keys.flat_map(move |(key, requests)| {
+            requests.iter().map(move |(request, approved_at)| Claim {
+                approved_at: *approved_at,
+                key: *key,
+                machine: machine.clone(),
+                request: request.clone(),
+            })
+        })
     }
 
-    /// All claims.
-    pub fn iter(&self) -> impl Iterator<Item = &Claim> {
-        self.0.values().flatten()
+    /// The claims on one Machine.
+    pub fn of(&self, machine: &MachineUid) -> Vec<Claim> {
+        latest(self.approvals(machine))
     }
+
+    /// Whether anything is claimed of a Machine.
+    pub fn is_claimed(&self, machine: &MachineUid) -> bool {
+        self.held.contains_key(machine)
+    }
+
+    /// How many claims there are.
+    pub fn len(&self) -> usize {
+        self.count
+    }
+
+    /// Whether there is no claim.
+    pub fn is_empty(&self) -> bool {
+        self.held.is_empty()
+    }
+}
+
+/// Of several approvals, the latest for each key.
+pub(crate) fn latest(approvals: impl IntoIterator<Item = Claim>) -> Vec<Claim> {
+    let mut latest: BTreeMap<KeyHash, Claim> = BTreeMap::new();
+    for claim in approvals {
+        match latest.get_mut(&claim.key) {
+            Some(known) if known.approved_at >= claim.approved_at => {}
+            Some(known) => *known = claim,
+            None => {
+                latest.insert(claim.key, claim);
+            }
+        }
+    }
+    latest.into_values().collect()
 }
 
 #[cfg(test)]
@@ -87,17 +175,57 @@ mod tests {
         }
     }
 
+    fn machine() -> MachineUid {
+        MachineUid("m".to_owned())
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
     #[test]
-    fn a_request_claims_once() {
+    fn a_key_claims_a_machine_once_with_the_time_of_its_latest_approval() {
         let mut claims = Claims::default();
         assert!(claims.insert(claim("a")));
         assert!(!claims.insert(claim("a")));
-        assert!(claims.insert(claim("b")));
-        let machine = MachineUid("m".to_owned());
-        assert_eq!(claims.of(&machine).len(), 2);
-        claims.remove(&machine, &RequestUid("a".to_owned()));
-        claims.remove(&machine, &RequestUid("b".to_owned()));
+        let later = Claim {
+            approved_at: at(9),
+            ..claim("b")
+        };
+        assert!(claims.insert(later.clone()));
+        assert_eq!(claims.of(&machine()), [later]);
+        claims.remove(&machine(), &RequestUid("b".to_owned()));
+        assert_eq!(claims.of(&machine()), [claim("a")]);
+        claims.remove_request(&RequestUid("a".to_owned()));
         assert_eq!(claims, Claims::default());
+    }
+
+    #[test]
+    fn of_very_many_approvals_of_one_key_few_are_remembered() {
+        let mut claims = Claims::default();
+        for second in 0..20_000 {
+            claims.insert(Claim {
+                approved_at: at(second),
+                ..claim(&second.to_string())
+            });
+        }
+        assert_eq!((claims.len(), claims.by_request.len()), (1, REMEMBERED));
+        let known = claims.of(&machine());
+        assert_eq!(
+            known.first().map(|claim| claim.approved_at),
+            Some(at(19_999))
+        );
+        // Whatever becomes of the latest ones, the oldest approval stays.
+        for second in 1..20_000 {
+            claims.remove_request(&RequestUid(second.to_string()));
+        }
+        assert_eq!(
+            claims.of(&machine()),
+            [Claim {
+                approved_at: at(0),
+                ..claim("0")
+            }]
+        );
     }
 
     #[test]
@@ -106,6 +234,6 @@ mod tests {
         claims.insert(claim("a"));
         assert!(!claims.retain(|_| true));
         assert!(claims.retain(|_| false));
-        assert_eq!(claims.iter().count(), 0);
+        assert_eq!(claims, Claims::default());
     }
 }

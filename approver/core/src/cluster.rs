@@ -24,12 +24,13 @@ use self::facts::claim_of;
 use self::filed::Filed;
 use crate::asking::Asking;
 use crate::blockers::Blockers;
+use crate::claims::latest;
 use crate::kubeadm_config::KubeadmConfigs;
 use crate::timers::Timers;
 use crate::{
     Change, Claim, Claims, Decision, Dialled, Feed, Freshness, HealthCheck, KubeletCa,
     MachineReference, MachineUid, Node, Policy, Request, RequestUid, Roll, Settlement, Source,
-    Standing, Verdict, Wait, decide,
+    Standing, Verdict, Verified, Wait, decide,
 };
 
 /// All that is known of the cluster.
@@ -55,6 +56,9 @@ pub struct Cluster {
     claims: Claims,
     /// Spent Machines whose feed is no longer configured: they may come back with it.
     detached: HashSet<MachineUid>,
+    /// When holders of certificates for a node last showed that they use them: the Node registered, or it asked for itself.
+    used: HashMap<NodeName, Timestamp>,
+    verified: Verified,
     timers: Timers,
     in_flight: BTreeMap<RequestUid, Option<Claim>>,
     uncertain: HashSet<RequestUid>,
@@ -82,6 +86,8 @@ impl Cluster {
             gone: HashMap::new(),
             claims: Claims::default(),
             detached: HashSet::new(),
+            used: HashMap::new(),
+            verified: Verified::default(),
             timers: Timers::default(),
             in_flight: BTreeMap::new(),
             uncertain: HashSet::new(),
@@ -284,20 +290,21 @@ impl Cluster {
         &self.roll
     }
 
-    /// The claims that must be recorded to outlive their requests: approved before `before` or their request is gone,
-    /// on a Machine that has not become a Node, or whose feed is no longer configured.
+    /// The claims that must be recorded to outlive their requests: approved before `before` or their request is gone, on a
+    /// Machine that is on the roll or whose feed is no longer configured.
     pub fn claims_to_record(&self, before: Timestamp) -> Vec<Claim> {
-        let detached = self.detached.iter();
-        let detached = detached.flat_map(|machine| self.claims.of(machine).to_vec());
-        self.roll
-            .iter()
-            .filter(|machine| machine.node_reference.is_none())
-            .flat_map(|machine| self.claims_on(machine))
+        let outlives = |claim: &Claim| {
+            let due = claim.approved_at < before || !self.requests.contains_key(&claim.request);
+            due && !self.in_flight.contains_key(&claim.request)
+        };
+        let detached = self.detached.iter().flat_map(|machine| {
+            let approvals = self.claims.approvals(machine);
+            latest(approvals.filter(outlives))
+        });
+        let machines = self.roll.iter();
+        machines
+            .flat_map(|machine| self.claims_where(machine, outlives))
             .chain(detached)
-            .filter(|claim| {
-                claim.approved_at < before || !self.requests.contains_key(&claim.request)
-            })
-            .filter(|claim| !self.in_flight.contains_key(&claim.request))
             .collect()
     }
 
@@ -316,7 +323,10 @@ impl Cluster {
                 }
             }
         }
-        let (roll, detached) = (&self.roll, &self.detached);
+        let (roll, nodes) = (&self.roll, &self.nodes);
+        self.used
+            .retain(|name, _| nodes.contains_key(name) || !roll.owners(name).is_empty());
+        let detached = &self.detached;
         self.claims
             .retain(|machine| roll.machine(machine).is_some() || detached.contains(machine));
     }
@@ -343,8 +353,15 @@ impl Cluster {
                 return BTreeSet::new();
             }
         }
+        self.is_used(&name, node.created_at);
         self.nodes.insert(name.clone(), node);
         BTreeSet::from([name])
+    }
+
+    /// A holder of a certificate for a node used it at this time.
+    fn is_used(&mut self, name: &NodeName, at: Timestamp) {
+        let used = self.used.entry(name.clone()).or_insert(at);
+        *used = at.max(*used);
     }
 
     fn remove_node(&mut self, name: NodeName) -> BTreeSet<NodeName> {

@@ -8,11 +8,24 @@ use super::*;
 use crate::fixtures::{
     Asked, NAMESPACE, at, machine, node, reasons, registered, request, request_uid,
 };
-use crate::{Address, Machine, Reason, Scope};
+use crate::{Address, Contested, Machine, Reason, Rules, Scope};
 
 /// A cluster in which every fact is known to be complete.
 pub(super) fn cluster() -> Cluster {
     Cluster::new(Policy::default(), [])
+}
+
+/// The same, where the newest request wins.
+fn newest() -> Cluster {
+    let rules = Rules {
+        contested: Contested::Newest,
+        ..Rules::default()
+    };
+    let policy = Policy {
+        rules,
+        ..Policy::default()
+    };
+    Cluster::new(policy, [])
 }
 
 pub(super) fn uids(names: &[&str]) -> BTreeSet<RequestUid> {
@@ -124,7 +137,7 @@ fn a_machine_that_is_deleted_wakes_its_request() {
 
 #[test]
 fn the_older_request_is_woken_when_the_newer_one_goes() {
-    let mut cluster = cluster();
+    let mut cluster = newest();
     put_machine(&mut cluster, machine("m-0", "worker-0"));
     put(&mut cluster, request("csr-0", "worker-0", 0));
     let newer = Request {
@@ -327,7 +340,7 @@ fn denied_requests_are_not_looked_through_for_others_of_their_name() {
 
 #[test]
 fn a_request_that_waits_for_a_time_is_due_then_and_once() {
-    let mut cluster = cluster();
+    let mut cluster = newest();
     put_machine(&mut cluster, machine("m-0", "worker-0"));
     put(&mut cluster, request("csr-0", "worker-0", 0));
     assert_eq!(judge(&mut cluster, "csr-0", at(62)).0, "approve");
@@ -337,7 +350,7 @@ fn a_request_that_waits_for_a_time_is_due_then_and_once() {
         judge(&mut cluster, "csr-1", at(63)),
         ("hold", vec![Reason::AlreadyIssued])
     );
-    let due = at(62 + 60);
+    let due = at(62 + 300);
     assert_eq!(cluster.next_due(), Some(due));
     let early = due.checked_sub(SignedDuration::from_millis(1)).unwrap();
     assert_eq!(cluster.due(early), uids(&[]));
@@ -352,7 +365,7 @@ fn a_request_that_waits_for_a_time_is_due_then_and_once() {
 
 #[test]
 fn a_crowd_for_one_name_is_woken_by_its_machine_and_not_by_each_newcomer() {
-    let mut cluster = cluster();
+    let mut cluster = newest();
     let crowd = CROWD + 20;
     for number in 0..crowd {
         let uid = format!("csr-{number:03}");
@@ -377,7 +390,7 @@ fn a_crowd_for_one_name_is_woken_by_its_machine_and_not_by_each_newcomer() {
 
 /// A cluster in which two more than a crowd ask for one pending Machine, one a second, in turn with one of two keys.
 fn crowd() -> (Cluster, usize) {
-    let mut cluster = cluster();
+    let mut cluster = newest();
     let size = CROWD + 2;
     for number in 0..size {
         let seconds = i64::try_from(number).unwrap();
@@ -436,7 +449,7 @@ fn in_a_crowd_a_claim_that_comes_to_nothing_wakes_those_that_it_held() {
 }
 
 #[test]
-fn a_request_of_a_crowd_is_judged_by_the_newest_of_the_others() {
+fn a_request_of_a_crowd_is_judged_by_the_newest_and_the_oldest_of_the_others() {
     let (cluster, _) = crowd();
     let oldest = cluster.request(&request_uid("csr-000")).unwrap();
     let facts = cluster.facts(oldest, at(1000));
@@ -445,6 +458,9 @@ fn a_request_of_a_crowd_is_judged_by_the_newest_of_the_others() {
         .rivals
         .is_sorted_by_key(|rival| std::cmp::Reverse(rival.created_at));
     assert!(newest_first);
+    let ends = [facts.rivals.first(), facts.rivals.last()];
+    let ends = ends.map(|rival| rival.unwrap().name.as_str());
+    assert_eq!(ends, ["csr-065", "csr-001"]);
 }
 
 #[test]

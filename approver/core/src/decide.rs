@@ -39,7 +39,7 @@ impl Path {
 pub fn decide(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Decision {
     match check_ours(request, policy) {
         Err(finding) => Decision::new(Verdict::Ignore, finding, Vec::new(), None),
-        Ok(Path::Bootstrap) if resume::is_resume(request, facts) => {
+        Ok(Path::Bootstrap) if resume::is_resume(request, facts, policy) => {
             resume::decide(request, facts, policy, now)
         }
         Ok(Path::Bootstrap) => first_certificate::decide(request, facts, policy, now),
@@ -53,7 +53,7 @@ fn check_ours(request: &Request, policy: &Policy) -> Result<Path, Finding> {
     if !request.is_pending() {
         return Err(Finding::new(
             Reason::AlreadyDecided,
-            "the request has been approved, denied or failed already",
+            "the request has been approved, denied or failed already, or is being deleted",
         ));
     }
     if request.signer == Signer::KubeletServing && !policy.serving.enabled {

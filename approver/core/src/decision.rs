@@ -163,6 +163,13 @@ impl Decision {
         std::iter::once(&self.first).chain(&self.rest)
     }
 
+    /// What a person should see of an approval: what spoke against it and did not count, and that a node came back, which
+    /// whoever has its disk can do too.
+    pub fn warnings(&self) -> impl Iterator<Item = &Finding> {
+        let resumed = Some(&self.first).filter(|first| first.reason == Reason::Resume);
+        resumed.into_iter().chain(&self.rest)
+    }
+
     /// The Machine that the request is judged by, when just one can be meant.
     pub fn machine(&self) -> Option<&MachineReference> {
         self.machine.as_ref()

@@ -12,7 +12,7 @@ use rollcall_csr::{ClusterId, EvidenceError, KeyHash, PreviousCertificate, State
 
 use crate::{
     Authority, Facts, Finding, IssuedCertificate, JoinKey, Machine, Policy, Reason, Request,
-    Strength, Usage, token,
+    Strength, token, verified,
 };
 
 /// How much earlier than it was issued a certificate begins to hold (Kubernetes: `pkg/controller/certificates/authority`,
@@ -24,14 +24,25 @@ const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
 pub(crate) struct Proven {
     /// Whether it holds the key that the Machine's record pins.
     pub(crate) join_key: bool,
-    /// The key of a certificate that the Machine was issued before.
-    pub(crate) previous: Option<KeyHash>,
+    /// A certificate that the Machine was issued before.
+    pub(crate) previous: Option<Previous>,
     /// Whether its bootstrap token was made for the Machine.
     pub(crate) token: bool,
     /// Why evidence that is there proves nothing.
     pub(crate) worthless: Vec<String>,
     /// What of it is forged.
     pub(crate) forged: Vec<Finding>,
+}
+
+/// A certificate that a machine has the key of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Previous {
+    /// Its key.
+    pub(crate) key: KeyHash,
+    /// The latest time at which it can have been issued.
+    pub(crate) issued_by: Timestamp,
+    /// Until when it holds.
+    pub(crate) not_after: Timestamp,
 }
 
 impl Proven {
@@ -97,7 +108,7 @@ impl Proven {
             Statement::PreviousCertificate(previous) => view
                 .knows(previous.cluster())
                 .and_then(|()| view.issued(previous, request))
-                .map(|key| self.previous = Some(key)),
+                .map(|previous| self.previous = Some(previous)),
             Statement::Other(_) => Err("its kind is not known here".to_owned()),
         };
         if let Err(why) = taken {
@@ -117,6 +128,7 @@ fn invalid(what: &str) -> Finding {
 /// What statements are held against.
 struct View<'a> {
     machine: &'a Machine,
+    facts: &'a Facts<'a>,
     authorities: Vec<Authority>,
     clusters: BTreeSet<ClusterId>,
     policy: &'a Policy,
@@ -124,7 +136,7 @@ struct View<'a> {
 }
 
 impl<'a> View<'a> {
-    fn new(machine: &'a Machine, facts: &Facts<'_>, policy: &'a Policy, now: Timestamp) -> Self {
+    fn new(machine: &'a Machine, facts: &'a Facts<'_>, policy: &'a Policy, now: Timestamp) -> Self {
         let trusted = facts
             .kubelet_ca
             .map(|ca| ca.trusted(policy.max_staleness, now));
@@ -133,6 +145,7 @@ impl<'a> View<'a> {
         let clusters = own.chain(authorities.iter().map(Authority::id)).collect();
         Self {
             machine,
+            facts,
             authorities,
             clusters,
             policy,
@@ -159,10 +172,20 @@ impl<'a> View<'a> {
     }
 
     /// Whether a certificate was issued by this cluster to this Machine, for the node that the request is for.
-    fn issued(&self, previous: &PreviousCertificate, request: &Request) -> Result<KeyHash, String> {
-        let says = |error| format!("the certificate {error}");
-        let certificate = IssuedCertificate::from_der(previous.certificate_der()).map_err(says)?;
+    fn issued(
+        &self,
+        previous: &PreviousCertificate,
+        request: &Request,
+    ) -> Result<Previous, String> {
         let content = request.content.as_ref().map_err(ToString::to_string)?;
+        if self.authorities.is_empty() {
+            return Err("there is no kubelet CA to verify the certificate by".to_owned());
+        }
+        let (der, authorities) = (previous.certificate_der(), &self.authorities);
+        let certificate = match self.facts.verified {
+            Some(verified) => verified.client(der, authorities, self.now),
+            None => verified::verify(der, authorities, self.now),
+        }?;
         if certificate.subject() != content.subject() {
             let subject = certificate.subject();
             return Err(format!(
@@ -170,34 +193,39 @@ impl<'a> View<'a> {
                 subject.common_name, subject.organization
             ));
         }
-        if self.authorities.is_empty() {
-            return Err("there is no kubelet CA to verify the certificate by".to_owned());
-        }
-        // It may have expired long ago: what matters is that it was good.
-        let at = certificate.nearest(self.now);
-        certificate
-            .verify(&[], &self.authorities, Usage::ClientAuth, at)
-            .map_err(says)?;
-        self.is_of_this_machine(&certificate)?;
-        Ok(certificate.key())
+        self.of_this_machine(&certificate)
     }
 
-    /// A name can come again with another machine behind it: what was issued before the record was made is not of it.
-    fn is_of_this_machine(&self, certificate: &IssuedCertificate) -> Result<(), String> {
-        let latest = certificate
+    /// A name can come again with another machine behind it: what was issued before the record was made is not of it, nor,
+    /// of a Machine that has become no Node, what was not approved for it: an earlier machine that still runs may have
+    /// renewed its own.
+    fn of_this_machine(&self, certificate: &IssuedCertificate) -> Result<Previous, String> {
+        let issued_by = certificate
             .not_before()
             .checked_add(BACKDATE)
             .and_then(|at| at.checked_add(self.policy.clock_skew))
             .map_err(|error| error.to_string())?;
-        if latest >= self.machine.created_at {
-            return Ok(());
+        let reference = &self.machine.reference;
+        if issued_by < self.machine.created_at {
+            return Err(format!(
+                "the certificate was issued about {}, before Machine {reference} was made at {}, so to an earlier machine of that name",
+                certificate.not_before(),
+                self.machine.created_at
+            ));
         }
-        Err(format!(
-            "the certificate was issued about {}, before Machine {} was made at {}, so to an earlier machine of that name",
-            certificate.not_before(),
-            self.machine.reference,
-            self.machine.created_at
-        ))
+        let key = certificate.key();
+        let mut claims = self.facts.claims.iter();
+        if self.machine.node_reference.is_none() && claims.all(|claim| claim.key != key) {
+            return Err(format!(
+                "the certificate is for a key ({key}) that was not approved for Machine {reference}, so perhaps to an \
+                 earlier machine of that name"
+            ));
+        }
+        Ok(Previous {
+            key,
+            issued_by,
+            not_after: certificate.not_after(),
+        })
     }
 }
 

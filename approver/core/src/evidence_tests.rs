@@ -55,7 +55,14 @@ fn a_pool_that_asks_for_evidence_takes_a_key_or_an_earlier_certificate() {
         assert_eq!(reasons(&world.decide()), [EvidenceMissing]);
         let previous = holder.previous(&world.request);
         show(&mut world.request, 0, vec![previous]);
-        assert_eq!(reasons(&world.decide()), [FirstCertificate]);
+        // Nothing says that it was issued to this Machine: one before it may still run, and have renewed its own.
+        let decision = world.decide();
+        assert_eq!(reasons(&decision), [EvidenceMissing]);
+        let why = "was not approved for Machine";
+        assert!(decision.message().contains(why), "{}", decision.message());
+        world.claims = vec![issued_to(&holder)];
+        assert_eq!(reasons(&world.decide()), [FirstCertificate, Reissued]);
+        world.claims.clear();
 
         // The rules of one pool are nobody else's.
         world.request = World::approvable().request;
@@ -92,17 +99,32 @@ fn forged_evidence_speaks_against_a_request_that_needs_none() {
 }
 
 #[test]
-fn who_proves_to_hold_the_issued_key_may_have_a_new_one() {
+fn who_proves_to_hold_the_issued_key_may_have_a_new_one_within_the_same_limits() {
     let (mut world, holder) = world(Strength::None);
     let previous = holder.previous(&world.request);
-    let issued = Claim {
-        key: KeyHash::of_spki(&holder.key.subject_public_key_info()),
-        ..claim("csr-9", 1, at(50))
-    };
-    world.claims = vec![issued];
+    world.claims = vec![issued_to(&holder)];
+    world.used = Some(world.now);
     assert_eq!(reasons(&world.decide()), [AlreadyIssued]);
     show(&mut world.request, 0, vec![previous]);
-    assert_eq!(reasons(&world.decide()), [FirstCertificate]);
+    assert_eq!(reasons(&world.decide()), [FirstCertificate, Reissued]);
+    world.policy.pools.clear();
+    world.policy.rules.max_issues = 1;
+    assert_eq!(reasons(&world.decide()), [AlreadyIssued]);
+    world.policy.rules.max_issues = 2;
+    assert_eq!(reasons(&world.decide()), [FirstCertificate, Reissued]);
+    world.claims = vec![Claim {
+        approved_at: at(50),
+        ..issued_to(&holder)
+    }];
+    assert_eq!(reasons(&world.decide()), [AlreadyIssued]);
+}
+
+/// The claim of an approval, long before, for the key of a holder.
+fn issued_to(holder: &Holder) -> Claim {
+    Claim {
+        key: KeyHash::of_spki(&holder.key.subject_public_key_info()),
+        ..claim("csr-9", 1, at(-600))
+    }
 }
 
 #[test]

@@ -3,10 +3,11 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use rollcall_csr::KeyHash;
 
 use crate::{
     Claim, Dialled, Finding, KubeadmConfig, KubeletCa, Machine, MachineReference, Request,
-    ServerName, Stale,
+    ServerName, Stale, Verified,
 };
 
 /// A Node, reduced to what a decision needs.
@@ -104,12 +105,22 @@ pub struct Facts<'a> {
     pub kubeadm_configs: Vec<KubeadmConfig>,
     /// The Node of that name.
     pub node: Option<&'a Node>,
-    /// The certificates already approved for the Machine, when one Machine owns the name.
+    /// The certificates already approved for the Machine, when one Machine owns the name: one claim for each key.
     pub claims: Vec<Claim>,
+    /// The requests by which they were approved, by key, as far as these are still there: of one key, two at most.
+    pub live: Vec<(KeyHash, &'a Request)>,
+    /// Whether there are so many claims that no further one could be recorded.
+    pub full: bool,
     /// Other pending requests for the same node name and signer, the newest first.
     pub rivals: Vec<&'a Request>,
     /// Whether there are so many rivals that the oldest of them are left out.
     pub crowded: bool,
+    /// When a holder of a certificate for this node last showed that it uses it, as far as is known.
+    pub used: Option<Timestamp>,
+    /// The latest approval of a client certificate for this node that is known, and the key that it is for.
+    pub latest: Option<(Timestamp, KeyHash)>,
+    /// Which certificates are known to be of the kubelet CA.
+    pub verified: Option<&'a Verified>,
     /// What the node served when it was last dialled, if it was.
     pub served: Option<&'a Dialled>,
     /// What the certificates of kubelets are verified against, where that is looked for.

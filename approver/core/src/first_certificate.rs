@@ -4,6 +4,8 @@ mod claims;
 mod leftover;
 mod rivals;
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use rollcall_csr::{KeyHash, NodeName};
 
@@ -17,7 +19,8 @@ use crate::itself::check_stays;
 use crate::profile::check_client_profile;
 use crate::token::check_first_token;
 use crate::{
-    Claim, Decision, Facts, Finding, Machine, Policy, Reason, Request, Verdict, Wait, window,
+    Claim, Decision, Facts, Finding, Machine, Policy, Reason, Request, RequestUid, Verdict, Wait,
+    window,
 };
 
 /// Decides a pending request of a bootstrapper. Every check runs; every finding is kept.
@@ -104,9 +107,11 @@ impl Weighed {
             Claimed::Again(warning) => self.warnings.push(warning),
             Claimed::Taken(finding, until) => {
                 self.against.push(finding);
-                let claims = facts.claims.iter();
+                let claims = facts.claims.iter().map(|claim| &claim.request);
+                let live = facts.live.iter().map(|(_, request)| &request.uid);
+                let requests: BTreeSet<&RequestUid> = claims.chain(live).collect();
                 self.waits
-                    .extend(claims.map(|claim| Wait::Request(claim.request.clone())));
+                    .extend(requests.into_iter().cloned().map(Wait::Request));
                 self.waits.extend(until.map(Wait::Until));
             }
         }
@@ -115,9 +120,10 @@ impl Weighed {
     fn take_rivals(&mut self, rivals: Rivals) {
         match rivals {
             Rivals::None => {}
-            Rivals::Lose(finding, to) => {
+            Rivals::Lose(finding, to, until) => {
                 self.against.push(finding);
                 self.waits.push(Wait::Request(to));
+                self.waits.extend(until.map(Wait::Until));
             }
             Rivals::Win(warning) => self.warnings.push(warning),
         }
@@ -225,10 +231,19 @@ fn check_window<'a>(
     policy: &Policy,
     now: Timestamp,
 ) -> Option<Finding> {
-    (!is_expected(request, machine, facts, policy, now)).then(|| {
-        let message = window::describe(request, machine, policy, now);
-        Finding::new(Reason::OutsideJoinWindow, message)
-    })
+    let expected = is_expected(request, machine, facts, policy, now);
+    let message = if !expected {
+        window::describe(request, machine, policy, now)
+    } else if window::is_over_for(request, machine, policy, now) {
+        format!(
+            "the request was made at {}, and Machine {} is expected no more by now: a request is approved for as long as it could \
+             be made, and the machine has to ask anew",
+            request.created_at, machine.reference
+        )
+    } else {
+        return None;
+    };
+    Some(Finding::new(Reason::OutsideJoinWindow, message))
 }
 
 /// Whether any record of the machine expected it when the request was made.

@@ -6,9 +6,10 @@ use jiff::SignedDuration;
 use super::rivals_tests::rival;
 use super::*;
 use crate::fixtures::{
-    Case, World, at, check, claim, machine, node, registered, request, request_uid,
+    Case, World, at, check, claim, key_hash, machine, node, reasons, registered, request,
+    request_uid,
 };
-use crate::{Feed, Node, Requestor, Stale, Verdict, Wait};
+use crate::{Contested, Feed, Node, Requestor, Stale, Verdict, Wait};
 
 /// The request comes with a bootstrap token that was made for these Machines.
 fn use_token(world: &mut World, machines: &[&str]) {
@@ -278,8 +279,8 @@ fn the_join_window_is_open_at_neither_end() {
     ] {
         let mut world = World::approvable();
         world.request.created_at = made;
-        // The time of the decision does not matter: the request may have waited.
-        world.now = second(10 * 3600);
+        // The request may have waited.
+        world.now = made.checked_add(SignedDuration::from_mins(90)).unwrap();
         let decision = world.decide();
         let expected = if inside {
             FirstCertificate
@@ -287,6 +288,38 @@ fn the_join_window_is_open_at_neither_end() {
             OutsideJoinWindow
         };
         assert_eq!(decision.reason(), expected, "made at {made}: {decision:?}");
+    }
+}
+
+#[test]
+fn a_request_is_approved_for_as_long_as_it_could_be_made() {
+    for (judged, by, inside) in [
+        (60 + 7199, None, true),
+        (60 + 7200, None, false),
+        (30 * 86_400, None, false),
+        (86_399, Some(at(86_400)), true),
+        (86_400, Some(at(86_400)), false),
+    ] {
+        let mut world = World::approvable();
+        world.owner().join_by = by;
+        world.now = at(judged);
+        let decision = world.decide();
+        let expected = if inside {
+            FirstCertificate
+        } else {
+            OutsideJoinWindow
+        };
+        assert_eq!(decision.reason(), expected, "{judged}: {decision:?}");
+        // What is too old stands in nobody's way.
+        let old = std::mem::replace(&mut world.request, request("csr-9", "worker-0", 1));
+        world.request.created_at = at(judged.min(7000));
+        world.now = world.request.created_at.max(world.now);
+        world.rivals = vec![old];
+        if !inside && by.is_none() {
+            world.request.created_at = at(7000);
+            world.now = at(60 + 7200);
+            assert_eq!(reasons(&world.decide()), [FirstCertificate]);
+        }
     }
 }
 
@@ -306,12 +339,16 @@ fn a_hold_names_what_would_change_it() {
     world.claims = vec![claim("csr-9", 1, at(50))];
     let name = Wait::Name(node("worker-0"));
     let issued = Wait::Request(request_uid("csr-9"));
-    let expected = Verdict::Hold(vec![name.clone(), issued, Wait::Until(at(50 + 60))]);
+    let expected = Verdict::Hold(vec![name.clone(), issued, Wait::Until(at(50 + 300))]);
     assert_eq!(world.decide().verdict(), &expected);
 
     let mut world = World::approvable();
     world.rivals = vec![rival(61, 1)];
-    let expected = Verdict::Hold(vec![name, Wait::Request(request_uid("csr-1"))]);
+    let other = Wait::Request(request_uid("csr-1"));
+    let expected = Verdict::Hold(vec![name.clone(), other.clone(), Wait::Until(at(61 + 240))]);
+    assert_eq!(world.decide().verdict(), &expected);
+    world.policy.rules.contested = Contested::Newest;
+    let expected = Verdict::Hold(vec![name, other]);
     assert_eq!(world.decide().verdict(), &expected);
 }
 
@@ -346,13 +383,13 @@ pub(super) const CLAIMS: &[Case] = &[
     ),
     (
         "another key, one second too early",
-        |world| world.claims = vec![claim("csr-9", 1, at(2))],
+        |world| world.claims = vec![claim("csr-9", 1, at(61 - 299))],
         "hold",
         &[AlreadyIssued],
     ),
     (
         "another key, just in time",
-        |world| world.claims = vec![claim("csr-9", 1, at(1))],
+        |world| world.claims = vec![claim("csr-9", 1, at(61 - 300))],
         "approve",
         &[FirstCertificate, Reissued],
     ),
@@ -383,12 +420,55 @@ pub(super) const CLAIMS: &[Case] = &[
         &[AlreadyIssued],
     ),
     (
-        "one key issued three times is one key",
+        "another key, long after, and the holder of the first was seen",
         |world| {
-            world.claims = ["a", "b", "c"].map(|name| claim(name, 1, at(-600))).into();
+            world.claims = vec![claim("csr-9", 1, at(-600))];
+            world.used = Some(at(-600));
+        },
+        "hold",
+        &[AlreadyIssued],
+    ),
+    (
+        "another key, long after, and somebody was seen before the approval",
+        |world| {
+            world.claims = vec![claim("csr-9", 1, at(-600))];
+            world.used = Some(at(-601));
         },
         "approve",
         &[FirstCertificate, Reissued],
+    ),
+    (
+        "the same key, whose request is still there",
+        |world| {
+            world.claims = vec![claim("csr-9", 0, at(-600))];
+            world.live = vec![(key_hash(0), request("csr-9", "worker-0", 0))];
+        },
+        "hold",
+        &[AlreadyIssued],
+    ),
+    (
+        "the same key, where only this request is there",
+        |world| {
+            world.claims = vec![claim("csr-0", 0, at(-600))];
+            world.live = vec![(key_hash(0), world.request.clone())];
+        },
+        "approve",
+        &[FirstCertificate],
+    ),
+    (
+        "no room for a further claim",
+        |world| world.full = true,
+        "hold",
+        &[FactsStale],
+    ),
+    (
+        "no room for a further claim, and no need of one",
+        |world| {
+            world.full = true;
+            world.claims = vec![claim("csr-9", 0, at(-600))];
+        },
+        "approve",
+        &[FirstCertificate],
     ),
     (
         "all keys issued, this one among them",

@@ -147,16 +147,28 @@ impl Freshness {
 
     /// The first feed that every decision rests on and whose facts may no longer be used, if there is one.
     pub fn stale(&self, max_staleness: SignedDuration, now: Timestamp) -> Option<Stale> {
+        // The record of claims keeps everything waiting only until it was read.
+        let read = !matches!(self.0.get(&Feed::Claims), Some(State::Lost(_)));
         self.first(
-            |feed| {
-                !matches!(
-                    feed,
-                    Feed::Instances(_) | Feed::KubeadmConfigs(_) | Feed::Machines(_)
-                )
+            |feed| match feed {
+                Feed::Claims => read,
+                Feed::Instances(_) | Feed::KubeadmConfigs(_) | Feed::Machines(_) => false,
+                Feed::HealthChecks(_) | Feed::KubeletCa(_) | Feed::Nodes | Feed::Requests(_) => {
+                    true
+                }
             },
             max_staleness,
             now,
         )
+    }
+
+    /// The record of claims, if it could not be written for so long that nothing more may be approved that it has to hold.
+    pub(crate) fn stale_claims(
+        &self,
+        max_staleness: SignedDuration,
+        now: Timestamp,
+    ) -> Option<Stale> {
+        self.first(|feed| *feed == Feed::Claims, max_staleness, now)
     }
 
     /// The first feed that says whose a bootstrap token is and whose facts may no longer be used, if there is one.
@@ -255,6 +267,11 @@ pub(crate) fn check_stale(stale: &Stale, now: Timestamp) -> Finding {
         | Feed::Requests(_) => ("watch", "nothing is approved"),
     };
     let message = match stale.since {
+        Some(since) if *feed == Feed::Claims => format!(
+            "the record of claims could not be written for {} s (the log says why); until it can be, no first certificate is \
+             approved, because nobody would know after a restart",
+            now.duration_since(since).as_secs()
+        ),
         Some(since) => {
             let seconds = now.duration_since(since).as_secs();
             format!("the {what} of {feed} was lost {seconds} s ago; {until} until it is back")

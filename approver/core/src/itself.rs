@@ -48,27 +48,31 @@ pub(crate) fn conclude(
     wait: Option<Wait>,
     good: impl FnOnce(&Machine, KeyHash) -> Finding,
 ) -> Decision {
-    let stale = facts.stale.as_ref().map(|_| Wait::Feed);
-    let name = request.node_name().map(Wait::Name);
-    let newer = newer(request, facts).map(|newer| Wait::Request(newer.uid.clone()));
-    let waits = stale
-        .into_iter()
-        .chain(name)
-        .chain(newer)
-        .chain(wait)
-        .collect();
     combine(
         request,
         policy,
         sole(facts),
         against,
-        waits,
+        waits(request, facts, wait),
         |machine, key| {
             let reference = Some(machine.reference.clone());
             let finding = good(machine, key);
             Decision::new(Verdict::Approve(None), finding, Vec::new(), reference)
         },
     )
+}
+
+/// What could change a hold: the feeds, the facts under the node's name, newer requests, and this.
+pub(crate) fn waits(request: &Request, facts: &Facts<'_>, wait: Option<Wait>) -> Vec<Wait> {
+    let stale = facts.stale.as_ref().map(|_| Wait::Feed);
+    let name = request.node_name().map(Wait::Name);
+    let newer = newer(request, facts).map(|newer| Wait::Request(newer.uid.clone()));
+    stale
+        .into_iter()
+        .chain(name)
+        .chain(newer)
+        .chain(wait)
+        .collect()
 }
 
 /// The newest request of the node for this signer is the one whose key its kubelet still has. `profile` says what no

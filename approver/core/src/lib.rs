@@ -55,11 +55,12 @@ mod server_name;
 mod serving;
 mod timers;
 mod token;
+mod verified;
 mod window;
 
 pub use certificate::{Authority, CertificateError, IssuedCertificate, Usage};
 pub use change::{Change, Settlement};
-pub use claims::{Claim, Claims};
+pub use claims::{Claim, Claims, MOST_CLAIMS};
 pub use cluster::Cluster;
 pub use decide::decide;
 pub use decision::{Decision, Finding, Verdict, Wait};
@@ -75,8 +76,8 @@ pub use kubelet_ca::KubeletCa;
 pub use machine::{Address, JoinKey, LookUp, Machine, MachineReference, MachineUid, Scope, Source};
 pub use naming::{NameStrategy, NameTemplate, NameTemplateError, Naming};
 pub use policy::{
-    Contested, DenyClass, ExtraRange, Policy, RenewWithoutAddresses, RequestorRule, Rules,
-    ServingPolicy, Strength,
+    Contested, DenyClass, ExtraRange, Policy, RenewWithoutAddresses, RequestorRule, ResumePolicy,
+    Rules, ServingPolicy, Strength,
 };
 pub use reason::Reason;
 pub use request::{Request, RequestUid, Requestor, Standing};
@@ -84,4 +85,5 @@ pub use roll::Roll;
 pub use served::{Chain, Dial, Dialled, Served, dial_addresses};
 pub use server_name::ServerName;
 pub use token::machine_group;
+pub use verified::Verified;
 pub use window::WindowFrom;

@@ -82,16 +82,20 @@ pub struct Rules {
     pub max_issues: usize,
     /// How long after an approval another key may ask for it while its Node has not appeared.
     pub reissue_after: SignedDuration,
+    /// Where two keys ask for it: how long no new one may have come before one of them has it.
+    pub settle_after: SignedDuration,
 }
 
 impl Default for Rules {
     fn default() -> Self {
         Self {
-            contested: Contested::Newest,
+            contested: Contested::Settle,
             evidence: Strength::None,
             join_window: SignedDuration::from_hours(2),
             max_issues: 3,
-            reissue_after: SignedDuration::from_mins(1),
+            // As long as a kubelet waits for its certificate before it gives up (Kubernetes: `pkg/kubelet/certificate/bootstrap`).
+            reissue_after: SignedDuration::from_mins(5),
+            settle_after: SignedDuration::from_mins(4),
         }
     }
 }
@@ -101,8 +105,32 @@ impl Default for Rules {
 pub enum Contested {
     /// All of them wait.
     Hold,
-    /// The newest request wins: a restarting kubelet brings a new key each time.
+    /// The newest request wins, so whoever files another one.
     Newest,
+    /// What proves more comes first. Otherwise all of them wait until no new key has come for a while: then the one that
+    /// asked first has its chance, and the one that asked last when that is not used.
+    Settle,
+}
+
+/// When a node that is known may come back through a bootstrapper, because its certificate expired while it was off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ResumePolicy {
+    /// Whether any may.
+    pub enabled: bool,
+    /// How long ago the certificate that it shows may have expired.
+    pub max_expired: SignedDuration,
+    /// To how many keys its Machine may have been issued certificates within that time, this one included.
+    pub max_issues: usize,
+}
+
+impl Default for ResumePolicy {
+    fn default() -> Self {
+        Self {
+            enabled: true,
+            max_expired: SignedDuration::from_hours(30 * 24),
+            max_issues: 3,
+        }
+    }
 }
 
 /// A class of requests that are of no use for ever, so that they can be denied.
@@ -198,6 +226,8 @@ pub struct Policy {
     pub naming: BTreeMap<Scope, Naming>,
     /// Whether a new Machine may have a Node that a machine left which is gone.
     pub replace_leftover_nodes: bool,
+    /// When a node that is known may come back.
+    pub resume: ResumePolicy,
     /// The rules of the pools that have rules of their own.
     pub pools: BTreeMap<String, Rules>,
     /// The rules of all other Machines.
@@ -226,6 +256,7 @@ impl Default for Policy {
             max_staleness: SignedDuration::from_secs(60),
             naming: BTreeMap::new(),
             replace_leftover_nodes: false,
+            resume: ResumePolicy::default(),
             pools: BTreeMap::new(),
             rules: Rules::default(),
             serving: ServingPolicy::default(),

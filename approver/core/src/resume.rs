@@ -1,20 +1,23 @@
 //! Path 4: a node that was off until its certificate expired comes back through a bootstrapper, and proves that it holds
-//! the key of a certificate that its Machine was issued before. It spends nothing.
+//! the key of a certificate that its Machine was issued before. Each time counts, so that there is a limit to them.
 
 use jiff::Timestamp;
 use rollcall_csr::Statement;
 
-use crate::evidence::{Proven, check_required};
+use crate::decide::combine;
+use crate::evidence::{Previous, Proven, check_required};
 use crate::freshness::check_stale;
 use crate::profile::check_client_profile;
 use crate::token::check_token;
-use crate::{Decision, Facts, Finding, KubeletCa, Machine, Policy, Reason, Request, itself};
+use crate::{
+    Claim, Decision, Facts, Finding, KubeletCa, Machine, Policy, Reason, Request, Verdict, itself,
+};
 
 /// Whether a bootstrapper's request is one of a node that is known: a Machine has become it, or a Node of its name is
 /// there, and a certificate of before is shown. What it is worth is for [`decide`] to say.
-pub(crate) fn is_resume(request: &Request, facts: &Facts<'_>) -> bool {
+pub(crate) fn is_resume(request: &Request, facts: &Facts<'_>, policy: &Policy) -> bool {
     let known = facts.node.is_some() || !facts.bound.is_empty();
-    known && shows_certificate(request)
+    policy.resume.enabled && known && shows_certificate(request)
 }
 
 fn shows_certificate(request: &Request) -> bool {
@@ -37,6 +40,7 @@ pub(crate) fn decide(
     let mut against = check_client_profile(request);
     against.extend(facts.stale.as_ref().map(|stale| check_stale(stale, now)));
     against.extend(itself::check_machine(request, facts));
+    against.extend(check_off(facts));
     if let Some(machine) = itself::sole(facts) {
         against.extend(check_token(request, machine, facts));
         against.extend(match check_authority(facts, policy, now) {
@@ -50,12 +54,88 @@ pub(crate) fn decide(
         let good = newer.find(|newer| is_good(newer, facts, policy, now));
         against.extend(good.map(itself::superseded_by));
     }
-    itself::conclude(request, facts, policy, against, None, |machine, key| {
-        Finding::new(
+    let waits = itself::waits(request, facts, None);
+    let sole = itself::sole(facts);
+    combine(request, policy, sole, against, waits, |machine, key| {
+        let finding = Finding::new(
             Reason::Resume,
             format!(
                 "whoever asks holds the key of a certificate that Machine {} was issued before; key {key}",
                 machine.reference
+            ),
+        );
+        let claim = Claim {
+            approved_at: now,
+            key,
+            machine: machine.uid.clone(),
+            request: request.uid.clone(),
+        };
+        let reference = Some(machine.reference.clone());
+        Decision::new(
+            Verdict::Approve(Some(claim)),
+            finding,
+            Vec::new(),
+            reference,
+        )
+    })
+}
+
+/// Whether the node is off: one that runs renews its certificate itself.
+fn check_off(facts: &Facts<'_>) -> Option<Finding> {
+    facts.node.filter(|node| node.ready).map(|node| {
+        Finding::new(
+            Reason::NodeExists,
+            format!(
+                "the Node is Ready (uid {}), and a node that runs asks for itself",
+                node.uid
+            ),
+        )
+    })
+}
+
+/// Whether the certificate that is shown is as new as any that is known, did not expire too long ago, and does not come
+/// back too often.
+fn check_limits(
+    request: &Request,
+    previous: &Previous,
+    facts: &Facts<'_>,
+    machine: &Machine,
+    policy: &Policy,
+    now: Timestamp,
+) -> Option<Finding> {
+    let limits = &policy.resume;
+    let own = request.key();
+    let newer = facts
+        .latest
+        .filter(|(at, key)| *at > previous.issued_by && *key != previous.key && Some(*key) != own);
+    if let Some((at, key)) = newer {
+        let message = format!(
+            "the certificate that is shown is not the newest one: another was approved at {at} for the key {key}"
+        );
+        return Some(Finding::new(Reason::EvidenceInvalid, message));
+    }
+    let expired = now.duration_since(previous.not_after);
+    if expired > limits.max_expired {
+        let message = format!(
+            "the certificate that is shown expired at {}, longer than {:#} ago (bootstrap.resume.maxExpired)",
+            previous.not_after, limits.max_expired
+        );
+        return Some(Finding::new(Reason::EvidenceInvalid, message));
+    }
+    let records: Vec<&Machine> = facts.records(machine).collect();
+    let recent = facts.claims.iter().filter(|claim| {
+        let age = now.duration_since(claim.approved_at);
+        let of_machine = records.iter().any(|record| record.uid == claim.machine);
+        of_machine && Some(claim.key) != own && age <= limits.max_expired
+    });
+    let issued = recent.count();
+    (issued >= limits.max_issues).then(|| {
+        Finding::new(
+            Reason::AlreadyIssued,
+            format!(
+                "Machine {} was given certificates for {issued} keys within {:#}, of at most {} \
+                 (bootstrap.resume.maxIssues)",
+                machine.reference, limits.max_expired, limits.max_issues
             ),
         )
     })
@@ -98,8 +178,12 @@ fn check_evidence(
         )
     });
     let required = check_required(&proven, machine, facts, policy);
+    let limits = proven
+        .previous
+        .as_ref()
+        .and_then(|shown| check_limits(request, shown, facts, machine, policy, now));
     if proven.forged.is_empty() {
-        missing.into_iter().chain(required).collect()
+        missing.into_iter().chain(required).chain(limits).collect()
     } else {
         proven.forged
     }

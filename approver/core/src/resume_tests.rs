@@ -4,7 +4,11 @@ use Reason::*;
 
 use super::*;
 use crate::evidence_fixtures::{Holder, binding, show};
-use crate::fixtures::{NAMESPACE, World, at, key_hash, machine, node, reasons, request};
+use jiff::SignedDuration;
+use rcgen::PublicKeyData as _;
+use rollcall_csr::KeyHash;
+
+use crate::fixtures::{NAMESPACE, World, at, claim, key_hash, machine, node, reasons, request};
 use crate::issuing_fixtures::{Leaf, midnight};
 use crate::{MachineReference, RequestUid, Stale, Standing, Verdict, Wait};
 
@@ -282,10 +286,11 @@ fn the_newest_that_proves_it_wins_and_no_other_stands_in_its_way() {
 }
 
 #[test]
-fn a_resume_spends_nothing_and_names_machine_and_key() {
+fn a_resume_counts_and_names_machine_and_key() {
     let (world, _) = World::resumable();
     let decision = world.decide();
-    assert_eq!(*decision.verdict(), Verdict::Approve(None));
+    let claim = claim("csr-0", 0, world.now);
+    assert_eq!(*decision.verdict(), Verdict::Approve(Some(claim)));
     let reference = MachineReference {
         namespace: NAMESPACE.to_owned(),
         name: "m-0".to_owned(),
@@ -293,6 +298,93 @@ fn a_resume_spends_nothing_and_names_machine_and_key() {
     assert_eq!(decision.machine(), Some(&reference));
     let words = [reference.to_string(), key_hash(0).to_string()];
     assert!(words.iter().all(|word| decision.message().contains(word)));
+}
+
+#[test]
+fn a_resume_has_limits() {
+    let shown = |holder: &Holder| KeyHash::of_spki(&holder.key.subject_public_key_info());
+    let cases: &[(&str, fn(&mut World, KeyHash), &[Reason])] = &[
+        (
+            "switched off",
+            |world, _| world.policy.resume.enabled = false,
+            &[NodeExists, MachineBound, OutsideJoinWindow],
+        ),
+        (
+            "the Node is Ready",
+            |world, _| world.node.as_mut().unwrap().ready = true,
+            &[NodeExists],
+        ),
+        (
+            "expired just in time",
+            |world, _| world.policy.resume.max_expired = SignedDuration::from_hours(5 * 24),
+            &[Resume],
+        ),
+        (
+            "expired too long ago",
+            |world, _| world.policy.resume.max_expired = SignedDuration::from_hours(5 * 24 - 1),
+            &[EvidenceInvalid],
+        ),
+        (
+            "another key was approved later",
+            |world, _| world.latest = Some((midnight(19), key_hash(3))),
+            &[EvidenceInvalid],
+        ),
+        (
+            "another key was approved before",
+            |world, _| world.latest = Some((midnight(9), key_hash(3))),
+            &[Resume],
+        ),
+        (
+            "the shown key was approved later",
+            |world, key| world.latest = Some((midnight(19), key)),
+            &[Resume],
+        ),
+        (
+            "this key was approved later",
+            |world, _| world.latest = Some((midnight(19), key_hash(0))),
+            &[Resume],
+        ),
+        (
+            "three keys in a month",
+            |world, _| {
+                world.claims = (1..=3)
+                    .map(|key| claim(&format!("csr-{key}"), key, midnight(20)))
+                    .collect()
+            },
+            &[AlreadyIssued],
+        ),
+        (
+            "three keys, this one among them",
+            |world, _| {
+                world.claims = (0..=2)
+                    .map(|key| claim(&format!("csr-{key}"), key, midnight(20)))
+                    .collect()
+            },
+            &[Resume],
+        ),
+        (
+            "three keys of another Machine",
+            |world, _| {
+                world.claims = (1..=3)
+                    .map(|key| claim(&format!("csr-{key}"), key, midnight(20)))
+                    .collect();
+                for claim in &mut world.claims {
+                    claim.machine.0.push('x');
+                }
+            },
+            &[Resume],
+        ),
+    ];
+    for (label, change, expected) in cases {
+        let (mut world, holder) = World::resumable();
+        change(&mut world, shown(&holder));
+        assert_eq!(
+            reasons(&world.decide()),
+            *expected,
+            "{label}: {:?}",
+            world.decide()
+        );
+    }
 }
 
 #[test]

@@ -67,16 +67,28 @@ pub(crate) fn check_first_token<'a>(
     check_token(request, machine, facts).or_else(|| check_own_token(request, machine, facts))
 }
 
+/// Whether a Machine that has a token of its own is asked for with it: whoever asks otherwise gets nothing, with another
+/// token or with none.
 fn check_own_token<'a>(
     request: &Request,
     machine: &'a Machine,
     facts: &Facts<'a>,
 ) -> Option<Finding> {
-    let id = request.requestor.bootstrap_token()?;
     if is_of(request, machine, facts) {
         return None;
     }
     let reference = &machine.reference;
+    let used = match request.requestor.bootstrap_token() {
+        Some(id) => format!("{id} is another one"),
+        None => format!("{:?} uses none", request.requestor.username),
+    };
+    let mut records = facts.records(machine);
+    if records.any(|record| !record.bootstrap_tokens.is_empty()) {
+        return Some(Finding::new(
+            Reason::TokenOfAnotherMachine,
+            format!("Machine {reference} joins with a bootstrap token of its own, and {used}"),
+        ));
+    }
     let mut configs = facts.kubeadm_configs.iter();
     configs.find_map(|config| match config.token {
         JoinToken::Awaited if facts.stale.is_some() => None,
@@ -91,7 +103,7 @@ fn check_own_token<'a>(
         JoinToken::Id(_) => Some(Finding::new(
             Reason::TokenOfAnotherMachine,
             format!(
-                "Machine {reference} joins with a bootstrap token of its own (KubeadmConfig {}), and {id} is another one",
+                "Machine {reference} joins with a bootstrap token of its own (KubeadmConfig {}), and {used}",
                 config.reference
             ),
         )),
@@ -125,6 +137,8 @@ fn bound_to(request: &Request, facts: &Facts<'_>) -> Bound {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use Reason::*;
 
     use super::*;
@@ -197,22 +211,39 @@ mod tests {
     }
 
     #[test]
-    fn who_comes_without_a_token_or_with_one_that_says_whose_it_is_needs_no_kubeadm_config() {
-        for groups in [
-            vec![],
-            vec![
-                "system:bootstrappers".to_owned(),
-                machine_group(&machine("m-0", "x").reference),
-            ],
+    fn who_comes_without_a_token_gets_no_machine_that_has_one_of_its_own() {
+        let without = World::approvable().request.requestor;
+        for (token, expected) in [
+            (JoinToken::Id("fedcba".to_owned()), TokenOfAnotherMachine),
+            (JoinToken::Awaited, FactsStale),
+            (JoinToken::Unused, FirstCertificate),
         ] {
-            let mut world = with_config(JoinToken::Awaited);
-            if groups.is_empty() {
-                world.request.requestor = World::approvable().request.requestor;
-            } else {
-                world.request.requestor.groups = groups;
-            }
-            assert_eq!(reasons(&world.decide()), [FirstCertificate]);
+            let mut world = with_config(token.clone());
+            world.request.requestor = without.clone();
+            assert_eq!(reasons(&world.decide()), [expected], "{token:?}");
         }
+        // Gardener's records name their tokens themselves.
+        let mut world = with_token("m-0");
+        world.owner().bootstrap_tokens = BTreeSet::from(["fedcba".to_owned()]);
+        assert_eq!(reasons(&world.decide()), [FirstCertificate]);
+        for requestor in [
+            without,
+            Requestor {
+                username: "system:bootstrap:abcdef".to_owned(),
+                groups: vec!["system:bootstrappers".to_owned()],
+            },
+        ] {
+            world.request.requestor = requestor;
+            assert_eq!(reasons(&world.decide()), [TokenOfAnotherMachine]);
+        }
+    }
+
+    #[test]
+    fn who_comes_with_a_token_that_says_whose_it_is_needs_no_kubeadm_config() {
+        let mut world = with_config(JoinToken::Awaited);
+        let own = machine_group(&machine("m-0", "x").reference);
+        world.request.requestor.groups.push(own);
+        assert_eq!(reasons(&world.decide()), [FirstCertificate]);
     }
 
     #[test]

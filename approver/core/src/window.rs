@@ -46,6 +46,20 @@ pub(crate) fn is_inside(
     begun && end(machine, policy, now).is_some_and(|end| request.created_at < end)
 }
 
+/// Whether a request has waited for so long that it says nothing any more of who asks now: longer than the window is, or
+/// past its end where the record names one.
+pub(crate) fn is_over_for(
+    request: &Request,
+    machine: &Machine,
+    policy: &Policy,
+    now: Timestamp,
+) -> bool {
+    match machine.join_by {
+        Some(end) => now >= end,
+        None => now.duration_since(request.created_at) >= policy.rules(machine).join_window,
+    }
+}
+
 /// When a Machine is no longer expected; nothing where that cannot be said.
 pub(crate) fn end(machine: &Machine, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
     let window = policy.rules(machine).join_window;

@@ -106,6 +106,14 @@ const FATAL: &[Change] = &[
             ..request("csr-1", "worker-0", 1)
         }];
     }),
+    ("much later", |world| world.now = at(1_000_000)),
+    ("an older request", |world| {
+        world.policy.rules.contested = Contested::Settle;
+        world.rivals = vec![Request {
+            created_at: at(59),
+            ..request("csr-1", "worker-0", 1)
+        }];
+    }),
     ("no window", |world| {
         world.policy.rules.join_window = SignedDuration::ZERO;
     }),
@@ -135,11 +143,12 @@ const HARMLESS: &[Change] = &[
     ("no instance yet", |world| world.owner().provider_id = None),
     ("another phase", |world| world.owner().phase = None),
     ("no pool", |world| world.owner().pool = None),
-    ("much later", |world| world.now = at(1_000_000)),
+    ("later", |world| world.now = at(3600)),
     ("the key once more", |world| {
         world.claims = vec![claim("csr-9", 0, at(60))];
     }),
-    ("an older request", |world| {
+    ("an older request, where the newest wins", |world| {
+        world.policy.rules.contested = Contested::Newest;
         world.rivals = vec![Request {
             created_at: at(59),
             ..request("csr-1", "worker-0", 1)
@@ -316,7 +325,7 @@ fn any_step() -> impl Strategy<Value = Step> {
         2 => any::<bool>().prop_map(Step::Machine),
         1 => any::<bool>().prop_map(Step::Node),
         1 => Just(Step::Record),
-        2 => (1_i64..45).prop_map(Step::Wait),
+        2 => (1_i64..200).prop_map(Step::Wait),
     ]
 }
 
@@ -333,7 +342,7 @@ fn the_simulation_does_approve_and_reissue() {
             request: 0,
             lost: false,
         },
-        Step::Wait(60),
+        Step::Wait(300),
         Step::Create(1),
         Step::Deliver(1),
         Step::Judge(1),

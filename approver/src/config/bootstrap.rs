@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use rollcall_approver_core::{Contested, Policy, Rules, Strength, WindowFrom};
+use rollcall_approver_core::{
+    Contested, Policy, RequestorRule, ResumePolicy, Rules, Scope, Source, Strength, WindowFrom,
+};
 use serde::Deserialize;
 
 use super::requestor::Requestor;
@@ -20,12 +22,28 @@ pub(super) struct Bootstrap {
     leftover_nodes: Option<LeftoverNodes>,
     contested: Option<ContestedWord>,
     evidence: Option<EvidenceWord>,
+    settle_after: Option<Duration>,
     reissue_after: Option<Duration>,
     max_issues: Option<usize>,
+    resume: Option<Resume>,
     pools: Option<Vec<Pool>>,
 }
 
+/// Of the default bootstrappers, those that there are where these Machines are: OpenShift's own names mean something on
+/// OpenShift only, which has its own Machines, or none (OpenShift 3.11, and 4 on platform none) and then ExpectedMachines.
+pub(super) fn keep_those_of(machines: &[Scope], bootstrappers: &mut Vec<RequestorRule>) {
+    let openshift = machines
+        .iter()
+        .any(|scope| matches!(scope.source, Source::ExpectedMachine | Source::OpenShift));
+    bootstrappers.retain(|rule| openshift || rule.username.is_none());
+}
+
 impl Bootstrap {
+    /// Whether it says who may bring a first certificate's request.
+    pub(super) fn names_requestors(&self) -> bool {
+        self.requestors.is_some()
+    }
+
     pub(super) fn apply(self, policy: &mut Policy) -> Result<(), String> {
         let Self {
             requestors,
@@ -35,8 +53,10 @@ impl Bootstrap {
             leftover_nodes,
             contested,
             evidence,
+            settle_after,
             reissue_after,
             max_issues,
+            resume,
             pools,
         } = self;
         if let Some(requestors) = requestors {
@@ -52,10 +72,14 @@ impl Bootstrap {
         if let Some(word) = leftover_nodes {
             policy.replace_leftover_nodes = matches!(word, LeftoverNodes::Replace);
         }
+        if let Some(resume) = resume {
+            resume.apply(&mut policy.resume)?;
+        }
         let change = Change {
             contested,
             evidence,
             join_window,
+            settle_after,
             reissue_after,
             max_issues,
         };
@@ -63,6 +87,35 @@ impl Bootstrap {
         if let Some(pools) = pools {
             policy.pools = Pool::read_all(pools, &policy.rules)?;
         }
+        Ok(())
+    }
+}
+
+/// When a node that is known may come back through a bootstrapper.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct Resume {
+    enabled: Option<bool>,
+    max_expired: Option<Duration>,
+    max_issues: Option<usize>,
+}
+
+impl Resume {
+    fn apply(self, policy: &mut ResumePolicy) -> Result<(), String> {
+        let Self {
+            enabled,
+            max_expired,
+            max_issues,
+        } = self;
+        if max_issues == Some(0) {
+            return Err(
+                "bootstrap.resume.maxIssues: 0 would let no node come back; say enabled: false"
+                    .to_owned(),
+            );
+        }
+        policy.enabled = enabled.unwrap_or(policy.enabled);
+        policy.max_expired = max_expired.map_or(policy.max_expired, |Duration(most)| most);
+        policy.max_issues = max_issues.unwrap_or(policy.max_issues);
         Ok(())
     }
 }
@@ -76,6 +129,7 @@ struct Pool {
     evidence: Option<EvidenceWord>,
     #[serde(default, deserialize_with = "limits::join_window")]
     join_window: Option<Duration>,
+    settle_after: Option<Duration>,
     reissue_after: Option<Duration>,
     max_issues: Option<usize>,
 }
@@ -88,6 +142,7 @@ impl Pool {
             contested,
             evidence,
             join_window,
+            settle_after,
             reissue_after,
             max_issues,
         } in pools
@@ -97,6 +152,7 @@ impl Pool {
                 contested,
                 evidence,
                 join_window,
+                settle_after,
                 reissue_after,
                 max_issues,
             };
@@ -133,6 +189,7 @@ struct Change {
     contested: Option<ContestedWord>,
     evidence: Option<EvidenceWord>,
     join_window: Option<Duration>,
+    settle_after: Option<Duration>,
     reissue_after: Option<Duration>,
     max_issues: Option<usize>,
 }
@@ -143,11 +200,12 @@ impl Change {
             contested,
             evidence,
             join_window,
+            settle_after,
             reissue_after,
             max_issues,
         } = self;
         (contested.is_none() && evidence.is_none() && join_window.is_none())
-            && (reissue_after.is_none() && max_issues.is_none())
+            && (settle_after.is_none() && reissue_after.is_none() && max_issues.is_none())
     }
 
     /// The rules with what is set. `place` is where that stands in the file.
@@ -159,12 +217,14 @@ impl Change {
         }
         let reissue_after = self.reissue_after.map(|Duration(after)| after);
         let join_window = self.join_window.map(|Duration(window)| window);
+        let settle_after = self.settle_after.map(|Duration(after)| after);
         Ok(Rules {
             contested: self.contested.map_or(rules.contested, Contested::from),
             evidence: self.evidence.map_or(rules.evidence, Strength::from),
             join_window: join_window.unwrap_or(rules.join_window),
             max_issues: self.max_issues.unwrap_or(rules.max_issues),
             reissue_after: reissue_after.unwrap_or(rules.reissue_after),
+            settle_after: settle_after.unwrap_or(rules.settle_after),
         })
     }
 }
@@ -174,6 +234,7 @@ impl Change {
 enum ContestedWord {
     Hold,
     Newest,
+    Settle,
 }
 
 impl From<ContestedWord> for Contested {
@@ -181,6 +242,7 @@ impl From<ContestedWord> for Contested {
         match word {
             ContestedWord::Hold => Self::Hold,
             ContestedWord::Newest => Self::Newest,
+            ContestedWord::Settle => Self::Settle,
         }
     }
 }
@@ -241,8 +303,10 @@ mod tests {
   windowFrom: record
   contested: hold
   evidence: replayable
+  settleAfter: 3m
   reissueAfter: 2m
   maxIssues: 1
+  resume: {enabled: false, maxExpired: 48h, maxIssues: 9}
   pools:
   - {pool: gpu, evidence: bound, reissueAfter: 5m, joinWindow: 24h}
   - {pool: lab, contested: newest, evidence: none, maxIssues: 9}
@@ -257,7 +321,14 @@ mod tests {
             join_window: SignedDuration::from_hours(2),
             max_issues: 1,
             reissue_after: SignedDuration::from_mins(2),
+            settle_after: SignedDuration::from_mins(3),
         };
+        let resume = ResumePolicy {
+            enabled: false,
+            max_expired: SignedDuration::from_hours(48),
+            max_issues: 9,
+        };
+        assert_eq!(policy.resume, resume);
         assert_eq!(policy.rules, rules);
         let gpu = Rules {
             evidence: Strength::Bound,
@@ -273,6 +344,22 @@ mod tests {
         };
         let pools = [("gpu".to_owned(), gpu), ("lab".to_owned(), lab)];
         assert_eq!(policy.pools, pools.into());
+    }
+
+    #[test]
+    fn openshifts_own_bootstrappers_are_known_where_its_machines_are_and_only_there() {
+        let rules = |body: &str| parse(body).unwrap().policy.bootstrappers;
+        let group = RequestorRule::group("system:bootstrappers");
+        assert_eq!(rules("machines: [{clusterAPI: {}}]"), [group.clone()]);
+        assert_eq!(
+            rules("machines: [{gardener: {namespace: garden}}]"),
+            [group]
+        );
+        for body in ["", "machines: [{clusterAPI: {}}, {expectedMachines: {}}]"] {
+            assert_eq!(rules(body), Policy::default().bootstrappers, "{body}");
+        }
+        let named = "machines: [{clusterAPI: {}}]\nbootstrap: {requestors: [{username: u}]}";
+        assert_eq!(rules(named), [RequestorRule::username("u")]);
     }
 
     #[test]
@@ -295,6 +382,10 @@ mod tests {
             (
                 "bootstrap: {pools: [{pool: gpu, maxIssues: 0}]}",
                 ["bootstrap.pools: gpu.maxIssues", "use 1 or more"],
+            ),
+            (
+                "bootstrap: {resume: {maxIssues: 0}}",
+                ["bootstrap.resume.maxIssues", "enabled: false"],
             ),
             (
                 "bootstrap: {pools: [{pool: gpu, maxIssues: 1}, {pool: gpu, evidence: bound}]}",

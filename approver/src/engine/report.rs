@@ -159,7 +159,7 @@ impl Engine {
                 .unwrap_or_default(),
             came: self.came.get(uid).copied(),
             // Of an approval, only its warnings are told.
-            machines: if decision.findings().nth(1).is_some()
+            machines: if decision.warnings().next().is_some()
                 || *decision.verdict() == Verdict::Deny
             {
                 self.machines_meant(uid, decision)

@@ -23,8 +23,10 @@ pub enum EvidenceError {
     /// A list of statements without one.
     #[error("the evidence holds no statement")]
     NoStatements,
-    /// More statements than [`MAX_STATEMENTS`], in all blocks together.
-    #[error("the evidence holds more than {MAX_STATEMENTS} statements")]
+    /// More statements than [`MAX_STATEMENTS`], or more than one previous certificate, in all blocks together.
+    #[error(
+        "the evidence holds more than {MAX_STATEMENTS} statements, or more than one previous certificate"
+    )]
     TooManyStatements,
     /// The block, its DER, or a key in it is not what it must be.
     #[error(transparent)]

@@ -229,16 +229,30 @@ func claimCases() []*scene {
 		return e.decided(kind, "FirstCertificate", at)
 	}
 	return []*scene{
-		first("claim-same-key", "the same key may always ask again", func(s *scene, m *machineObject, r *certificateRequest) {
+		first("claim-same-key", "one approved request of a key at a time: the one that is there gives it its certificate", func(s *scene, m *machineObject, r *certificateRequest) {
 			earlier(s, r, "before", "Approved", "2026-11-23T10:09:59Z").pkcs10.key = r.pkcs10.key
+			r.hold("request before for the same key is approved", "AlreadyIssued")
 		}),
 		first("claim-free-at-the-minute", "exactly a minute after the approval another key may have it", func(s *scene, m *machineObject, r *certificateRequest) {
+			s.config = "bootstrap: {reissueAfter: 1m}\n"
 			earlier(s, r, "before", "Approved", "2026-11-23T10:09:00Z")
 			r.approve("FirstCertificate", "Reissued")
 		}),
 		first("claim-a-second-early", "a second before that it may not", func(s *scene, m *machineObject, r *certificateRequest) {
+			s.config = "bootstrap: {reissueAfter: 1m}\n"
 			earlier(s, r, "before", "Approved", "2026-11-23T10:09:01Z")
 			r.hold("1 of at most 3, and its Node has not appeared", "AlreadyIssued")
+		}),
+		first("claim-free-after-five-minutes", "where nothing is set, five minutes after the approval", func(s *scene, m *machineObject, r *certificateRequest) {
+			earlier(s, r, "before", "Approved", "2026-11-23T10:05:00Z")
+			r.approve("FirstCertificate", "Reissued")
+		}),
+		first("claim-in-use", "its holder has asked for a serving certificate: nobody else has the Machine", func(s *scene, m *machineObject, r *certificateRequest) {
+			earlier(s, r, "before", "Approved", "2026-11-23T10:02:00Z")
+			u := s.request("used", r.node).serving(dns(r.node)).itself()
+			u.created = "2026-11-23T10:02:30Z"
+			u.decided("Denied", "Other", "2026-11-23T10:02:31Z")
+			r.hold("its holder has used the certificate", "AlreadyIssued")
 		}),
 		first("claim-used-up", "three keys had it", func(s *scene, m *machineObject, r *certificateRequest) {
 			for _, name := range []string{"one", "two", "three"} {
@@ -262,7 +276,7 @@ func claimCases() []*scene {
 			earlier(s, r, "before", "Approved", "2026-11-23T10:02:00Z")
 			r.hold("for another key", "AlreadyIssued")
 		}),
-		first("claim-newest-approval-counts", "the minute begins with the last approval", func(s *scene, m *machineObject, r *certificateRequest) {
+		first("claim-newest-approval-counts", "the time begins with the last approval", func(s *scene, m *machineObject, r *certificateRequest) {
 			earlier(s, r, "one", "Approved", "2026-11-23T10:09:30Z")
 			earlier(s, r, "two", "Approved", "2026-11-23T10:02:00Z")
 			r.hold("a certificate was approved at 2026-11-23T10:09:30Z for another key", "AlreadyIssued")
@@ -318,11 +332,13 @@ func rivalCases() []*scene {
 	}
 	return []*scene{
 		first("rival-three-keys", "a kubelet that starts again and again: the newest wins, and somebody should know", func(s *scene, m *machineObject, r *certificateRequest) {
+			s.config = "bootstrap: {contested: newest}\n"
 			older(s, r, "one").hold("request rival-three-keys of 2026-11-23T10:05:00Z is newer", "Superseded")
 			older(s, r, "two").hold("request rival-three-keys of", "Superseded")
 			r.approve("FirstCertificate", "Contested")
 		}),
 		first("rival-of-the-same-second", "times have seconds only: then the name decides, the same way each time", func(s *scene, m *machineObject, r *certificateRequest) {
+			s.config = "bootstrap: {contested: newest}\n"
 			r.approve("FirstCertificate", "Contested")
 			o := s.request("a-rival", r.node)
 			o.hold("request rival-of-the-same-second of", "Superseded")
@@ -359,8 +375,31 @@ func rivalCases() []*scene {
 			n.nobody().hold("there is no Node", "NodeNotFound", "MachineNotBound")
 		}),
 		first("rival-through-another-bootstrapper", "two credentials for one Machine", func(s *scene, m *machineObject, r *certificateRequest) {
+			s.config = "bootstrap: {contested: newest}\n"
 			r.approve("FirstCertificate", "Contested")
 			older(s, r, "before").by("system:bootstrap:abcdef", "system:bootstrappers").hold("is newer", "Superseded")
+		}),
+		first("settle-the-first-has-its-chance", "no new key for four minutes: the one that asked first has its chance", func(s *scene, m *machineObject, r *certificateRequest) {
+			r.hold("request before asks for the same node with another key", "Contested")
+			older(s, r, "before").approve("FirstCertificate", "Contested")
+		}),
+		first("settle-while-new-keys-come", "a thief who files again and again makes the machine wait, and gets nothing", func(s *scene, m *machineObject, r *certificateRequest) {
+			r.hold("asks for the same node with another key", "Contested")
+			older(s, r, "before").hold("asks for the same node with another key", "Contested")
+			n := s.request("newer", r.node)
+			n.created = "2026-11-23T10:06:01Z"
+			n.hold("asks for the same node with another key", "Contested")
+		}),
+		first("settle-in-one-second", "names are of their makers' choice: of one second, none is the first", func(s *scene, m *machineObject, r *certificateRequest) {
+			r.hold("asks for the same node with another key", "Contested")
+			s.request("a-rival", r.node).hold("asks for the same node with another key", "Contested")
+		}),
+		first("settle-the-last-has-its-chance", "the first did not use its chance", func(s *scene, m *machineObject, r *certificateRequest) {
+			e := s.request("first", r.node)
+			e.created = "2026-11-23T10:01:00Z"
+			e.decided("Approved", "FirstCertificate", "2026-11-23T10:04:00Z")
+			older(s, r, "before").hold("request settle-the-last-has-its-chance asks", "Contested")
+			r.approve("FirstCertificate", "Reissued", "Contested")
 		}),
 		first("rival-contested-hold", "all wait where the configuration says so", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = "bootstrap: {contested: hold}\n"
@@ -372,10 +411,11 @@ func rivalCases() []*scene {
 			s.config = "bootstrap: {contested: hold}\n"
 			older(s, r, "before").hold("is newer", "Superseded").pkcs10.key = r.pkcs10.key
 		}),
-		first("rival-of-a-spent-machine", "the key that has the Machine wins over a newer one, which has to wait", func(s *scene, m *machineObject, r *certificateRequest) {
+		first("rival-of-a-spent-machine", "the key that has the Machine has it by its first request, and a newer one has to wait", func(s *scene, m *machineObject, r *certificateRequest) {
 			e := s.request("before", r.node)
 			e.created = "2026-11-23T10:01:00Z"
 			e.decided("Approved", "FirstCertificate", "2026-11-23T10:09:30Z").pkcs10.key = r.pkcs10.key
+			r.hold("request before for the same key is approved", "AlreadyIssued")
 			n := s.request("newer", r.node)
 			n.created = "2026-11-23T10:06:00Z"
 			n.hold("for another key", "AlreadyIssued")

@@ -98,7 +98,16 @@ func resumeCases() []*scene {
 		back("resume-node-deleted", "its Node was deleted meanwhile: its Machine knows it still", func(c *comes) {
 			c.scene.nodes = nil
 		}),
-		back("resume-months-later", "however long it was off", func(c *comes) {
+		back("resume-too-late", "off for longer than a month", func(c *comes) {
+			c.scene.at, c.request.created = "2027-05-01T10:00:00Z", "2027-05-01T09:59:00Z"
+			c.request.hold("longer than 720h", "EvidenceInvalid")
+		}),
+		back("resume-off", "nobody comes back where that is switched off", func(c *comes) {
+			c.scene.config = "bootstrap: {resume: {enabled: false}}\n"
+			c.request.hold("a first certificate is for a new one", "NodeExists", "MachineBound")
+		}),
+		back("resume-months-later", "however long it was off, where that is allowed", func(c *comes) {
+			c.scene.config = "bootstrap: {resume: {maxExpired: 8760h}}\n"
 			c.scene.at, c.request.created = "2027-05-01T10:00:00Z", "2027-05-01T09:59:00Z"
 		}),
 		back("resume-nothing-shown", "whoever shows nothing is a stranger", func(c *comes) {

@@ -52,7 +52,11 @@ impl Site {
 
     /// Writes a configuration with these sources. Returns its path.
     pub(crate) fn config(&self, machines: &str) -> String {
-        let fields = format!("maxStaleness: 3s\nmachines:\n{machines}");
+        // By default, OpenShift's own names are those of bootstrappers on OpenShift only.
+        let requestors = "bootstrap:\n  requestors:\n  - username: \
+                          system:serviceaccount:openshift-machine-config-operator:node-bootstrapper\n  \
+                          - group: system:bootstrappers\n";
+        let fields = format!("{requestors}maxStaleness: 3s\nmachines:\n{machines}");
         config_with(&self.control_plane, &fields).unwrap()
     }
 

@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use rollcall_csr::{NodeName, Signer};
+use rollcall_csr::{KeyHash, NodeName, Signer};
 
 use super::Cluster;
 use super::filed::Filed;
 use super::requests::CROWD;
+use crate::claims::{MOST_CLAIMS, latest};
 use crate::{Claim, Facts, Machine, Policy, Request, Stale, Standing, serving};
 
 impl Cluster {
@@ -22,13 +23,20 @@ impl Cluster {
         let (owners, bound) = (self.roll.owners(&name), self.roll.bound(&name));
         let known: Vec<&Machine> = owners.iter().chain(&bound).copied().collect();
         let mirrors = known.iter().flat_map(|machine| self.roll.mirrors(machine));
-        let (claims, kubeadm_configs) = match owners.as_slice() {
-            [machine] => (self.claims_on(machine), self.kubeadm_configs_of(machine)),
-            _ => (Vec::new(), Vec::new()),
+        let (claims, live, kubeadm_configs) = match (owners.as_slice(), bound.as_slice()) {
+            ([machine], _) => (
+                self.claims_on(machine),
+                self.live(machine),
+                self.kubeadm_configs_of(machine),
+            ),
+            (_, [machine]) => (self.claims_on(machine), Vec::new(), Vec::new()),
+            _ => (Vec::new(), Vec::new(), Vec::new()),
         };
         let mut rivals = self.rivals(&name, request);
         let crowded = rivals.len() > CROWD;
-        rivals.truncate(CROWD);
+        if crowded {
+            rivals = self.rivals_of_crowd(&name, request);
+        }
         let asking = rivals.iter().copied().chain([request]);
         let tokens = self.tokens(asking);
         let elsewhere = match request.signer {
@@ -45,8 +53,13 @@ impl Cluster {
             elsewhere,
             node: self.nodes.get(&name),
             claims,
+            live,
+            full: self.claims.len() >= MOST_CLAIMS,
             rivals,
             crowded,
+            used: self.used.get(&name).copied(),
+            latest: self.latest_approval(&name),
+            verified: Some(&self.verified),
             served: self.served.get(&name),
             kubelet_ca: self.kubelet_ca.as_ref(),
         }
@@ -94,41 +107,109 @@ impl Cluster {
             }),
         };
         let tokens = || {
-            request.requestor.bootstrap_token()?;
-            self.freshness.stale_tokens(limit, now)
+            let mut known = known.iter();
+            let asked = request.requestor.bootstrap_token().is_some()
+                || request.requestor.node().is_none()
+                    && known.any(|machine| self.policy.reads_token_of(machine));
+            asked
+                .then(|| self.freshness.stale_tokens(limit, now))
+                .flatten()
+        };
+        let spends = request.requestor.node().is_none();
+        let claims = || {
+            spends
+                .then(|| self.freshness.stale_claims(limit, now))
+                .flatten()
         };
         self.freshness
             .stale(limit, now)
+            .or_else(claims)
             .or_else(sources)
             .or_else(tokens)
     }
 
-    /// Everything already approved for a Machine, whichever record of it was spent: the claims kept here, and the approved
-    /// requests for its names that were made since it exists.
+    /// Everything already approved for a Machine, whichever record of it was spent: one claim for each key, with its latest
+    /// approval.
     pub(super) fn claims_on(&self, machine: &Machine) -> Vec<Claim> {
-        let mut claims: Vec<Claim> = Vec::new();
-        for record in self.roll.mirrors(machine).into_iter().chain([machine]) {
-            let kept = self.claims.of(&record.uid).iter().cloned();
-            for claim in kept.chain(self.claims_of_requests(record)) {
-                if claims.iter().all(|known| known.request != claim.request) {
-                    claims.push(Claim {
-                        machine: machine.uid.clone(),
-                        ..claim
-                    });
-                }
-            }
-        }
-        claims
+        self.claims_where(machine, |_| true)
     }
 
-    fn claims_of_requests(&self, record: &Machine) -> Vec<Claim> {
-        let names = self.roll.every_name_of(record);
-        let requests = names.iter().flat_map(|name| {
-            let gone = self.gone.get(name).into_iter().flatten();
-            self.approved_under(name).chain(gone)
-        });
-        requests
-            .filter_map(|request| claim_of(request, record, &self.policy))
+    /// The claims on a Machine by such approvals: those kept here, and the approved requests for its names that were made
+    /// since it exists.
+    pub(super) fn claims_where(
+        &self,
+        machine: &Machine,
+        counts: impl Fn(&Claim) -> bool,
+    ) -> Vec<Claim> {
+        let records = self.roll.mirrors(machine).into_iter().chain([machine]);
+        let mut approvals: Vec<Claim> = Vec::new();
+        for record in records {
+            let of_record = |claim: Claim| Claim {
+                machine: machine.uid.clone(),
+                ..claim
+            };
+            let kept = self.claims.approvals(&record.uid).map(of_record);
+            approvals.extend(kept.filter(&counts));
+            for name in self.roll.every_name_of(record) {
+                approvals.extend(
+                    self.claims_of_requests(record, &name)
+                        .filter_map(|claims| claims.map(of_record).find(&counts)),
+                );
+                let gone = self.gone.get(&name).into_iter().flatten();
+                let gone = gone.filter_map(|request| claim_of(request, record, &self.policy));
+                approvals.extend(gone.map(of_record).filter(&counts));
+            }
+        }
+        latest(approvals)
+    }
+
+    /// What approved requests for a name claim of a record, by key; of one key, the latest approval first.
+    fn claims_of_requests(
+        &self,
+        record: &Machine,
+        name: &NodeName,
+    ) -> impl Iterator<Item = impl Iterator<Item = Claim>> {
+        let earliest = earliest_claim(record, &self.policy);
+        let filed = self.filed.get(name).into_iter();
+        let machine = record.uid.clone();
+        filed.flat_map(Filed::spending).map(move |(key, spending)| {
+            let machine = machine.clone();
+            let since = spending.filter(move |spending| {
+                earliest.is_some_and(|earliest| spending.created_at > earliest)
+            });
+            since.map(move |spending| Claim {
+                approved_at: spending.approved_at,
+                key,
+                machine: machine.clone(),
+                request: spending.request.clone(),
+            })
+        })
+    }
+
+    /// Of each key that has a claim on a Machine, the requests that are there, approved or about to be: of one key, two at
+    /// most, so that each request finds another one than itself.
+    fn live(&self, machine: &Machine) -> Vec<(KeyHash, &Request)> {
+        let mut live: BTreeMap<KeyHash, Vec<&Request>> = BTreeMap::new();
+        let records = self.roll.mirrors(machine).into_iter().chain([machine]);
+        for record in records {
+            let kept = self.claims.approvals(&record.uid);
+            let filed = self.roll.every_name_of(record).into_iter();
+            let filed = filed.flat_map(|name| {
+                let by_key = self.claims_of_requests(record, &name);
+                by_key.flat_map(|claims| claims.take(2)).collect::<Vec<_>>()
+            });
+            for claim in kept.chain(filed) {
+                let known = live.entry(claim.key).or_default();
+                let request = self.requests.get(&claim.request);
+                let news = request.filter(|request| {
+                    known.len() < 2 && known.iter().all(|other| other.uid != request.uid)
+                });
+                known.extend(news);
+            }
+        }
+        let pairs = live.into_iter();
+        pairs
+            .flat_map(|(key, requests)| requests.into_iter().map(move |request| (key, request)))
             .collect()
     }
 
@@ -144,10 +225,39 @@ impl Cluster {
             .collect()
     }
 
-    pub(super) fn approved_under(&self, name: &NodeName) -> impl Iterator<Item = &Request> {
+    /// Of very many rivals, the newest and the oldest, the newest first.
+    fn rivals_of_crowd(&self, name: &NodeName, request: &Request) -> Vec<&Request> {
+        let half = CROWD.checked_div(2).unwrap_or_default();
+        let mut rivals = self.rivals(name, request);
+        rivals.truncate(half);
+        let filed = self.filed.get(name).into_iter();
+        let oldest = filed.flat_map(|filed| filed.oldest_first(request.signer));
+        let others = oldest.filter(|uid| **uid != request.uid).take(half);
+        let oldest: Vec<&Request> = others.filter_map(|uid| self.requests.get(uid)).collect();
+        rivals.extend(oldest.into_iter().rev());
+        rivals
+    }
+
+    /// The latest approval of a client certificate for a node that is known, by its request.
+    fn latest_approval(&self, name: &NodeName) -> Option<(Timestamp, KeyHash)> {
+        let own = self.own_under(name).filter_map(|request| {
+            let client = request.signer == Signer::KubeApiserverClientKubelet;
+            match request.standing {
+                Standing::Approved(at) if client => Some((at, request.key()?)),
+                Standing::Approved(_) | Standing::Closed | Standing::Pending => None,
+            }
+        });
+        let filed = self.filed.get(name).into_iter().flat_map(Filed::spending);
+        let spending =
+            filed.filter_map(|(key, mut latest)| Some((latest.next()?.approved_at, key)));
+        own.chain(spending).max()
+    }
+
+    /// The approved requests that a node made for itself.
+    pub(super) fn own_under(&self, name: &NodeName) -> impl Iterator<Item = &Request> {
         let filed = self.filed.get(name).into_iter();
         filed
-            .flat_map(Filed::approved)
+            .flat_map(Filed::own)
             .filter_map(|uid| self.requests.get(uid))
     }
 }
@@ -157,8 +267,7 @@ pub(super) fn claim_of(request: &Request, machine: &Machine, policy: &Policy) ->
     let Standing::Approved(approved_at) = request.standing else {
         return None;
     };
-    // A certificate asked for before the Machine existed was for an earlier machine of the same name.
-    let earliest = machine.created_at.checked_sub(policy.clock_skew).ok()?;
+    let earliest = earliest_claim(machine, policy)?;
     // A node that renews its own certificate spends nothing.
     let first = request.signer == Signer::KubeApiserverClientKubelet
         && request.created_at > earliest
@@ -170,4 +279,10 @@ pub(super) fn claim_of(request: &Request, machine: &Machine, policy: &Policy) ->
         machine: machine.uid.clone(),
         request: request.uid.clone(),
     })
+}
+
+/// When requests can have claimed a Machine that were made later: what was asked for before it existed was for an earlier
+/// machine of the same name.
+fn earliest_claim(machine: &Machine, policy: &Policy) -> Option<Timestamp> {
+    machine.created_at.checked_sub(policy.clock_skew).ok()
 }

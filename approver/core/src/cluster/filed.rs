@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
-use rollcall_csr::Signer;
+use rollcall_csr::{KeyHash, Signer};
 
 use crate::{Request, RequestUid, Standing};
 
@@ -15,7 +15,21 @@ type Age = (Timestamp, String, RequestUid);
 #[derive(Debug, Default)]
 pub(super) struct Filed {
     waiting: BTreeMap<Signer, BTreeSet<Age>>,
-    approved: BTreeSet<RequestUid>,
+    /// The approved requests for first certificates, by key; of one key, the latest approval last.
+    spending: BTreeMap<KeyHash, BTreeSet<Spending>>,
+    /// The other approved requests: those of the node itself.
+    own: BTreeSet<RequestUid>,
+}
+
+/// An approved request for a first certificate.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Spending {
+    /// When it was approved.
+    pub(super) approved_at: Timestamp,
+    /// When it was made.
+    pub(super) created_at: Timestamp,
+    /// The request.
+    pub(super) request: RequestUid,
 }
 
 impl Filed {
@@ -26,9 +40,15 @@ impl Filed {
                 let waiting = self.waiting.entry(request.signer).or_default();
                 waiting.insert(age(request));
             }
-            Standing::Approved(_) => {
-                self.approved.insert(request.uid.clone());
-            }
+            Standing::Approved(approved_at) => match spending_key(request) {
+                Some(key) => {
+                    let spending = self.spending.entry(key).or_default();
+                    spending.insert(spending_of(request, approved_at));
+                }
+                None => {
+                    self.own.insert(request.uid.clone());
+                }
+            },
             Standing::Closed => {}
         }
     }
@@ -41,17 +61,33 @@ impl Filed {
                 self.waiting.remove(&request.signer);
             }
         }
-        self.approved.remove(&request.uid);
+        if let (Standing::Approved(at), Some(key)) = (request.standing, spending_key(request))
+            && let Some(spending) = self.spending.get_mut(&key)
+        {
+            spending.remove(&spending_of(request, at));
+            if spending.is_empty() {
+                self.spending.remove(&key);
+            }
+        }
+        self.own.remove(&request.uid);
     }
 
     /// Whether nothing is filed.
     pub(super) fn is_empty(&self) -> bool {
-        self.waiting.is_empty() && self.approved.is_empty()
+        self.waiting.is_empty() && self.spending.is_empty() && self.own.is_empty()
     }
 
-    /// The requests that were approved.
-    pub(super) fn approved(&self) -> impl Iterator<Item = &RequestUid> {
-        self.approved.iter()
+    /// The approved requests of the node itself.
+    pub(super) fn own(&self) -> impl Iterator<Item = &RequestUid> {
+        self.own.iter()
+    }
+
+    /// The approved requests for first certificates, by key; of one key, the latest approval first.
+    pub(super) fn spending(
+        &self,
+    ) -> impl Iterator<Item = (KeyHash, impl Iterator<Item = &Spending>)> {
+        let keys = self.spending.iter();
+        keys.map(|(key, spending)| (*key, spending.iter().rev()))
     }
 
     /// The requests that wait, to whatever signer.
@@ -64,12 +100,32 @@ impl Filed {
         self.waiting.values().map(BTreeSet::len).sum()
     }
 
+    /// The requests to one signer that wait, the oldest first.
+    pub(super) fn oldest_first(&self, signer: Signer) -> impl Iterator<Item = &RequestUid> {
+        let waiting = self.waiting.get(&signer).into_iter();
+        waiting.flatten().map(|(_, _, uid)| uid)
+    }
+
     /// The requests to one signer that wait, the newest first.
     pub(super) fn newest_first(&self, signer: Signer) -> impl Iterator<Item = &RequestUid> {
         let waiting = self.waiting.get(&signer).into_iter();
         waiting
             .flat_map(|waiting| waiting.iter().rev())
             .map(|(_, _, uid)| uid)
+    }
+}
+
+/// The key of a request that spends a Machine once it is approved: a node that renews its own certificate spends nothing.
+fn spending_key(request: &Request) -> Option<KeyHash> {
+    let first = request.signer == Signer::KubeApiserverClientKubelet && !request.is_by_its_node();
+    request.key().filter(|_| first)
+}
+
+fn spending_of(request: &Request, approved_at: Timestamp) -> Spending {
+    Spending {
+        approved_at,
+        created_at: request.created_at,
+        request: request.uid.clone(),
     }
 }
 

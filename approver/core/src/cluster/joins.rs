@@ -96,7 +96,7 @@ impl Cluster {
     }
 
     fn has_serving_certificate(&self, name: &NodeName, node: &Node) -> bool {
-        self.approved_under(name).any(|request| {
+        self.own_under(name).any(|request| {
             let approved =
                 matches!(request.standing, Standing::Approved(at) if at >= node.created_at);
             request.signer == Signer::KubeletServing && request.is_by_its_node() && approved

@@ -69,7 +69,7 @@ impl Cluster {
         for uid in gone {
             // Every pending request is judged again anyway.
             drop(self.remove_machine(&uid));
-            if !self.claims.of(&uid).is_empty() {
+            if self.claims.is_claimed(&uid) {
                 self.detached.insert(uid);
             }
         }

@@ -38,6 +38,9 @@ impl Cluster {
             self.claims.remove_request(&uid);
         }
         let name = request.node_name();
+        if let Some(name) = name.as_ref().filter(|_| request.is_by_its_node()) {
+            self.is_used(name, request.created_at);
+        }
         self.file(request);
         let mut woken = self.others(name.as_ref(), &uid);
         if waits {

@@ -1,13 +1,13 @@
 //! Whether a Machine is spent: what earlier approvals for it mean for another request.
 
-use std::collections::BTreeSet;
-
-use jiff::Timestamp;
-use rollcall_csr::KeyHash;
+use jiff::{SignedDuration, Timestamp};
 
 use super::sole_owner;
 use crate::evidence::Proven;
-use crate::{Facts, Finding, Policy, Reason, Request};
+use crate::{Claim, Facts, Finding, MOST_CLAIMS, Policy, Reason, Request};
+
+/// The resolution of the times that the API server gives to objects.
+const RESOLUTION: SignedDuration = SignedDuration::from_secs(1);
 
 /// What earlier approvals for the Machine mean for a key.
 pub(super) enum Claimed {
@@ -22,33 +22,66 @@ pub(super) fn check_claims(
     policy: &Policy,
     now: Timestamp,
 ) -> Claimed {
-    let claims = facts.claims.iter();
-    let (Some(last), Some(machine)) = (
-        claims.clone().max_by_key(|claim| claim.approved_at),
-        sole_owner(facts),
-    ) else {
+    if facts.full && !has_claim(request, facts) {
+        let message = format!(
+            "there are {MOST_CLAIMS} claims on Machines and more, and no further one could be recorded; those of Machines \
+             that are gone are forgotten"
+        );
+        return Claimed::Taken(Finding::new(Reason::FactsStale, message), None);
+    }
+    let last = facts.claims.iter().max_by_key(|claim| claim.approved_at);
+    let (Some(last), Some(machine)) = (last, sole_owner(facts)) else {
         return Claimed::Free;
     };
-    let previous = || Proven::of(request, machine, facts, policy, now).previous;
-    let has = |key: Option<KeyHash>| claims.clone().any(|claim| Some(claim.key) == key);
-    if has(request.key()) || has(previous()) {
-        return Claimed::Free;
+    if has_claim(request, facts) {
+        return check_live(request, facts);
     }
     let rules = policy.rules(machine);
-    let keys = claims.map(|claim| claim.key);
-    let issued = keys.collect::<BTreeSet<KeyHash>>().len();
+    let issued = facts.claims.len();
     let message = format!(
         "a certificate was approved at {} for another key ({}), {issued} of at most {}, and its Node has not appeared",
         last.approved_at, last.key, rules.max_issues
     );
-    let free_at = last.approved_at.checked_add(rules.reissue_after).ok();
-    match free_at {
-        Some(at) if issued < rules.max_issues && at <= now => {
-            Claimed::Again(Finding::new(Reason::Reissued, message))
-        }
-        at => {
-            let until = at.filter(|_| issued < rules.max_issues);
-            Claimed::Taken(Finding::new(Reason::AlreadyIssued, message), until)
-        }
+    if issued >= rules.max_issues {
+        return Claimed::Taken(Finding::new(Reason::AlreadyIssued, message), None);
     }
+    // The holder itself may have another key: its previous certificate proves that it is the one.
+    if let Some(used) = facts.used.filter(|used| is_since(*used, last))
+        && Proven::of(request, machine, facts, policy, now)
+            .previous
+            .is_none()
+    {
+        let message = format!("{message}, but its holder has used the certificate ({used})");
+        return Claimed::Taken(Finding::new(Reason::AlreadyIssued, message), None);
+    }
+    match last.approved_at.checked_add(rules.reissue_after) {
+        Ok(at) if at <= now => Claimed::Again(Finding::new(Reason::Reissued, message)),
+        at => Claimed::Taken(Finding::new(Reason::AlreadyIssued, message), at.ok()),
+    }
+}
+
+/// Whether the key of a request has a claim on the Machine.
+pub(super) fn has_claim(request: &Request, facts: &Facts<'_>) -> bool {
+    let key = request.key();
+    facts.claims.iter().any(|claim| Some(claim.key) == key)
+}
+
+/// A key that has a claim may have its certificate again, but not twice at one time.
+fn check_live(request: &Request, facts: &Facts<'_>) -> Claimed {
+    let mut live = facts.live.iter();
+    let key = request.key();
+    let other = live.find(|(of, other)| Some(*of) == key && other.uid != request.uid);
+    other.map_or(Claimed::Free, |(_, other)| {
+        let message = format!(
+            "request {} for the same key is approved, and still there",
+            other.shown_name()
+        );
+        Claimed::Taken(Finding::new(Reason::AlreadyIssued, message), None)
+    })
+}
+
+/// Whether something happened after an approval, as far as times in whole seconds tell.
+fn is_since(at: Timestamp, claim: &Claim) -> bool {
+    at.checked_add(RESOLUTION)
+        .is_ok_and(|at| at > claim.approved_at)
 }

@@ -1,16 +1,27 @@
-//! How requests for one Machine stand against each other: the newest wins, or all wait.
+//! How requests for one Machine stand against each other, as its rules say.
+//!
+//! `settle`, the default, lets no key win because it came last. What proves more comes first. Otherwise all keys wait until
+//! no new one has come for a while: then the one that asked first has its chance, and if it does not use it, in the time
+//! after which a Machine is given out again, the one that asked last.
+
+use std::cmp::Ordering;
 
 use jiff::Timestamp;
+use rollcall_csr::KeyHash;
 
-use super::claims::{Claimed, check_claims};
+use super::claims::{Claimed, check_claims, has_claim};
 use super::{check_evidence, is_expected, sole_owner};
+use crate::evidence::Proven;
 use crate::profile::check_client_profile;
 use crate::token::check_first_token;
-use crate::{Contested, Facts, Finding, Machine, Policy, Reason, Request, RequestUid};
+use crate::{
+    Contested, Facts, Finding, Machine, Policy, Reason, Request, RequestUid, Strength, window,
+};
 
 /// How a request stands against others for the same Machine.
 pub(super) enum Rivals {
-    Lose(Finding, RequestUid),
+    /// It has to wait for another one, and perhaps for a time.
+    Lose(Finding, RequestUid, Option<Timestamp>),
     None,
     Win(Finding),
 }
@@ -21,36 +32,148 @@ pub(super) fn check_rivals(
     policy: &Policy,
     now: Timestamp,
 ) -> Rivals {
-    let eligible = |rival: &&Request| is_eligible(rival, facts, policy, now);
-    // Ages are compared before the costly question whether a rival could be approved: one credential can file very many
-    // requests for one name.
-    let rivals = || facts.rivals.iter().copied();
-    let newer = |rival: &&Request| rival.is_newer_than(request);
-    if let Some(newer) = rivals().filter(newer).find(eligible) {
-        let finding = Finding::new(
-            Reason::Superseded,
-            format!(
-                "request {} of {} is newer and asks for the same node",
-                newer.shown_name(),
-                newer.created_at
-            ),
-        );
-        return Rivals::Lose(finding, newer.uid.clone());
+    let contest = Contest {
+        request,
+        facts,
+        policy,
+        now,
+    };
+    let rules = sole_owner(facts).map_or(&policy.rules, |machine| policy.rules(machine));
+    match rules.contested {
+        Contested::Hold => contest.by_age(true),
+        Contested::Newest => contest.by_age(false),
+        Contested::Settle => contest.settle(rules.settle_after),
     }
-    let key = request.key();
-    let other = rivals().find(|rival| rival.key() != key && eligible(rival));
-    // What was left out of a crowd may hold another key, and nobody looks at all of it.
-    let crowd = rivals().next().filter(|_| facts.crowded);
-    let contest = sole_owner(facts).map_or(policy.rules.contested, |machine| {
-        policy.rules(machine).contested
-    });
-    match (contest, other, crowd) {
-        (Contested::Newest, Some(other), _) => Rivals::Win(contested(other)),
-        (Contested::Hold, Some(other), _) | (Contested::Hold, None, Some(other)) => {
-            Rivals::Lose(contested(other), other.uid.clone())
+}
+
+/// A request, and everything that its rivals are judged by.
+struct Contest<'a> {
+    request: &'a Request,
+    facts: &'a Facts<'a>,
+    policy: &'a Policy,
+    now: Timestamp,
+}
+
+impl<'a> Contest<'a> {
+    fn rivals(&self) -> impl Iterator<Item = &'a Request> {
+        self.facts.rivals.iter().copied()
+    }
+
+    // Ages and keys are compared before the costly question whether a rival could be approved: one credential can file very
+    // many requests for one name.
+    fn is_eligible(&self, rival: &Request) -> bool {
+        is_eligible(rival, self.facts, self.policy, self.now)
+    }
+
+    /// What was left out of a crowd may hold another key, and nobody looks at all of it.
+    fn crowd(&self) -> Option<&'a Request> {
+        self.rivals().next().filter(|_| self.facts.crowded)
+    }
+
+    /// The newest request wins, or all of them wait.
+    fn by_age(&self, hold: bool) -> Rivals {
+        let mut newer = self
+            .rivals()
+            .filter(|rival| rival.is_newer_than(self.request));
+        if let Some(newer) = newer.find(|rival| self.is_eligible(rival)) {
+            return superseded(newer);
         }
-        (Contested::Hold, None, None) | (Contested::Newest, None, _) => Rivals::None,
+        let key = self.request.key();
+        let mut others = self.rivals().filter(|rival| rival.key() != key);
+        match others.find(|rival| self.is_eligible(rival)) {
+            Some(other) if hold => lose(contested(other), other, None),
+            Some(other) => Rivals::Win(contested(other)),
+            None => self.lose_to_crowd(hold),
+        }
     }
+
+    fn lose_to_crowd(&self, hold: bool) -> Rivals {
+        match self.crowd().filter(|_| hold) {
+            Some(other) => lose(contested(other), other, None),
+            None => Rivals::None,
+        }
+    }
+
+    fn settle(&self, after: jiff::SignedDuration) -> Rivals {
+        let key = self.request.key();
+        let (same, others): (Vec<&Request>, Vec<&Request>) =
+            self.rivals().partition(|rival| rival.key() == key);
+        let mut newer = same.iter().filter(|one| one.is_newer_than(self.request));
+        if let Some(newer) = newer.find(|one| self.is_eligible(one)) {
+            return superseded(newer);
+        }
+        let others: Vec<&Request> = others
+            .into_iter()
+            .filter(|rival| self.is_eligible(rival))
+            .collect();
+        let rank = self.rank(self.request);
+        if let Some(better) = others.iter().find(|other| self.rank(other) > rank) {
+            return lose(proves_more(better), better, None);
+        }
+        let equals = others.iter().copied();
+        let equals: Vec<&Request> = equals.filter(|other| self.rank(other) == rank).collect();
+        let Some(newest) = equals.first() else {
+            let weaker = others.first().map(|other| Rivals::Win(contested(other)));
+            return weaker.unwrap_or_else(|| self.lose_to_crowd(true));
+        };
+        let last = self.request.created_at.max(newest.created_at);
+        let quiet = last.checked_add(after);
+        if !quiet.as_ref().is_ok_and(|quiet| *quiet <= self.now) {
+            return lose(contested(newest), newest, quiet.ok());
+        }
+        match self.first_of_turn(&equals) {
+            Some(before) => lose(contested(before), before, None),
+            None => Rivals::Win(contested(newest)),
+        }
+    }
+
+    /// How much a request has to show for itself: what it proves, and then whether its key has a claim already.
+    fn rank(&self, request: &Request) -> (Strength, bool) {
+        let proven = sole_owner(self.facts).map(|machine| {
+            Proven::of(request, machine, self.facts, self.policy, self.now).strength()
+        });
+        (
+            proven.unwrap_or(Strength::None),
+            has_claim(request, self.facts),
+        )
+    }
+
+    /// The rival that comes before the request once all is quiet: of a Machine that nobody has had, one whose key asked
+    /// earlier, else one whose key asked later. Two keys of one second are no order at all: names are of their makers'
+    /// choice.
+    fn first_of_turn(&self, equals: &[&'a Request]) -> Option<&'a Request> {
+        let own = self.asked(self.request.key());
+        let before = if self.facts.claims.is_empty() {
+            Ordering::Less
+        } else {
+            Ordering::Greater
+        };
+        let mut equals = equals.iter().copied();
+        equals.find(|other| {
+            let order = self.asked(other.key()).cmp(&own);
+            order == before || order == Ordering::Equal
+        })
+    }
+
+    /// When a key asked first, by what still waits.
+    fn asked(&self, key: Option<KeyHash>) -> Option<Timestamp> {
+        let all = self.rivals().chain([self.request]);
+        let of_key = all.filter(|one| one.key() == key);
+        of_key.map(|one| one.created_at).min()
+    }
+}
+
+fn superseded(newer: &Request) -> Rivals {
+    let message = format!(
+        "request {} of {} is newer and asks for the same node",
+        newer.shown_name(),
+        newer.created_at
+    );
+    lose(Finding::new(Reason::Superseded, message), newer, None)
+}
+
+fn lose(finding: Finding, to: &Request, until: Option<Timestamp>) -> Rivals {
+    Rivals::Lose(finding, to.uid.clone(), until)
 }
 
 fn contested(other: &Request) -> Finding {
@@ -63,10 +186,21 @@ fn contested(other: &Request) -> Finding {
     )
 }
 
+fn proves_more(other: &Request) -> Finding {
+    Finding::new(
+        Reason::Contested,
+        format!(
+            "request {} asks for the same node with another key, and proves more",
+            other.shown_name()
+        ),
+    )
+}
+
 /// Whether a rival could itself be approved, so that it may stand in another's way. What takes longest comes last.
 fn is_eligible(rival: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> bool {
     let fits = |machine: &Machine| {
         is_expected(rival, machine, facts, policy, now)
+            && !window::is_over_for(rival, machine, policy, now)
             && check_first_token(rival, machine, facts).is_none()
             && check_evidence(rival, machine, facts, policy, now).is_empty()
     };

@@ -68,7 +68,10 @@ fn check(world: &World, request: &Request, decision: &Decision) {
             assert_approved_with_reason(world, request, decision);
             assert_eq!(
                 claim.is_some(),
-                findings.first() == Some(&Reason::FirstCertificate)
+                matches!(
+                    findings.first(),
+                    Some(Reason::FirstCertificate | Reason::Resume)
+                )
             );
         }
         Verdict::Deny => {

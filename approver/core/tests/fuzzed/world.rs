@@ -204,11 +204,15 @@ fn policy(bytes: &mut Unstructured<'_>) -> Result<Policy> {
 
 fn rules(bytes: &mut Unstructured<'_>) -> Result<Rules> {
     Ok(Rules {
-        contested: pick(bytes, &[Contested::Newest, Contested::Hold])?,
+        contested: pick(
+            bytes,
+            &[Contested::Settle, Contested::Newest, Contested::Hold],
+        )?,
         evidence: pick(bytes, &[Strength::None, Strength::Bound])?,
         join_window: seconds(bytes, &[7200, 0, 60, 61])?,
         max_issues: pick(bytes, &[3, 1, 2])?,
         reissue_after: seconds(bytes, &[60, 1, 1000])?,
+        settle_after: seconds(bytes, &[60, 1, 1000])?,
     })
 }
 

@@ -436,7 +436,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         world.claims = vec![claim("csr-9", 1, at(60))];
     }),
     ("claims: another key, long ago", |world| {
-        world.claims = vec![claim("csr-9", 1, at(1))];
+        world.claims = vec![claim("csr-9", 1, at(-300))];
     }),
     ("claims: as many keys as there may be", |world| {
         world.claims = ["csr-7", "csr-8", "csr-9"]
@@ -533,6 +533,12 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     }),
     ("policy.rules.reissue_after: never", |world| {
         world.policy.rules.reissue_after = SignedDuration::MAX;
+    }),
+    ("policy.rules.settle_after: never", |world| {
+        world.policy.rules.settle_after = SignedDuration::MAX;
+    }),
+    ("policy.resume: off", |world| {
+        world.policy.resume.enabled = false;
     }),
     ("policy.serving.enabled: no", |world| {
         world.policy.serving.enabled = false;
