@@ -48,7 +48,7 @@ pub fn tell_of_panics() {
 /// Runs something, and returns the code of [`FAILURE`] for a panic, of which [`tell_of_panics`] has told.
 pub fn guard(run: impl FnOnce() -> ExitCode) -> ExitCode {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
-    outcome.unwrap_or(ExitCode::from(FAILURE))
+    outcome.unwrap_or_else(|_| ExitCode::from(FAILURE))
 }
 
 /// Tells what is wrong with a command line; `--help` and `--version` come here too and are no failure.

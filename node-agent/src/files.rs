@@ -107,10 +107,9 @@ fn write(
 /// # Errors
 /// When something else is there.
 pub fn check_target(path: &Path) -> Result<(), DiskError> {
-    let there = match fs::symlink_metadata(path) {
-        Ok(there) => there,
-        // What else is wrong with the path is said by the write.
-        Err(_) => return Ok(()),
+    // What else is wrong with the path is said by the write.
+    let Ok(there) = fs::symlink_metadata(path) else {
+        return Ok(());
     };
     let is_link = there.file_type().is_symlink();
     if there.is_file() || is_link && fs::metadata(path).is_ok_and(|target| target.is_file()) {
@@ -243,11 +242,14 @@ pub fn make_folder(path: &Path, mode: u32) -> Result<(), DiskError> {
     sync_folder_of(path)
 }
 
+/// What is in a file, which may be a key, and its permission bits.
+pub type WithMode = (Zeroizing<Vec<u8>>, u32);
+
 /// A file's text and its permission bits, without following a link; `None` when there is no such file.
 ///
 /// # Errors
 /// When the disk refuses, or a link or anything else that is no regular file is there.
-pub fn read_with_mode(path: &Path) -> Result<Option<(Zeroizing<Vec<u8>>, u32)>, DiskError> {
+pub fn read_with_mode(path: &Path) -> Result<Option<WithMode>, DiskError> {
     let failed = |source: io::Error| DiskError::new("read", path, source);
     let file = match rustix::fs::open(
         path,

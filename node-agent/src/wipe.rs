@@ -65,7 +65,7 @@ pub fn cloud_init(host: &Path) -> Result<Vec<PathBuf>, DiskError> {
         } else {
             wipe(&path).map(|there| removed.extend(there.then_some(path)))
         };
-        refused = refused.or(outcome.err());
+        refused = refused.or_else(|| outcome.err());
     }
     refused.map_or(Ok(removed), Err)
 }

@@ -88,13 +88,13 @@ pub(super) fn text(bytes: Vec<u8>) -> Result<String, String> {
 
 /// UTF-16, as PowerShell writes it: with a byte order mark, or without one where every other byte is zero.
 fn utf16(bytes: &[u8]) -> Option<Result<String, String>> {
-    let little = |rest| (rest, u16::from_le_bytes as fn([u8; 2]) -> u16);
-    let big = |rest| (rest, u16::from_be_bytes as fn([u8; 2]) -> u16);
+    let (little, big): (fn([u8; 2]) -> u16, fn([u8; 2]) -> u16) =
+        (u16::from_le_bytes, u16::from_be_bytes);
     let (rest, unit) = match bytes {
-        [0xff, 0xfe, rest @ ..] => little(rest),
-        [0xfe, 0xff, rest @ ..] => big(rest),
-        [first, 0, second, 0, ..] if *first != 0 && *second != 0 => little(bytes),
-        [0, first, 0, second, ..] if *first != 0 && *second != 0 => big(bytes),
+        [0xff, 0xfe, rest @ ..] => (rest, little),
+        [0xfe, 0xff, rest @ ..] => (rest, big),
+        [first, 0, second, 0, ..] if *first != 0 && *second != 0 => (bytes, little),
+        [0, first, 0, second, ..] if *first != 0 && *second != 0 => (bytes, big),
         _ => return None,
     };
     let (units, odd) = rest.as_chunks::<2>();
