@@ -96,6 +96,28 @@ fn a_guess_counts_only_where_nothing_else_names_the_node() {
     }
 }
 
+/// A template, and the names that it gives a host of Metal3 and one of a cloud.
+const FILLED: &[(&str, Option<&str>, Option<&str>)] = &[
+    ("bm-{{ name }}", Some("bm-m-0"), Some("bm-m-0")),
+    ("{{ providerID.1 }}", Some("fleet"), Some("eu-west-1a")),
+    ("{{ providerID.2 }}", Some("host-1"), Some("i-0123")),
+    ("{{providerID.3}}.a", Some("md-0-x7k2p.a"), None),
+    ("{{ providerID.9 }}", None, None),
+    ("{{ host }}", Some("host-1"), Some("ip-10-0-37-6")),
+    (
+        "{{ host }}.corp.example",
+        Some("host-1.corp.example"),
+        Some("ip-10-0-37-6.corp.example"),
+    ),
+    ("ip-{{ address }}.corp", None, Some("ip-10-0-37-6.corp")),
+    (
+        "{{ pool }}-{{ name }}",
+        Some("md-0-m-0"),
+        Some("workers-m-0"),
+    ),
+    ("{{ zone }}-{{ name }}", None, None),
+];
+
 /// The names that templates make of a host of Metal3, and of one of a cloud.
 #[test]
 fn templates_are_filled_by_what_the_record_has() {
@@ -120,37 +142,21 @@ fn templates_are_filled_by_what_the_record_has() {
         .collect(),
         ..unnamed()
     };
-    for (template, of_host, of_cloud) in [
-        ("bm-{{ name }}", Some("bm-m-0"), Some("bm-m-0")),
-        ("{{ providerID.1 }}", Some("fleet"), Some("eu-west-1a")),
-        ("{{ providerID.2 }}", Some("host-1"), Some("i-0123")),
-        ("{{providerID.3}}.a", Some("md-0-x7k2p.a"), None),
-        ("{{ providerID.9 }}", None, None),
-        ("{{ host }}", Some("host-1"), Some("ip-10-0-37-6")),
-        (
-            "{{ host }}.corp.example",
-            Some("host-1.corp.example"),
-            Some("ip-10-0-37-6.corp.example"),
-        ),
-        ("ip-{{ address }}.corp", None, Some("ip-10-0-37-6.corp")),
-        (
-            "{{ pool }}-{{ name }}",
-            Some("md-0-m-0"),
-            Some("workers-m-0"),
-        ),
-        ("{{ zone }}-{{ name }}", None, None),
-    ] {
+    for (template, of_host, of_cloud) in FILLED {
         let naming = Naming {
             strategies: vec![NameStrategy::Template],
             templates: vec![template.parse().unwrap()],
             guess: None,
         };
         for (record, expected) in [(&host, of_host), (&cloud, of_cloud)] {
-            let expected: Vec<&str> = expected.into_iter().collect();
+            let expected: Vec<&str> = expected.iter().copied().collect();
             assert_eq!(names(&naming, record), expected, "{template}");
         }
     }
-    // The first part of an address is no name of a host.
+}
+
+#[test]
+fn the_first_part_of_an_address_is_no_name_of_a_host() {
     let odd = Machine {
         addresses: vec![Address::Hostname(node("10.0.37.6"))],
         ..unnamed()
@@ -175,54 +181,56 @@ fn several_templates_count_side_by_side() {
     assert_eq!(names(&naming, &unnamed()), ["bm-m-0", "m-0"]);
 }
 
+const NEVER_FILLED: &[(&str, Source, bool, Option<&str>)] = &[
+    (
+        "{{ namespace }}-{{ name }}",
+        Source::Karpenter,
+        true,
+        Some("namespace"),
+    ),
+    (
+        "{{ namespace }}-{{ name }}",
+        Source::ClusterApi,
+        false,
+        None,
+    ),
+    (
+        "{{ name }}.{{ region }}",
+        Source::Gardener,
+        false,
+        Some("region"),
+    ),
+    (
+        "{{ name }}.{{ zone }}",
+        Source::Gardener,
+        false,
+        Some("zone"),
+    ),
+    ("{{ name }}.{{ region }}", Source::OpenShift, false, None),
+    (
+        "ip-{{ address }}",
+        Source::Karpenter,
+        false,
+        Some("address"),
+    ),
+    ("ip-{{ address }}", Source::Karpenter, true, None),
+    ("{{ host }}.a", Source::Karpenter, false, Some("host")),
+    ("{{ host }}.a", Source::OpenShift, false, None),
+    (
+        "{{ instance }}.{{ region }}",
+        Source::Karpenter,
+        false,
+        None,
+    ),
+];
+
 #[test]
 fn a_template_that_no_record_of_a_source_fills_is_known() {
-    for (template, source, looked_up, empty) in [
-        (
-            "{{ namespace }}-{{ name }}",
-            Source::Karpenter,
-            true,
-            Some("namespace"),
-        ),
-        (
-            "{{ namespace }}-{{ name }}",
-            Source::ClusterApi,
-            false,
-            None,
-        ),
-        (
-            "{{ name }}.{{ region }}",
-            Source::Gardener,
-            false,
-            Some("region"),
-        ),
-        (
-            "{{ name }}.{{ zone }}",
-            Source::Gardener,
-            false,
-            Some("zone"),
-        ),
-        ("{{ name }}.{{ region }}", Source::OpenShift, false, None),
-        (
-            "ip-{{ address }}",
-            Source::Karpenter,
-            false,
-            Some("address"),
-        ),
-        ("ip-{{ address }}", Source::Karpenter, true, None),
-        ("{{ host }}.a", Source::Karpenter, false, Some("host")),
-        ("{{ host }}.a", Source::OpenShift, false, None),
-        (
-            "{{ instance }}.{{ region }}",
-            Source::Karpenter,
-            false,
-            None,
-        ),
-    ] {
+    for (template, source, looked_up, empty) in NEVER_FILLED {
         let template: NameTemplate = template.parse().unwrap();
         assert_eq!(
-            template.never_filled(source, looked_up),
-            empty,
+            template.never_filled(*source, *looked_up),
+            *empty,
             "{template:?} {source:?}"
         );
     }
@@ -288,6 +296,10 @@ fn a_template_is_read_strictly() {
     ] {
         assert_eq!(text.parse::<NameTemplate>(), Err(error), "{text}");
     }
+}
+
+#[test]
+fn a_template_may_have_several_placeholders() {
     for text in [
         "{{name}}",
         "a-{{ instance }}.{{ zone }}",

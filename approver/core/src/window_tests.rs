@@ -24,76 +24,83 @@ fn is_expected(ready: Option<i64>, made: i64, now: i64, change: impl FnOnce(&mut
     is_inside(&request, &machine, &policy, at(now))
 }
 
+/// When the instance was ready, when the request was made and is judged, and whether the Machine was expected.
+const WINDOWS: &[(&str, Option<i64>, i64, i64, bool)] = &[
+    ("no time known, inside", None, 2 * HOUR - 1, DAY, true),
+    ("no time known, the end", None, 2 * HOUR, DAY, false),
+    ("a day for a host", Some(DAY), DAY + 1200, DAY + 1300, true),
+    (
+        "asked before the record says so",
+        Some(DAY),
+        DAY - 60,
+        DAY + 1,
+        true,
+    ),
+    (
+        "a day, and the last second",
+        Some(DAY),
+        DAY + 2 * HOUR - 1,
+        2 * DAY,
+        true,
+    ),
+    (
+        "a day, and the end",
+        Some(DAY),
+        DAY + 2 * HOUR,
+        2 * DAY,
+        false,
+    ),
+    ("long after", Some(DAY), 3 * DAY, 3 * DAY, false),
+    ("at once", Some(0), 2 * HOUR - 1, DAY, true),
+    (
+        "ready before the record",
+        Some(-DAY),
+        2 * HOUR - 1,
+        DAY,
+        true,
+    ),
+    (
+        "ready before the record, late",
+        Some(-1),
+        2 * HOUR,
+        DAY,
+        false,
+    ),
+    ("ready in the future", Some(9 * DAY), DAY, DAY, false),
+    (
+        "ready in the future, inside of the other",
+        Some(9 * DAY),
+        HOUR,
+        DAY,
+        true,
+    ),
+    ("ready now", Some(DAY), DAY, DAY, true),
+    (
+        "the longest wait",
+        Some(30 * DAY),
+        30 * DAY + 1,
+        30 * DAY + 9,
+        true,
+    ),
+    (
+        "longer than that",
+        Some(30 * DAY + 1),
+        30 * DAY + 9,
+        30 * DAY + 9,
+        false,
+    ),
+    ("before the record", Some(DAY), -11, DAY, false),
+    ("within the clock skew", Some(DAY), -9, DAY, true),
+];
+
 #[test]
 fn the_window_ends_a_while_after_the_instance_was_ready() {
-    for (about, ready, made, now, expected) in [
-        ("no time known, inside", None, 2 * HOUR - 1, DAY, true),
-        ("no time known, the end", None, 2 * HOUR, DAY, false),
-        ("a day for a host", Some(DAY), DAY + 1200, DAY + 1300, true),
-        (
-            "asked before the record says so",
-            Some(DAY),
-            DAY - 60,
-            DAY + 1,
-            true,
-        ),
-        (
-            "a day, and the last second",
-            Some(DAY),
-            DAY + 2 * HOUR - 1,
-            2 * DAY,
-            true,
-        ),
-        (
-            "a day, and the end",
-            Some(DAY),
-            DAY + 2 * HOUR,
-            2 * DAY,
-            false,
-        ),
-        ("long after", Some(DAY), 3 * DAY, 3 * DAY, false),
-        ("at once", Some(0), 2 * HOUR - 1, DAY, true),
-        (
-            "ready before the record",
-            Some(-DAY),
-            2 * HOUR - 1,
-            DAY,
-            true,
-        ),
-        (
-            "ready before the record, late",
-            Some(-1),
-            2 * HOUR,
-            DAY,
-            false,
-        ),
-        ("ready in the future", Some(9 * DAY), DAY, DAY, false),
-        (
-            "ready in the future, inside of the other",
-            Some(9 * DAY),
-            HOUR,
-            DAY,
-            true,
-        ),
-        ("ready now", Some(DAY), DAY, DAY, true),
-        (
-            "the longest wait",
-            Some(30 * DAY),
-            30 * DAY + 1,
-            30 * DAY + 9,
-            true,
-        ),
-        (
-            "longer than that",
-            Some(30 * DAY + 1),
-            30 * DAY + 9,
-            30 * DAY + 9,
-            false,
-        ),
-        ("before the record", Some(DAY), -11, DAY, false),
-        ("within the clock skew", Some(DAY), -9, DAY, true),
-    ] {
-        assert_eq!(is_expected(ready, made, now, |_| {}), expected, "{about}");
+    for (about, ready, made, now, expected) in WINDOWS {
+        assert_eq!(
+            is_expected(*ready, *made, *now, |_| {}),
+            *expected,
+            "{about}"
+        );
     }
 }
 

@@ -147,6 +147,11 @@ fn same_label(name: &NodeName, machine: &Machine, own: &BTreeSet<NodeName>) -> O
         let gap = if stated { "{{ host }}" } else { "{{ name }}" };
         return Some((Rank::SameLabel, words, template(gap, domain)));
     }
+    otherwise_called(label, domain, machine)
+}
+
+/// The first label is that of something that the Machine is called without owning it.
+fn otherwise_called(label: &str, domain: Option<&str>, machine: &Machine) -> Option<Found> {
     let mut external = machine
         .addresses
         .iter()
@@ -157,7 +162,7 @@ fn same_label(name: &NodeName, machine: &Machine, own: &BTreeSet<NodeName>) -> O
             | Address::InternalDns(_)
             | Address::InternalIp(_) => None,
         });
-    if let Some(known) = external.find(same) {
+    if let Some(known) = external.find(|known| first_label(known.as_str()) == label) {
         let words = format!(
             "has {} as ExternalDNS, which no node is called by",
             short(known.as_str())
