@@ -369,7 +369,7 @@ fn a_panic_is_one_sentence_and_a_code() {
         } else {
             LogFormat::Text
         });
-        None::<()>.expect("se\ncret");
+        panic!("se\ncret");
     }
     for (format, words) in [
         (
