@@ -21,6 +21,7 @@ use kube::Api;
 use rollcall_approver_core::{
     Change, Claim, Cluster, Decision, Dial, Finding, Request, RequestUid, Source, Verdict,
 };
+use rollcall_csr::NodeName;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, Interval, MissedTickBehavior};
@@ -83,6 +84,8 @@ pub(crate) struct Outside {
     pub(crate) record: watch::Sender<Vec<Claim>>,
     /// Nodes to be dialled; what comes of it is news.
     pub(crate) dials: mpsc::UnboundedSender<Dial>,
+    /// Nodes whose Leases are to be asked for; the answers are news.
+    pub(crate) leases: mpsc::UnboundedSender<NodeName>,
     /// How ExpectedMachines stand, each time all of them.
     pub(crate) joins: watch::Sender<Joins>,
 }
@@ -298,8 +301,8 @@ impl Engine {
                     warnings,
                 });
             }
-            // What a node serves is known in a moment, and then there is more to tell.
-            None if self.dial(decision) => {}
+            // What a node serves, or its Lease, is known in a moment, and then there is more to tell.
+            None if self.dial(decision) || self.ask_for_lease(decision) => {}
             None => self.tell(&uid, decision),
         }
     }
@@ -308,6 +311,12 @@ impl Engine {
     fn dial(&self, decision: &Decision) -> bool {
         let dial = decision.dial().cloned();
         dial.is_some_and(|dial| self.outside.dials.send(dial).is_ok())
+    }
+
+    /// Asks for the Lease of a Node, if a decision waits for that.
+    fn ask_for_lease(&self, decision: &Decision) -> bool {
+        let node = decision.lease().cloned();
+        node.is_some_and(|node| self.outside.leases.send(node).is_ok())
     }
 
     /// Says how ExpectedMachines stand, where somebody keeps their status. Not before everything is known: half the facts

@@ -54,6 +54,7 @@ pub(super) fn start(mode: Mode, feeds: &[Feed]) -> Running {
     let (ready, is_ready) = watch::channel(false);
     let (record, to_record) = watch::channel(Vec::new());
     let (dials, wanted) = mpsc::unbounded_channel();
+    let (leases, _) = mpsc::unbounded_channel();
     let outside = Outside {
         requests: Api::all(client),
         announcer,
@@ -64,6 +65,7 @@ pub(super) fn start(mode: Mode, feeds: &[Feed]) -> Running {
         health: Health::new(),
         record,
         dials,
+        leases,
         joins: watch::channel(Vec::new()).0,
     };
     let (news, inbox) = mpsc::channel(100);

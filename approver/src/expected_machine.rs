@@ -122,6 +122,25 @@ pub(crate) struct ExpectedMachineSpec {
     )]
     pub(crate) join_key: Option<String>,
 
+    /// The id of the machine's installation, as its Node will have it in `status.nodeInfo.machineID` (`/etc/machine-id`): where
+    /// both are known, a Node that is there already is told from another machine's by it.
+    #[serde(rename = "machineID", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(min = 32, max = 32), regex(pattern = r"^[0-9a-f]{32}$"))]
+    pub(crate) machine_id: Option<String>,
+
+    /// The UUID of the machine's hardware, as its Node will have it in `status.nodeInfo.systemUUID`. It is used like
+    /// `machineID`, and goes before it.
+    #[serde(
+        rename = "systemUUID",
+        default,
+        skip_serializing_if = "Option::is_none"
+    )]
+    #[schemars(
+        length(min = 36, max = 36),
+        regex(pattern = r"^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$")
+    )]
+    pub(crate) system_uuid: Option<String>,
+
     /// The set of like machines that it belongs to.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(

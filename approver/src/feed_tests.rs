@@ -78,6 +78,7 @@ async fn next(told: &mut mpsc::Receiver<Input>) -> String {
             | Change::KubeadmConfigGone(_)
             | Change::KubeadmConfigList(_, _)
             | Change::KubeletCa(_, _)
+            | Change::NodeLease(_, _)
             | Change::Request(_)
             | Change::Served(_, _),
         )) => panic!("none of these feeds tells this: {input:?}"),

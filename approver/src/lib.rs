@@ -36,6 +36,7 @@ mod machine_feeds;
 mod metrics;
 mod mirror;
 mod node;
+mod node_lease;
 mod object_name;
 mod others;
 mod pages;

@@ -15,7 +15,7 @@ use crate::claims_record;
 use crate::errors::describe;
 use crate::kubelet_ca::is_openshift;
 use crate::kubelets::CaSource;
-use crate::sources;
+use crate::{node_lease, sources};
 
 /// Where a right is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,6 +28,8 @@ pub enum Scope {
     KubeletCa(&'static str),
     /// In the namespaces of the Machines.
     Machines,
+    /// In the namespace of the Leases by which kubelets show that they run; only where leftover Nodes are replaced.
+    NodeLeases,
     /// In the approver's own namespace.
     Own,
 }
@@ -97,6 +99,7 @@ pub const RIGHTS: &[Right] = &[
     },
     Right::optional(Scope::Machines, "events.k8s.io", "events", &["create"]),
     Right::optional(Scope::Default, "events.k8s.io", "events", &["create"]),
+    Right::optional(Scope::NodeLeases, "coordination.k8s.io", "leases", &["get"]),
     Right::required(Scope::Own, "", "configmaps", &["create"]),
     Right {
         names: claims_record::NAMES,
@@ -180,6 +183,7 @@ pub(crate) async fn check(
     named: BTreeSet<Feed>,
     kubelet_ca: Vec<CaSource>,
     mirrors: bool,
+    replaces_leftovers: bool,
 ) {
     let openshift = kubelet_ca.iter().any(CaSource::is_openshifts) && is_openshift(&client).await;
     let is_on_machines = |right: &&Right| right.scope == Scope::Machines;
@@ -197,6 +201,8 @@ pub(crate) async fn check(
                 }
                 Some(namespace)
             }
+            Scope::NodeLeases if !replaces_leftovers => continue,
+            Scope::NodeLeases => Some(node_lease::NAMESPACE),
             Scope::Own => Some(own.as_str()),
         };
         ask_all(&client, right, namespace).await;

@@ -4,7 +4,7 @@ use anyhow::Context as _;
 use jiff::Timestamp;
 use kube::{Api, Client};
 use rollcall_approver_core::{Claim, Cluster, Dial, Feed};
-use rollcall_csr::Signer;
+use rollcall_csr::{NodeName, Signer};
 use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 use tracing::info;
@@ -30,7 +30,8 @@ use crate::reload::{Fixed, Reload};
 use crate::serve::Addresses;
 use crate::tasks::Tasks;
 use crate::{
-    Mode, Settings, dial, joins, kubelet_ca, leadership, mirror, others, rights, serve, tasks,
+    Mode, Settings, dial, joins, kubelet_ca, leadership, mirror, node_lease, others, rights, serve,
+    tasks,
 };
 
 /// How much news may wait for the engine before the watches are slowed down.
@@ -69,7 +70,9 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     let named = in_force.facts();
     let kubelets = &settings.config.kubelets;
     let cluster = Cluster::new(in_force.policy, feeds.into_iter().chain(named))
-        .with_kubelet_ca(kubelets.sources());
+        .with_kubelet_ca(kubelets.sources())
+        .with_node_leases();
+    let leases = ask_for_leases(&mut tasks, &clients.cluster, &news);
     let dials = look_at_kubelets(&mut tasks, &clients.cluster, kubelets, &news)?;
     let (modes, mode_in_force) = watch::channel(mode);
     let claims = ClaimsRecord::new(clients.cluster.clone(), &clients.namespace);
@@ -101,6 +104,7 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
         health,
         record,
         dials,
+        leases,
         joins,
     };
     let feeds = MachineFeeds::new(clients.management, news, metrics.clone());
@@ -209,6 +213,7 @@ impl Clients {
             self.fixed.with(config).feeds(),
             config.kubelets.ca.clone(),
             !config.auto_scaling.is_empty(),
+            config.policy.replace_leftover_nodes,
         )
     }
 }
@@ -237,6 +242,20 @@ fn look_at_kubelets(
     let dialer = Dialer::new(kubelets.port)?;
     tasks.add("dials", dial::run(dialer, wanted, news.clone()));
     Ok(dials)
+}
+
+/// Starts what asks for the Leases of Nodes. Returns where to name a Node.
+fn ask_for_leases(
+    tasks: &mut Tasks,
+    client: &Client,
+    news: &mpsc::Sender<Input>,
+) -> mpsc::UnboundedSender<NodeName> {
+    let (leases, wanted) = mpsc::unbounded_channel();
+    tasks.add(
+        "leases of nodes",
+        node_lease::run(client.clone(), wanted, news.clone()),
+    );
+    leases
 }
 
 /// Starts a feed for everything that decisions rest on besides Machines. Returns their names.

@@ -112,6 +112,7 @@ fn used<'a>(
             Scope::Default => Some("default"),
             Scope::KubeletCa(namespace) => Some(namespace),
             Scope::Machines => machines,
+            Scope::NodeLeases => Some("kube-node-lease"),
             Scope::Own => Some("rollcall"),
         };
         for name in each(right.names.iter().map(|&name| name.to_owned()).collect()) {

@@ -41,6 +41,8 @@ pub enum Change {
     Node(NodeName, Node),
     /// A Node is gone.
     NodeGone(NodeName),
+    /// When the Lease of a Node was last renewed, if there is one, or why it cannot be read.
+    NodeLease(NodeName, Result<Option<Timestamp>, String>),
     /// A full list of the Nodes ended: these are all.
     NodeList(HashSet<NodeName>),
     /// A request appeared or changed.

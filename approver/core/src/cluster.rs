@@ -29,8 +29,8 @@ use crate::kubeadm_config::KubeadmConfigs;
 use crate::timers::Timers;
 use crate::{
     Change, Claim, Claims, Decision, Dialled, Feed, Freshness, HealthCheck, KubeletCa,
-    MachineReference, MachineUid, Node, Policy, Request, RequestUid, Roll, Settlement, Source,
-    Standing, Verdict, Verified, Wait, decide,
+    MachineReference, MachineUid, Node, NodeLease, Policy, Request, RequestUid, Roll, Settlement,
+    Source, Standing, Verdict, Verified, Wait, decide,
 };
 
 /// All that is known of the cluster.
@@ -44,6 +44,10 @@ pub struct Cluster {
     health_checks: BTreeMap<(Source, MachineReference), HealthCheck>,
     kubeadm_configs: KubeadmConfigs,
     nodes: HashMap<NodeName, Node>,
+    /// What was learnt of their Leases.
+    leases: HashMap<NodeName, NodeLease>,
+    /// Whether Leases are asked for.
+    asks_leases: bool,
     /// What nodes served when they were last dialled.
     served: HashMap<NodeName, Dialled>,
     kubelet_ca: Option<KubeletCa>,
@@ -77,6 +81,8 @@ impl Cluster {
             health_checks: BTreeMap::new(),
             kubeadm_configs: KubeadmConfigs::default(),
             nodes: HashMap::new(),
+            leases: HashMap::new(),
+            asks_leases: false,
             served: HashMap::new(),
             kubelet_ca: None,
             requests: HashMap::new(),
@@ -99,6 +105,12 @@ impl Cluster {
     pub fn with_kubelet_ca(mut self, sources: impl IntoIterator<Item = String>) -> Self {
         let ca = KubeletCa::new(sources);
         self.kubelet_ca = (!ca.sources().is_empty()).then_some(ca);
+        self
+    }
+
+    /// The Lease of a Node counts too, and somebody asks for it where a decision waits for it; otherwise only what is told.
+    pub fn with_node_leases(mut self) -> Self {
+        self.asks_leases = true;
         self
     }
 
@@ -133,6 +145,10 @@ impl Cluster {
             Change::MachineList(scope, present) => self.retain_machines(&scope, &present),
             Change::Node(name, node) => self.wake(|known| known.put_node(name, node)),
             Change::NodeGone(name) => self.wake(|known| known.remove_node(name)),
+            Change::NodeLease(name, renewed) => {
+                let lease = NodeLease { at: now, renewed };
+                self.wake(|known| known.put_lease(name, lease))
+            }
             Change::NodeList(present) => self.wake(|known| known.retain_nodes(&present)),
             Change::Request(request) => self.put_request(*request),
             Change::RequestGone(uid) => self.remove_request(&uid),
@@ -354,7 +370,17 @@ impl Cluster {
             }
         }
         self.is_used(&name, node.created_at);
-        self.nodes.insert(name.clone(), node);
+        let before = self.nodes.insert(name.clone(), node);
+        let beside = before.is_none().then(|| self.roll.names_beside(&name));
+        beside.into_iter().flatten().chain([name]).collect()
+    }
+
+    /// Takes in what was learnt of a Lease. What is asked for is of a Node that is known; a dump may tell it first.
+    fn put_lease(&mut self, name: NodeName, lease: NodeLease) -> BTreeSet<NodeName> {
+        if self.asks_leases && !self.nodes.contains_key(&name) {
+            return BTreeSet::new();
+        }
+        self.leases.insert(name.clone(), lease);
         BTreeSet::from([name])
     }
 
@@ -366,20 +392,23 @@ impl Cluster {
 
     fn remove_node(&mut self, name: NodeName) -> BTreeSet<NodeName> {
         self.served.remove(&name);
-        let known = self.nodes.remove(&name);
-        known.map(|_| name).into_iter().collect()
+        self.leases.remove(&name);
+        if self.nodes.remove(&name).is_none() {
+            return BTreeSet::new();
+        }
+        let beside = self.roll.names_beside(&name);
+        beside.into_iter().chain([name]).collect()
     }
 
     fn retain_nodes(&mut self, present: &HashSet<NodeName>) -> BTreeSet<NodeName> {
-        let gone = self
-            .nodes
-            .keys()
+        let nodes = self.nodes.keys();
+        let gone: Vec<NodeName> = nodes
             .filter(|name| !present.contains(name))
             .cloned()
             .collect();
-        self.nodes.retain(|name, _| present.contains(name));
-        self.served.retain(|name, _| present.contains(name));
-        gone
+        gone.into_iter()
+            .flat_map(|name| self.remove_node(name))
+            .collect()
     }
 
     fn pending_under(&self, names: &BTreeSet<NodeName>) -> BTreeSet<RequestUid> {

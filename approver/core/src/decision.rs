@@ -31,6 +31,8 @@ pub enum Wait {
     Name(NodeName),
     /// A feed that has to come back.
     Feed,
+    /// Whether the kubelet of this Node renews its Lease: somebody has to ask for it.
+    Lease(NodeName),
     /// What becomes of this request: it stands in the way.
     Request(RequestUid),
     /// What a node serves now: somebody has to dial it.
@@ -44,7 +46,9 @@ impl Wait {
     pub fn until(&self) -> Option<Timestamp> {
         match self {
             Self::Until(at) => Some(*at),
-            Self::Feed | Self::Name(_) | Self::Request(_) | Self::Served(_) => None,
+            Self::Feed | Self::Lease(_) | Self::Name(_) | Self::Request(_) | Self::Served(_) => {
+                None
+            }
         }
     }
 
@@ -52,7 +56,7 @@ impl Wait {
     pub fn blocker(&self) -> Option<&RequestUid> {
         match self {
             Self::Request(uid) => Some(uid),
-            Self::Feed | Self::Name(_) | Self::Served(_) | Self::Until(_) => None,
+            Self::Feed | Self::Lease(_) | Self::Name(_) | Self::Served(_) | Self::Until(_) => None,
         }
     }
 
@@ -60,7 +64,17 @@ impl Wait {
     pub fn dial(&self) -> Option<&Dial> {
         match self {
             Self::Served(dial) => Some(dial),
-            Self::Feed | Self::Name(_) | Self::Request(_) | Self::Until(_) => None,
+            Self::Feed | Self::Lease(_) | Self::Name(_) | Self::Request(_) | Self::Until(_) => None,
+        }
+    }
+
+    /// The Node whose Lease it waits for, if it waits for one.
+    pub fn lease(&self) -> Option<&NodeName> {
+        match self {
+            Self::Lease(node) => Some(node),
+            Self::Feed | Self::Name(_) | Self::Request(_) | Self::Served(_) | Self::Until(_) => {
+                None
+            }
         }
     }
 }
@@ -127,6 +141,14 @@ impl Decision {
     /// What is to be done.
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
+    }
+
+    /// The Node whose Lease could turn it into an approval, if one could.
+    pub fn lease(&self) -> Option<&NodeName> {
+        match &self.verdict {
+            Verdict::Hold(waits) => waits.iter().find_map(Wait::lease),
+            Verdict::Approve(_) | Verdict::Deny | Verdict::Ignore => None,
+        }
     }
 
     /// The dial that could turn it into an approval, if one could.

@@ -12,7 +12,7 @@ use rollcall_csr::{ClusterId, EvidenceError, KeyHash, PreviousCertificate, State
 
 use crate::{
     Authority, Facts, Finding, IssuedCertificate, JoinKey, Machine, Policy, Reason, Request,
-    Strength, token, verified,
+    Strength, node_activity, token, verified,
 };
 
 /// How much earlier than it was issued a certificate begins to hold (Kubernetes: `pkg/controller/certificates/authority`,
@@ -129,6 +129,10 @@ fn invalid(what: &str) -> Finding {
 struct View<'a> {
     machine: &'a Machine,
     facts: &'a Facts<'a>,
+    /// From when on certificates of the name may be the machine's.
+    known_from: Timestamp,
+    /// Whether the Node of that name is the machine's, by what names its instance or hardware.
+    is_node: bool,
     authorities: Vec<Authority>,
     clusters: BTreeSet<ClusterId>,
     policy: &'a Policy,
@@ -143,9 +147,17 @@ impl<'a> View<'a> {
         let authorities = trusted.unwrap_or_default();
         let own = policy.clusters.iter().copied();
         let clusters = own.chain(authorities.iter().map(Authority::id)).collect();
+        // A record that was made anew is younger than its machine. What names the instance shows that the Node is its own.
+        let own = facts
+            .node
+            .filter(|node| machine.is_of_node(node) == Some(true));
+        let registered = own.map(|node| node_activity::first_issued_from(node.created_at));
+        let known_from = registered.map_or(machine.created_at, |at| at.min(machine.created_at));
         Self {
             machine,
             facts,
+            known_from,
+            is_node: own.is_some(),
             authorities,
             clusters,
             policy,
@@ -206,7 +218,7 @@ impl<'a> View<'a> {
             .and_then(|at| at.checked_add(self.policy.clock_skew))
             .map_err(|error| error.to_string())?;
         let reference = &self.machine.reference;
-        if issued_by < self.machine.created_at {
+        if issued_by < self.known_from {
             return Err(format!(
                 "the certificate was issued about {}, before Machine {reference} was made at {}, so to an earlier machine of that name",
                 certificate.not_before(),
@@ -215,7 +227,8 @@ impl<'a> View<'a> {
         }
         let key = certificate.key();
         let mut claims = self.facts.claims.iter();
-        if self.machine.node_reference.is_none() && claims.all(|claim| claim.key != key) {
+        let known = self.is_node || self.machine.node_reference.is_some();
+        if !known && claims.all(|claim| claim.key != key) {
             return Err(format!(
                 "the certificate is for a key ({key}) that was not approved for Machine {reference}, so perhaps to an \
                  earlier machine of that name"

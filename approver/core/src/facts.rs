@@ -85,6 +85,15 @@ pub struct NodeCondition {
     pub since: Timestamp,
 }
 
+/// What was learnt of the Lease by which a kubelet shows that it runs (Kubernetes: Leases in `kube-node-lease`).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeLease {
+    /// When the answer came.
+    pub at: Timestamp,
+    /// When it was last renewed, if there is one, or why it cannot be read.
+    pub renewed: Result<Option<Timestamp>, String>,
+}
+
 /// Everything known that bears on one request.
 #[derive(Clone, Debug, Default)]
 pub struct Facts<'a> {
@@ -105,6 +114,12 @@ pub struct Facts<'a> {
     pub kubeadm_configs: Vec<KubeadmConfig>,
     /// The Node of that name.
     pub node: Option<&'a Node>,
+    /// The Machines whose instance is that Node's, whatever names they own.
+    pub of_instance: Vec<&'a Machine>,
+    /// Whether the Lease of a Node is asked for where a decision needs it.
+    pub asks_leases: bool,
+    /// What is known of the Lease of that Node, if it was asked for.
+    pub lease: Option<&'a NodeLease>,
     /// The certificates already approved for the Machine, when one Machine owns the name: one claim for each key.
     pub claims: Vec<Claim>,
     /// The requests by which they were approved, by key, as far as these are still there: of one key, two at most.

@@ -34,6 +34,7 @@ pub(crate) fn decide(
         against,
         waits,
         warnings,
+        replaces: _,
     } = weigh(request, facts, policy, now);
     let owner = sole_owner(facts);
     combine(request, policy, owner, against, waits, |machine, key| {
@@ -47,6 +48,8 @@ struct Weighed {
     against: Vec<Finding>,
     waits: Vec<Wait>,
     warnings: Vec<Finding>,
+    /// Whether a leftover Node is to be replaced.
+    replaces: bool,
 }
 
 fn weigh(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Weighed {
@@ -70,6 +73,7 @@ fn weigh(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) 
         weighed
             .against
             .extend(facts.check_records(machine, check_machine));
+        weighed.against.extend(check_instance(machine, facts));
         weighed
             .against
             .extend(check_window(request, machine, facts, policy, now));
@@ -79,13 +83,24 @@ fn weigh(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) 
     }
     weighed.take_claims(check_claims(request, facts, policy, now), facts);
     weighed.take_rivals(check_rivals(request, facts, policy, now));
+    // A Lease costs a call: it is looked at where nothing else speaks against the request.
+    if weighed.replaces
+        && weighed.against.is_empty()
+        && let (Some(name), Some(node)) = (request.node_name(), facts.node)
+        && let Some(taken) = leftover::check_lease(&name, node, facts, now)
+    {
+        weighed.take_node(taken);
+    }
     weighed
 }
 
 impl Weighed {
     fn take_node(&mut self, node: Left) {
         match node {
-            Left::Replaceable(warning) => self.warnings.push(warning),
+            Left::Replaceable(warning) => {
+                self.warnings.push(warning);
+                self.replaces = true;
+            }
             Left::Taken(finding, wait) => {
                 self.against.push(finding);
                 self.waits.extend(wait);
@@ -221,6 +236,22 @@ fn check_machine(machine: &Machine) -> impl Iterator<Item = Finding> + use<> {
         )
     });
     bound.into_iter().chain(check_stays(machine))
+}
+
+/// Whether the Machine has become the Node of that name, though its record does not refer to it (yet): both are of one instance.
+fn check_instance(machine: &Machine, facts: &Facts<'_>) -> Option<Finding> {
+    let own = |bound: &&&Machine| bound.uid == machine.uid || bound.is_same_as(machine);
+    let bound = facts.bound.iter().find(own)?;
+    bound.node_reference.is_none().then(|| {
+        Finding::new(
+            Reason::MachineBound,
+            format!(
+                "Machine {} is the Node's own already: its provider id, or the id of its hardware, is that of the Node; \
+                 it has no status.nodeRef yet",
+                bound.reference
+            ),
+        )
+    })
 }
 
 /// Whether the request was made while the Machine was expected.

@@ -9,7 +9,7 @@ use crate::fixtures::{
     Case, World, at, check, claim, key_hash, machine, node, reasons, registered, request,
     request_uid,
 };
-use crate::{Contested, Feed, Node, Requestor, Stale, Verdict, Wait};
+use crate::{Contested, Feed, Node, NodeLease, Requestor, Stale, Verdict, Wait};
 
 /// The request comes with a bootstrap token that was made for these Machines.
 fn use_token(world: &mut World, machines: &[&str]) {
@@ -28,6 +28,17 @@ fn leftover() -> Node {
         created_at: at(-86_400),
         ..registered()
     }
+}
+
+/// Leaves a Node whose Lease says this.
+fn leave(world: &mut World, renewed: Result<Option<Timestamp>, String>) {
+    world.policy.replace_leftover_nodes = true;
+    world.node = Some(leftover());
+    world.asks_leases = true;
+    world.lease = Some(NodeLease {
+        at: at(60),
+        renewed,
+    });
 }
 
 pub(super) const MACHINE: &[Case] = &[
@@ -184,6 +195,69 @@ pub(super) const MACHINE: &[Case] = &[
         },
         "approve",
         &[FirstCertificate, NodeExists],
+    ),
+    (
+        "a Node of a Machine's instance is no leftover",
+        |world| {
+            world.policy.replace_leftover_nodes = true;
+            world.node = Some(leftover());
+            world.of_instance = vec![machine("m-1", "worker-1")];
+        },
+        "hold",
+        &[NodeExists],
+    ),
+    (
+        "a Node of the Machine's own instance is its own",
+        |world| {
+            world.policy.replace_leftover_nodes = true;
+            world.node = Some(leftover());
+            world.bound = world.owners.clone();
+        },
+        "hold",
+        &[NodeExists, MachineBound],
+    ),
+    (
+        "the Lease of a leftover has to be asked for",
+        |world| {
+            world.policy.replace_leftover_nodes = true;
+            world.node = Some(leftover());
+            world.asks_leases = true;
+        },
+        "hold",
+        &[NodeExists],
+    ),
+    (
+        "a Lease that was renewed minutes ago",
+        |world| leave(world, Ok(Some(at(-500)))),
+        "hold",
+        &[NodeExists],
+    ),
+    (
+        "a Lease that was renewed long ago",
+        |world| leave(world, Ok(Some(at(-5_000)))),
+        "approve",
+        &[FirstCertificate, NodeExists],
+    ),
+    (
+        "no Lease",
+        |world| leave(world, Ok(None)),
+        "approve",
+        &[FirstCertificate, NodeExists],
+    ),
+    (
+        "a Lease that may not be read",
+        |world| leave(world, Err("forbidden".to_owned())),
+        "hold",
+        &[NodeExists],
+    ),
+    (
+        "what a Lease said an hour ago",
+        |world| {
+            leave(world, Ok(None));
+            world.now = at(3_600);
+        },
+        "hold",
+        &[NodeExists],
     ),
     (
         "a Node that another Machine has become is no leftover",

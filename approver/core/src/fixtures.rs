@@ -9,8 +9,8 @@ use rcgen::{
 };
 use rollcall_approver_core::{
     Address, Claim, Decision, Dialled, Facts, KubeadmConfig, KubeletCa, Machine, MachineReference,
-    MachineUid, Node, Policy, Reason, Request, RequestUid, Requestor, ServerName, Source, Stale,
-    Standing, decide,
+    MachineUid, Node, NodeLease, Policy, Reason, Request, RequestUid, Requestor, ServerName,
+    Source, Stale, Standing, decide,
 };
 use rollcall_csr::{CertificationRequest, KeyHash, NODES_GROUP, NodeName, ParseError, Signer};
 
@@ -148,6 +148,9 @@ pub(crate) struct World {
     pub(crate) kubeadm_configs: Vec<KubeadmConfig>,
     pub(crate) elsewhere: Vec<(ServerName, MachineReference)>,
     pub(crate) node: Option<Node>,
+    pub(crate) of_instance: Vec<Machine>,
+    pub(crate) asks_leases: bool,
+    pub(crate) lease: Option<NodeLease>,
     pub(crate) claims: Vec<Claim>,
     pub(crate) live: Vec<(KeyHash, Request)>,
     pub(crate) rivals: Vec<Request>,
@@ -174,6 +177,9 @@ impl World {
             kubeadm_configs: Vec::new(),
             elsewhere: Vec::new(),
             node: None,
+            of_instance: Vec::new(),
+            asks_leases: false,
+            lease: None,
             claims: Vec::new(),
             live: Vec::new(),
             rivals: Vec::new(),
@@ -266,6 +272,9 @@ impl World {
                 .map(|(name, other)| (name.clone(), other))
                 .collect(),
             node: self.node.as_ref(),
+            of_instance: self.of_instance.iter().collect(),
+            asks_leases: self.asks_leases,
+            lease: self.lease.as_ref(),
             claims: self.claims.clone(),
             live: self
                 .live

@@ -6,17 +6,44 @@ use rollcall_csr::{KeyHash, NodeName};
 
 use crate::decide::combine;
 use crate::freshness::check_stale;
-use crate::{Decision, Facts, Finding, Machine, Policy, Reason, Request, Source, Verdict, Wait};
+use crate::{
+    Decision, Facts, Finding, Machine, Node, Policy, Reason, Request, Source, Verdict, Wait,
+};
 
 /// Everything on these paths that does not depend on what kind of certificate it is.
-pub(crate) fn check(request: &Request, facts: &Facts<'_>, now: Timestamp) -> Vec<Finding> {
+pub(crate) fn check(
+    request: &Request,
+    facts: &Facts<'_>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<Finding> {
     let mut against: Vec<Finding> = check_subject(request).into_iter().collect();
     against.extend(facts.stale.as_ref().map(|stale| check_stale(stale, now)));
     if let Some(name) = request.node_name() {
         against.extend(check_node(&name, facts));
     }
     against.extend(check_machine(request, facts));
+    against.extend(check_age(request, facts, policy));
     against
+}
+
+/// Whether the request can be the bound machine's: one that is older than both its Node and every record of it was made by an
+/// earlier machine of that name.
+fn check_age(request: &Request, facts: &Facts<'_>, policy: &Policy) -> Option<Finding> {
+    let (machine, node) = (sole(facts)?, facts.node?);
+    let made = facts.records(machine).map(|record| record.created_at);
+    let earliest = made.chain([node.created_at]).min()?;
+    let latest = request.created_at.checked_add(policy.clock_skew).ok()?;
+    (latest < earliest).then(|| {
+        Finding::new(
+            Reason::OutsideJoinWindow,
+            format!(
+                "the request was made at {}, before the Node registered at {} and before Machine {} was made: it is of an \
+                 earlier machine of that name",
+                request.created_at, node.created_at, machine.reference
+            ),
+        )
+    })
 }
 
 /// Whether one Machine has become the Node, and is to stay.
@@ -145,7 +172,7 @@ fn check_bound(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
                  there before Rollcall is adopted with: rollcall-approver expect --from-nodes --node {name}"
             ),
         )),
-        ([], owners) => Some(unbound(name, owners)),
+        ([], owners) => Some(unbound(name, owners, facts.node)),
         (several, _) => {
             let references: Vec<String> = several
                 .iter()
@@ -163,11 +190,17 @@ fn check_bound(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
 }
 
 /// That Machines own the name, and none of them has become the Node.
-fn unbound(name: &NodeName, owners: &[&Machine]) -> Finding {
+fn unbound(name: &NodeName, owners: &[&Machine], node: Option<&Node>) -> Finding {
+    let is_anew = |machine: &Machine| node.is_some_and(|node| node.created_at < machine.created_at);
     let seen: Vec<String> = owners
         .iter()
         .map(|machine| match &machine.node_reference {
             Some(other) => format!("{} is Node {other}", machine.reference),
+            None if is_anew(machine) => format!(
+                "{} was made anew at {}, after the Node had registered, and has no Node again yet: its controller binds it \
+                 to the Node once more",
+                machine.reference, machine.created_at
+            ),
             None => format!("{} has no Node yet", machine.reference),
         })
         .collect();

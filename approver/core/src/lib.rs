@@ -32,6 +32,7 @@ mod first_certificate;
 mod fixtures;
 mod freshness;
 mod health_check;
+mod instance;
 mod ip_range;
 #[cfg(test)]
 mod issuing_fixtures;
@@ -64,7 +65,7 @@ pub use claims::{Claim, Claims, MOST_CLAIMS};
 pub use cluster::Cluster;
 pub use decide::decide;
 pub use decision::{Decision, Finding, Verdict, Wait};
-pub use facts::{Facts, Node, NodeCondition};
+pub use facts::{Facts, Node, NodeCondition, NodeLease};
 pub use freshness::{Feed, Freshness, Stale};
 pub use health_check::{
     HealthCheck, Limit, NotALimit, Remediation, Requirement, Selector, UnhealthyCondition,

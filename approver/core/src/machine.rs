@@ -7,7 +7,8 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use rollcall_csr::NodeName;
 
-use crate::Feed;
+use crate::instance::{self, is_uuid};
+use crate::{Feed, Node};
 
 /// The API that a Machine record comes from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -139,6 +140,16 @@ pub enum Address {
     InternalIp(IpAddr),
 }
 
+impl Address {
+    /// The name that its infrastructure gives the host inside the cluster's network.
+    fn host(&self) -> Option<&NodeName> {
+        match self {
+            Self::Hostname(name) | Self::InternalDns(name) => Some(name),
+            Self::ExternalDns(_) | Self::ExternalIp(_) | Self::InternalIp(_) => None,
+        }
+    }
+}
+
 /// The public key that a record pins: who joins as this Machine has to prove that they hold it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JoinKey {
@@ -191,6 +202,10 @@ pub struct Machine {
     pub pool: Option<String>,
     /// Since when its instance is ready, as its record says: from then on it can be expected to ask.
     pub ready_at: Option<Timestamp>,
+    /// The id of its installation (`/etc/machine-id`), where the record says so.
+    pub machine_id: Option<String>,
+    /// The UUID of its hardware, where the record says so.
+    pub system_uuid: Option<String>,
     /// The region of its cloud.
     pub region: Option<String>,
     /// What asks for its replacement or repair, where something does: nothing more is approved for it.
@@ -229,6 +244,8 @@ impl Machine {
             node_reference: None,
             pool: None,
             ready_at: None,
+            machine_id: None,
+            system_uuid: None,
             region: None,
             remediation: None,
             startup_from: None,
@@ -236,17 +253,101 @@ impl Machine {
         }
     }
 
-    /// Whether this is the same machine as another record is of. Two sources may know one machine: OpenShift and Cluster
-    /// API mirror each other's Machines, and an ExpectedMachine may stand beside either. Records of one source are always
-    /// of different machines. The instance tells; where a record names none, the Node that both have become.
+    /// Whether nothing more is ever approved by this record as it is: then it stands in no other's way either.
+    pub fn gets_nothing(&self) -> bool {
+        self.deleting || self.failed || self.remediation.is_some()
+    }
+
+    /// Whether this is the same machine as another record is of. Records of one source are always of different machines. Of
+    /// two sources, these show it, the first that says anything:
+    ///
+    /// - Their provider ids, which name the instance ([`instance::compare`]).
+    /// - The Node that both have become, by the word of the controllers that bind them.
+    /// - That OpenShift keeps one as the mirror of the other ([`Self::is_mirror_of`]).
+    /// - That an administrator named the other's node in an ExpectedMachine ([`Self::is_named_by`]).
+    ///
+    /// That two records are called the same shows nothing: whoever may make a record in some namespace chooses its name.
     pub fn is_same_as(&self, other: &Self) -> bool {
-        let same = match (&self.provider_id, &other.provider_id) {
+        if self.source == other.source {
+            return false;
+        }
+        let ids = self
+            .provider_id
+            .as_deref()
+            .zip(other.provider_id.as_deref());
+        if let Some(same) = ids.and_then(|(one, other)| instance::compare(one, other)) {
+            return same;
+        }
+        match (&self.node_reference, &other.node_reference) {
             (Some(one), Some(another)) => one == another,
             (None, _) | (_, None) => {
-                self.node_reference.is_some() && self.node_reference == other.node_reference
+                self.is_mirror_of(other) || self.is_named_by(other) || other.is_named_by(self)
             }
+        }
+    }
+
+    /// Whether OpenShift keeps the records as mirrors of each other: it gives both one name, in the two namespaces that are
+    /// its own (openshift/cluster-capi-operator). The relation rests on who may write there: OpenShift's controllers and
+    /// administrators, nobody's tenants. A record of that name in any other namespace is another machine's.
+    fn is_mirror_of(&self, other: &Self) -> bool {
+        let (one, another) = (self.mirror_name(), other.mirror_name());
+        one.is_some() && one == another
+    }
+
+    /// The name that the record's mirror has too, where OpenShift keeps one.
+    pub(crate) fn mirror_name(&self) -> Option<&str> {
+        let namespace = match self.source {
+            Source::OpenShift => "openshift-machine-api",
+            Source::ClusterApi => "openshift-cluster-api",
+            Source::ExpectedMachine | Source::Gardener | Source::Karpenter => return None,
         };
-        self.source != other.source && same
+        let MachineReference {
+            namespace: own,
+            name,
+        } = &self.reference;
+        (own == namespace).then_some(name.as_str())
+    }
+
+    /// Whether an ExpectedMachine is this machine's because it names its node. The relation rests on the record's status,
+    /// which its infrastructure's controllers write: an address that is the very name of the node, or the node reference. A
+    /// record that is merely called like the node is another machine. Nothing may contradict it: neither of them has become
+    /// another Node, and where both have IP addresses, they share one.
+    fn is_named_by(&self, expected: &Self) -> bool {
+        if expected.source != Source::ExpectedMachine {
+            return false;
+        }
+        // Its node name stands first; what else it is reached by owns no node.
+        let mut named = expected.addresses.iter().filter_map(Address::host);
+        let Some(node) = named.next() else {
+            return false;
+        };
+        let free = |record: &Self| record.node_reference.as_ref().is_none_or(|own| own == node);
+        let mut hosts = self.addresses.iter().filter_map(Address::host);
+        let named = self.node_reference.as_ref() == Some(node) || hosts.any(|host| host == node);
+        let (own, others) = (self.ips(), expected.ips());
+        let apart = !own.is_empty() && !others.is_empty() && own.is_disjoint(&others);
+        free(self) && free(expected) && named && !apart
+    }
+
+    fn ips(&self) -> BTreeSet<IpAddr> {
+        let ips = self.addresses.iter().filter_map(|address| match address {
+            Address::ExternalIp(ip) | Address::InternalIp(ip) => Some(ip.to_canonical()),
+            Address::ExternalDns(_) | Address::Hostname(_) | Address::InternalDns(_) => None,
+        });
+        ips.collect()
+    }
+
+    /// Whether the record and a Node are of one machine, by what names its instance or hardware; nothing where that is not
+    /// known. A kubelet says it of its own Node: so it counts only for a record that owns that Node's name.
+    pub(crate) fn is_of_node(&self, node: &Node) -> Option<bool> {
+        let ids = self.provider_id.as_deref().zip(node.provider_id.as_deref());
+        let uuids = self.system_uuid.as_deref().zip(node.system_uuid.as_deref());
+        let uuids = uuids.filter(|(one, other)| is_uuid(one) && is_uuid(other));
+        let machines = self.machine_id.as_deref().zip(node.machine_id.as_deref());
+        let same = |(one, other): (&str, &str)| one.eq_ignore_ascii_case(other);
+        ids.and_then(|(one, other)| instance::compare(one, other))
+            .or_else(|| uuids.map(same))
+            .or_else(|| machines.map(same))
     }
 
     /// The cloud's name or id of the instance: what its providerID ends in, after the provider and the place.

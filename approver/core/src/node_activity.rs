@@ -15,6 +15,17 @@ use crate::Node;
 /// 5 minutes).
 const LATELY: SignedDuration = SignedDuration::from_mins(10);
 
+/// Whether something happened only minutes before a time, or after it.
+fn is_lately(at: Timestamp, now: Timestamp) -> bool {
+    now.duration_since(at) < LATELY
+}
+
+/// When a machine may have been issued its first certificate that registered at this time: within minutes, since a kubelet
+/// exits without a certificate after five (Kubernetes: `cmd/kubelet/app/server.go`) and asks anew.
+pub(crate) fn first_issued_from(registered_at: Timestamp) -> Timestamp {
+    registered_at.checked_sub(LATELY).unwrap_or(registered_at)
+}
+
 /// A sign that a Node runs, or ran a few minutes ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Activity {
@@ -42,18 +53,20 @@ impl Activity {
         ];
         let signs = signs.into_iter().flatten();
         signs
-            .filter(|sign| sign.ends().is_none_or(|end| now < end))
-            .max_by_key(|sign| sign.ends())
+            .filter(|sign| sign.at().is_none_or(|at| is_lately(at, now)))
+            .max_by_key(|sign| sign.at())
+    }
+
+    fn at(self) -> Option<Timestamp> {
+        match self {
+            Self::Ready => None,
+            Self::StoppedBeingReady(at) | Self::Heartbeat(at) | Self::Lease(at) => Some(at),
+        }
     }
 
     /// When the Node counts as quiet, if there is no other sign of life until then; not known of one that is Ready.
     pub(crate) fn ends(self) -> Option<Timestamp> {
-        match self {
-            Self::Ready => None,
-            Self::StoppedBeingReady(at) | Self::Heartbeat(at) | Self::Lease(at) => {
-                at.checked_add(LATELY).ok()
-            }
-        }
+        self.at()?.checked_add(LATELY).ok()
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) fn decide(
     now: Timestamp,
 ) -> Decision {
     let mut against = check_client_profile(request);
-    against.extend(itself::check(request, facts, now));
+    against.extend(itself::check(request, facts, policy, now));
     against.extend(itself::check_newest(request, facts, check_client_profile));
     itself::conclude(request, facts, policy, against, None, |machine, key| {
         Finding::new(

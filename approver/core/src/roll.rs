@@ -10,7 +10,9 @@ use std::net::IpAddr;
 use rollcall_csr::NodeName;
 
 use self::labels::Labels;
-use crate::{Machine, MachineReference, MachineUid, Naming, Scope, ServerName, Source};
+use crate::{
+    Machine, MachineReference, MachineUid, Naming, Node, Scope, ServerName, Source, instance,
+};
 
 /// Every known Machine, indexed by the node names it owns.
 #[derive(Debug)]
@@ -21,6 +23,7 @@ pub struct Roll {
     bound: HashMap<NodeName, BTreeSet<MachineUid>>,
     reached_by: HashMap<ServerName, BTreeSet<MachineUid>>,
     instances: HashMap<String, BTreeSet<MachineUid>>,
+    mirrored: HashMap<String, BTreeSet<MachineUid>>,
     tokens: HashMap<String, BTreeSet<MachineUid>>,
     labels: Labels,
 }
@@ -36,6 +39,7 @@ impl Roll {
             bound: HashMap::new(),
             reached_by: HashMap::new(),
             instances: HashMap::new(),
+            mirrored: HashMap::new(),
             tokens: HashMap::new(),
             labels: Labels::default(),
         }
@@ -58,8 +62,11 @@ impl Roll {
         for name in ServerName::of_machine(&machine) {
             remember(&mut self.reached_by, name, uid);
         }
-        if let Some(id) = &machine.provider_id {
-            remember(&mut self.instances, id.clone(), uid);
+        for key in instance_keys(&machine) {
+            remember(&mut self.instances, key, uid);
+        }
+        if let Some(name) = machine.mirror_name() {
+            remember(&mut self.mirrored, name.to_owned(), uid);
         }
         for token in &machine.bootstrap_tokens {
             remember(&mut self.tokens, token.clone(), uid);
@@ -84,8 +91,11 @@ impl Roll {
         for name in ServerName::of_machine(&machine) {
             forget(&mut self.reached_by, &name, uid);
         }
-        if let Some(id) = &machine.provider_id {
-            forget(&mut self.instances, id, uid);
+        for key in instance_keys(&machine) {
+            forget(&mut self.instances, &key, uid);
+        }
+        if let Some(name) = machine.mirror_name() {
+            forget(&mut self.mirrored, &name.to_owned(), uid);
         }
         for token in &machine.bootstrap_tokens {
             forget(&mut self.tokens, token, uid);
@@ -112,14 +122,51 @@ impl Roll {
         distinct(self.known(self.owners.get(name)))
     }
 
-    /// The Machines that have become this Node, each by one of its records: one, when all is well.
-    pub fn bound(&self, name: &NodeName) -> Vec<&Machine> {
-        distinct(self.known(self.bound.get(name)))
+    /// The Machines that own a name and could be given it, where any could; otherwise all that own it. What gets nothing
+    /// contests nothing: a record that has failed or is going, and one that has become another Node, which lives.
+    pub(crate) fn contenders(
+        &self,
+        name: &NodeName,
+        lives: impl Fn(&NodeName) -> bool,
+    ) -> Vec<&Machine> {
+        let is_another = |node: &NodeName| node != name && lives(node);
+        let out = |machine: &Machine| {
+            machine.gets_nothing() || machine.node_reference.as_ref().is_some_and(is_another)
+        };
+        distinct(without(self.known(self.owners.get(name)), out))
     }
 
-    /// The records of the instance that a cloud calls this.
+    /// The Machines that have become this Node, each by one of its records: one, when all is well. By their node reference;
+    /// where none has that, those that own the name and are of one machine with the Node ([`Machine::is_of_node`]): a record
+    /// that was made anew has no reference yet. Where several have, one that gets nothing counts only if the Node is its own.
+    pub fn bound(&self, name: &NodeName, node: Option<&Node>) -> Vec<&Machine> {
+        let is_own =
+            |machine: &Machine| node.and_then(|node| machine.is_of_node(node)) == Some(true);
+        let mut records = self.known(self.bound.get(name));
+        if records.is_empty() {
+            records = self.known(self.owners.get(name));
+            records.retain(|record| record.node_reference.is_none() && is_own(record));
+        }
+        distinct(without(records, |record| {
+            record.gets_nothing() && !is_own(record)
+        }))
+    }
+
+    /// The names owned by the Machines that have become a Node: who may have them depends on whether it lives.
+    pub(crate) fn names_beside(&self, node: &NodeName) -> BTreeSet<NodeName> {
+        let bound = self.known(self.bound.get(node)).into_iter();
+        bound.flat_map(|machine| self.names_of(machine)).collect()
+    }
+
+    /// The records of the instance that a cloud calls this, whichever way each writes it.
     pub fn of_instance(&self, provider_id: &str) -> Vec<&Machine> {
-        self.known(self.instances.get(provider_id))
+        let is_same = |machine: &&Machine| {
+            let own = machine.provider_id.as_deref();
+            own.and_then(|own| instance::compare(own, provider_id)) == Some(true)
+        };
+        let mut found = self.at(&self.instances, &instance::keys(provider_id));
+        found.retain(is_same);
+        found
     }
 
     /// The Machines that a bootstrap token was made for.
@@ -129,31 +176,42 @@ impl Roll {
 
     /// What other sources know of the machine that a record is of.
     pub fn mirrors(&self, machine: &Machine) -> Vec<&Machine> {
-        let by_instance = machine.provider_id.as_ref();
-        let by_instance = by_instance.and_then(|id| self.instances.get(id));
-        let by_node = machine.node_reference.as_ref();
-        let by_node = by_node.and_then(|name| self.bound.get(name));
-        let uids: BTreeSet<&MachineUid> =
-            by_instance.into_iter().chain(by_node).flatten().collect();
-        uids.into_iter()
-            .filter_map(|uid| self.machines.get(uid))
-            .filter(|other| other.is_same_as(machine))
-            .collect()
+        let mirrored = machine.mirror_name().map(str::to_owned);
+        let mut names = self.names_of(machine);
+        names.extend(machine.node_reference.clone());
+        let mut found = self.at(&self.instances, &instance_keys(machine));
+        found.extend(self.at(&self.mirrored, &mirrored));
+        found.extend(self.at(&self.bound, &names));
+        found.extend(self.at(&self.owners, &names));
+        found.sort_by_key(|other| &other.uid);
+        found.dedup_by_key(|other| &other.uid);
+        found.retain(|other| other.is_same_as(machine));
+        found
     }
 
-    /// Those of these names and addresses that Machines have which have not become this Node, with the Machines.
+    /// Those of these names and addresses that Machines have which have not become this Node, with the Machines. One that gets
+    /// nothing keeps them from nobody, unless its own Node still lives: that one may still be reached there.
     pub(crate) fn elsewhere(
         &self,
         asked: Vec<ServerName>,
         node: &NodeName,
+        bound: &[&Machine],
+        lives: impl Fn(&NodeName) -> bool,
     ) -> Vec<(ServerName, &MachineReference)> {
-        let bound = self.known(self.bound.get(node));
+        let is_bound = |machine: &Machine| {
+            let mut bound = bound.iter();
+            machine.node_reference.as_ref() == Some(node)
+                || bound.any(|bound| bound.uid == machine.uid || bound.is_same_as(machine))
+        };
+        let is_gone = |machine: &Machine| {
+            machine.gets_nothing() && !machine.node_reference.as_ref().is_some_and(&lives)
+        };
         let others = |name: ServerName| {
             self.known(self.reached_by.get(&name))
                 .into_iter()
-                .filter(|machine| machine.node_reference.as_ref() != Some(node))
-                .filter(|machine| !bound.iter().any(|bound| bound.is_same_as(machine)))
-                .map(move |machine| (name.clone(), &machine.reference))
+                .filter(|machine| !is_bound(machine) && !is_gone(machine))
+                .map(|machine| (name.clone(), &machine.reference))
+                .collect::<Vec<_>>()
         };
         asked.into_iter().flat_map(others).collect()
     }
@@ -189,6 +247,18 @@ impl Roll {
     }
 
     fn all<'a>(&'a self, uids: impl Iterator<Item = &'a MachineUid>) -> Vec<&'a Machine> {
+        uids.filter_map(|uid| self.machines.get(uid)).collect()
+    }
+
+    /// What an index holds under these keys.
+    fn at<'a, K: Eq + Hash + 'a>(
+        &self,
+        index: &HashMap<K, BTreeSet<MachineUid>>,
+        keys: impl IntoIterator<Item = &'a K>,
+    ) -> Vec<&Machine> {
+        let uids = keys
+            .into_iter()
+            .flat_map(|key| index.get(key).into_iter().flatten());
         uids.filter_map(|uid| self.machines.get(uid)).collect()
     }
 
@@ -251,13 +321,32 @@ impl Roll {
 /// since it can be told from others, before one that does not.
 fn distinct(mut records: Vec<&Machine>) -> Vec<&Machine> {
     records.sort_by_key(|record| (record.join_key.is_none(), record.provider_id.is_none()));
-    let mut distinct: Vec<&Machine> = Vec::new();
+    let mut machines: Vec<Vec<&Machine>> = Vec::new();
     for record in records {
-        if !distinct.iter().any(|known| known.is_same_as(record)) {
-            distinct.push(record);
+        // A record that two others agree with makes no one machine of them.
+        let same = |known: &&mut Vec<&Machine>| known.iter().all(|known| known.is_same_as(record));
+        match machines.iter_mut().find(same) {
+            Some(machine) => machine.push(record),
+            None => machines.push(vec![record]),
         }
     }
-    distinct
+    let first = machines.iter().filter_map(|records| records.first());
+    first.copied().collect()
+}
+
+/// These records without some of them, unless nothing would be left.
+fn without(records: Vec<&Machine>, out: impl Fn(&Machine) -> bool) -> Vec<&Machine> {
+    let rest: Vec<&Machine> = records
+        .iter()
+        .copied()
+        .filter(|record| !out(record))
+        .collect();
+    if rest.is_empty() { records } else { rest }
+}
+
+fn instance_keys(machine: &Machine) -> BTreeSet<String> {
+    let id = machine.provider_id.as_deref();
+    id.map(instance::keys).unwrap_or_default()
 }
 
 /// Puts a Machine into an index.

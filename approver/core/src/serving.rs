@@ -34,11 +34,12 @@ pub(crate) fn decide(
     if let Ok(content) = &request.content {
         against.extend(check_reserved(content.names(), &policy.serving));
     }
-    against.extend(itself::check(request, facts, now));
+    against.extend(itself::check(request, facts, policy, now));
     if let (Ok(content), Some(machine)) = (&request.content, itself::sole(facts)) {
         let asked = Asked::of(content.names());
-        against.extend(check_shared(&asked, facts, machine));
-        against.extend(check_owned(&asked, facts, machine, &policy.serving));
+        let own = own_names(request, facts, machine);
+        against.extend(check_shared(&asked, &own, facts, machine));
+        against.extend(check_owned(&asked, &own, facts, machine, &policy.serving));
     }
     against.extend(itself::check_newest(request, facts, check_serving_profile));
     let way = second_way(request, facts, policy, &against, now);
@@ -169,15 +170,35 @@ fn is_reserved_ip(ip: IpAddr, policy: &ServingPolicy) -> bool {
         || policy.api_servers.contains(&ServerName::of_ip(ip))
 }
 
-/// What the machine is reached by, as any record of it says.
-fn own_names<'a>(facts: &Facts<'a>, machine: &'a Machine) -> BTreeSet<ServerName> {
+/// What the machine is reached by, as any record of it says, and the name of the Node that it has become: that is its own
+/// whatever its records list, as long as no other Machine that could be given it owns it too. What is the text of an IP address
+/// is no name.
+fn own_names<'a>(
+    request: &Request,
+    facts: &Facts<'a>,
+    machine: &'a Machine,
+) -> BTreeSet<ServerName> {
+    let mut own = addresses(facts, machine);
+    let is_own = |owner: &&Machine| facts.records(machine).any(|record| record.uid == owner.uid);
+    if facts.owners.iter().all(is_own) {
+        let name = request.node_name();
+        own.extend(name.and_then(|name| ServerName::read_dns(name.as_str())));
+    }
+    own
+}
+
+fn addresses<'a>(facts: &Facts<'a>, machine: &'a Machine) -> BTreeSet<ServerName> {
     let records = facts.records(machine);
     records.flat_map(ServerName::of_machine).collect()
 }
 
 /// Whether another Machine has one of the names too: nobody can tell whose it is.
-fn check_shared(asked: &Asked, facts: &Facts<'_>, machine: &Machine) -> Option<Finding> {
-    let own = own_names(facts, machine);
+fn check_shared(
+    asked: &Asked,
+    own: &BTreeSet<ServerName>,
+    facts: &Facts<'_>,
+    machine: &Machine,
+) -> Option<Finding> {
     let shared = facts
         .elsewhere
         .iter()
@@ -202,11 +223,11 @@ fn describe((name, other): &(ServerName, &MachineReference)) -> String {
 /// Whether every name is the Machine's, or in a range for its pool and nobody else's.
 fn check_owned(
     asked: &Asked,
+    own: &BTreeSet<ServerName>,
     facts: &Facts<'_>,
     machine: &Machine,
     policy: &ServingPolicy,
 ) -> Option<Finding> {
-    let own = own_names(facts, machine);
     let elsewhere = |name: &ServerName| facts.elsewhere.iter().find(|(other, _)| other == name);
     let mut missing = asked.odd.clone();
     for name in asked.names.iter().filter(|name| !own.contains(name)) {
@@ -216,7 +237,8 @@ fn check_owned(
             None => missing.push(name.to_string()),
         }
     }
-    let known: Vec<String> = own.iter().map(ToString::to_string).collect();
+    let known = addresses(facts, machine);
+    let known: Vec<String> = known.iter().map(ToString::to_string).collect();
     (!missing.is_empty()).then(|| {
         Finding::new(
             Reason::NameNotOwned,

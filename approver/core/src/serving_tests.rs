@@ -5,7 +5,9 @@ use rcgen::SanType;
 use rollcall_csr::{ParseError, Signer};
 
 use super::*;
-use crate::fixtures::{Case, NAMESPACE, World, at, check_from, node, request_uid};
+use crate::fixtures::{
+    Case, NAMESPACE, World, at, check_from, machine, node, registered, request_uid,
+};
 use crate::{Address, ExtraRange, Feed, Stale, Verdict, Wait};
 
 fn other() -> MachineReference {
@@ -373,4 +375,122 @@ fn a_long_list_of_names_is_cut() {
     world.ask_for(&[], &ips);
     let message = world.decide().message().to_owned();
     assert!(message.contains("10.9.0.9 and 40 more]"), "{message}");
+}
+
+/// The node's own name, whatever its Machine lists.
+const OWN_NAME: &[Case] = &[
+    (
+        "a Machine with an address only",
+        |world| {
+            world
+                .bound()
+                .addresses
+                .retain(|one| matches!(one, Address::InternalIp(_)))
+        },
+        "approve",
+        &[ServingCertificate],
+    ),
+    (
+        "a Machine without anything, and the name alone",
+        |world| {
+            world.bound().addresses.clear();
+            world.ask_for(&["Worker-0."], &[]);
+        },
+        "approve",
+        &[ServingCertificate],
+    ),
+    (
+        "a Machine without anything, and another name",
+        |world| {
+            world.bound().addresses.clear();
+            world.ask_for(&["worker-0", "worker-9"], &[]);
+        },
+        "hold",
+        &[NameNotOwned],
+    ),
+    (
+        "a longer form of the name",
+        |world| {
+            world.bound().addresses.clear();
+            world.ask_for(&["worker-0.example.com"], &[]);
+        },
+        "hold",
+        &[NameNotOwned],
+    ),
+    (
+        "another Machine has the name among its addresses",
+        |world| {
+            world.bound().addresses.clear();
+            world.ask_for(&["worker-0"], &[]);
+            world.elsewhere = vec![(name("worker-0"), other())];
+        },
+        "hold",
+        &[MachineAmbiguous],
+    ),
+    (
+        "another Machine owns the name in another way",
+        |world| {
+            world.bound().addresses.clear();
+            world.ask_for(&["worker-0"], &[]);
+            world.owners.push(machine("m-1", "worker-9"));
+        },
+        "hold",
+        &[NameNotOwned],
+    ),
+    (
+        "no Machine has become the Node",
+        |world| {
+            world.ask_for(&["worker-0"], &[]);
+            world.bound.clear();
+        },
+        "hold",
+        &[MachineNotBound],
+    ),
+    (
+        "a name that is reserved",
+        |world| {
+            world.policy.serving.api_servers.insert(name("worker-0"));
+            world.ask_for(&["worker-0"], &[]);
+        },
+        "deny",
+        &[NameReserved],
+    ),
+    (
+        "a request of an earlier node of that name",
+        |world| {
+            world.node = Some(crate::Node {
+                created_at: at(1_000),
+                ..registered()
+            });
+            world.bound().created_at = at(900);
+            world.owners = world.bound.clone();
+            world.now = at(1_100);
+        },
+        "hold",
+        &[OutsideJoinWindow],
+    ),
+    (
+        "a request of a Node whose record was made anew since",
+        |world| {
+            world.node = Some(crate::Node {
+                created_at: at(0),
+                ..registered()
+            });
+            world.bound().created_at = at(900);
+            world.owners = world.bound.clone();
+            world.now = at(1_100);
+        },
+        "approve",
+        &[ServingCertificate],
+    ),
+];
+
+#[test]
+fn a_bound_node_may_have_its_own_name_whatever_its_machine_lists() {
+    check_from(World::servable, OWN_NAME);
+    let mut world = World::servable();
+    world.bound().addresses.clear();
+    let decision = world.decide();
+    let missing = "does not have [10.0.0.1]; its status.addresses are []";
+    assert!(decision.message().contains(missing), "{decision:?}");
 }

@@ -561,6 +561,9 @@ fn name_fields(world: World) {
         tokens: _,
         kubeadm_configs: _,
         kubelet_ca: _,
+        of_instance: _,
+        asks_leases: _,
+        lease: _,
         served: _,
         stale: _,
         policy,
@@ -625,6 +628,8 @@ fn name_machine(machine: Machine) {
         remediation: _,
         startup_from: _,
         unread_addresses: _,
+        machine_id: _,
+        system_uuid: _,
         zone: _,
     } = machine;
     let MachineReference {

@@ -8,7 +8,7 @@ mod fixtures;
 use fixtures::{Asked, World, at, machine, node, registered};
 use proptest::prelude::*;
 use rollcall_approver_core::{
-    Address, Change, Cluster, ExtraRange, Machine, MachineUid, Policy, Verdict,
+    Address, Change, Cluster, ExtraRange, Machine, MachineUid, Node, Policy, Source, Verdict,
 };
 
 /// Names and addresses of which a request asks for some and Machines have some.
@@ -70,7 +70,9 @@ proptest! {
         let decision = cluster.preview(&fixtures::request_uid("csr-0"), at(61)).unwrap();
         let good = |name: &&&str| {
             let reserved = ["kubernetes.default", "127.0.0.1"].contains(*name);
-            let allowed = own.contains(*name) || (pool && **name == "10.1.0.1");
+            // The Node's own name is its own, whatever its Machine lists.
+            let vouched = own.contains(*name) || **name == "worker-0";
+            let allowed = vouched || (pool && **name == "10.1.0.1");
             allowed && !reserved && !others.contains(*name)
         };
         let all_good = !asked.is_empty() && asked.iter().filter(good).count() == asked.len();
@@ -108,5 +110,113 @@ proptest! {
         let good = subject == requestor && bound == Some(subject) && registered_too && member
             && !deleting && !failed && !twice;
         prop_assert_eq!(*decision.verdict() == Verdict::Approve(None), good, "{:?}", decision);
+    }
+}
+
+/// Signs of life of a Node, each so many seconds ago.
+#[derive(Clone, Copy, Debug)]
+struct Signs {
+    ready: bool,
+    since: Option<i64>,
+    heartbeat: Option<i64>,
+    lease: Option<i64>,
+}
+
+fn signs() -> impl Strategy<Value = Signs> {
+    let ago = || prop::option::of(prop_oneof![0..660_i64, 590..610_i64, 3_000..9_000_i64]);
+    (any::<bool>(), ago(), ago(), ago()).prop_map(|(ready, since, heartbeat, lease)| Signs {
+        ready,
+        since,
+        heartbeat,
+        lease,
+    })
+}
+
+/// A Machine of the name, or of another one.
+#[derive(Clone, Copy, Debug)]
+struct Record {
+    source: usize,
+    instance: Option<usize>,
+    name: usize,
+    bound: bool,
+    made: i64,
+    gets_nothing: bool,
+}
+
+fn records() -> impl Strategy<Value = Vec<Record>> {
+    let record = (
+        0..3_usize,
+        prop::option::of(0..3_usize),
+        0..2_usize,
+        prop::bool::weighted(0.2),
+        prop_oneof![Just(0_i64), Just(-50_000_i64)],
+        prop::bool::weighted(0.2),
+    );
+    let record = record.prop_map(
+        |(source, instance, name, bound, made, gets_nothing)| Record {
+            source,
+            instance,
+            name,
+            bound,
+            made,
+            gets_nothing,
+        },
+    );
+    prop::collection::vec(record, 1..4)
+}
+
+const SOURCES: [Source; 3] = [
+    Source::OpenShift,
+    Source::ClusterApi,
+    Source::ExpectedMachine,
+];
+
+fn instance(number: usize) -> String {
+    format!("aws:///eu-west-1a/i-{number}")
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, cases: 2_000, ..ProptestConfig::default() })]
+
+    #[test]
+    fn nobody_becomes_a_node_that_was_alive_within_minutes(
+        signs in signs(),
+        node_instance in prop::option::of(0..3_usize),
+        records in records(),
+    ) {
+        const NOW: i64 = 61;
+        let ago = |seconds: Option<i64>| seconds.map(|seconds| at(NOW - seconds));
+        let policy = Policy { replace_leftover_nodes: true, ..Policy::default() };
+        let mut cluster = Cluster::new(policy, []).with_node_leases();
+        let left = Node {
+            created_at: at(-10_000),
+            ready: signs.ready,
+            ready_since: ago(signs.since),
+            last_heartbeat: ago(signs.heartbeat),
+            provider_id: node_instance.map(instance),
+            ..registered()
+        };
+        cluster.apply(Change::Node(node("worker-0"), left), at(0));
+        for (number, record) in records.iter().enumerate() {
+            let mut machine = machine(&format!("m-{number}"), &format!("worker-{}", record.name));
+            machine.source = SOURCES[record.source];
+            machine.provider_id = record.instance.map(instance);
+            machine.created_at = at(record.made);
+            machine.failed = record.gets_nothing;
+            machine.node_reference = record.bound.then(|| node("worker-0"));
+            cluster.apply(Change::Machine(Box::new(machine)), at(0));
+        }
+        let request = World::approvable().request;
+        cluster.apply(Change::Request(Box::new(request)), at(NOW));
+        let lease = Change::NodeLease(node("worker-0"), Ok(ago(signs.lease)));
+        cluster.apply(lease, at(NOW));
+        let decision = cluster.preview(&fixtures::request_uid("csr-0"), at(NOW)).unwrap();
+        let approved = matches!(decision.verdict(), Verdict::Approve(_));
+        let lately = |seconds: Option<i64>| seconds.is_some_and(|seconds| seconds < 600);
+        let alive = signs.ready || lately(signs.since) || lately(signs.heartbeat) || lately(signs.lease);
+        prop_assert!(!(approved && alive), "{:?}", decision);
+        // It is a record's own Node, whoever asks.
+        let own = records.iter().any(|record| record.bound || (record.instance.is_some() && record.instance == node_instance));
+        prop_assert!(!(approved && own), "{:?}", decision);
     }
 }

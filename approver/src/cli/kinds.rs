@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
+use k8s_openapi::api::coordination::v1::Lease;
 use rollcall_approver_core::{Change, KubeadmConfig, Machine};
 use rollcall_csr::{CertificationRequest, NODES_GROUP, NodeName, Signer};
 use serde_json::{Map, Value, json};
@@ -10,7 +11,7 @@ use serde_json::{Map, Value, json};
 use super::scene::Entry;
 use crate::convert;
 use crate::node::Node;
-use crate::sources;
+use crate::{node_lease, sources};
 
 /// One kind, and how an object of it is read.
 #[derive(Clone, Copy, Debug)]
@@ -46,7 +47,7 @@ impl News {
 }
 
 /// Every kind that is understood, besides those of the sources of Machines: with its version.
-const KINDS: [(&str, Kind); 3] = [
+const KINDS: [(&str, Kind); 4] = [
     (
         "v1beta1",
         Kind {
@@ -69,6 +70,14 @@ const KINDS: [(&str, Kind); 3] = [
             group: "",
             kind: "Node",
             read: Read::Other(node),
+        },
+    ),
+    (
+        "v1",
+        Kind {
+            group: "coordination.k8s.io",
+            kind: "Lease",
+            read: Read::Other(lease),
         },
     ),
 ];
@@ -216,6 +225,16 @@ fn node(value: Value) -> Result<News, String> {
     let node: Node = typed(value)?;
     let (name, node) = convert::to_node(node, true).map_err(|error| error.to_string())?;
     Ok(News::fact(Change::Node(name, node)))
+}
+
+/// The Lease of a Node; any other tells nothing.
+fn lease(value: Value) -> Result<News, String> {
+    let lease: Lease = typed(value)?;
+    let of_node = lease.metadata.namespace.as_deref() == Some(node_lease::NAMESPACE);
+    let name = lease.metadata.name.as_deref().filter(|_| of_node);
+    let node = name.and_then(|name| name.parse().ok());
+    let change = node.map(|node| Change::NodeLease(node, Ok(node_lease::renewed(&lease))));
+    Ok(News::Fact(change.map(Box::new)))
 }
 
 fn typed<T: serde::de::DeserializeOwned>(value: Value) -> Result<T, String> {

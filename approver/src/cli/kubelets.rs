@@ -1,11 +1,13 @@
 //! What is asked of kubelets for a scene of a live cluster: the CA of their certificates, and what they serve.
 
+use std::collections::BTreeSet;
+
 use futures::StreamExt as _;
 use futures::stream;
 use jiff::Timestamp;
 use kube::Client;
 use rollcall_approver_core::{Change, Dial, Feed};
-use rollcall_csr::Signer;
+use rollcall_csr::{NodeName, Signer};
 use tokio::time::timeout;
 
 use super::print::complain;
@@ -14,6 +16,7 @@ use crate::dial::{DIALS, Dialer};
 use crate::kubelet_ca::{CaMap, is_openshift};
 use crate::kubelets::{CaSource, Kubelets, authorities};
 use crate::listing::{self, CALL_LIMIT};
+use crate::node_lease;
 
 /// Reads the kubelet CA where a pending request could be judged by it.
 pub(super) async fn read_ca(scene: &mut Scene, client: &Client, sources: &[CaSource]) {
@@ -108,4 +111,25 @@ pub(super) async fn ask(scene: &mut Scene, kubelets: &Kubelets, dial: bool) -> a
         scene.cluster.apply(answer, now);
     }
     Ok(())
+}
+
+/// Asks for the Lease of every Node that a pending request waits for.
+pub(super) async fn ask_for_leases(scene: &mut Scene, client: &Client) {
+    let now = Timestamp::now();
+    let decisions = scene
+        .entries
+        .iter()
+        .filter_map(|entry| scene.decision(entry, now));
+    let nodes: BTreeSet<NodeName> = decisions
+        .filter_map(|decision| decision.lease().cloned())
+        .collect();
+    let answers: Vec<_> = stream::iter(nodes)
+        .map(|node| node_lease::ask(client.clone(), node))
+        .buffer_unordered(DIALS)
+        .collect()
+        .await;
+    let now = Timestamp::now();
+    for answer in answers {
+        scene.cluster.apply(answer, now);
+    }
 }

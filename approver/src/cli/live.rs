@@ -51,7 +51,8 @@ pub(super) async fn open(args: &LookArgs, mut config: Config) -> anyhow::Result<
     let named = reload::facts(&machines, &config.policy);
     let feeds = [Feed::Claims, Feed::Nodes].into_iter().chain(named);
     let cluster = Cluster::new(config.policy, feeds);
-    let mut scene = Scene::new(cluster.with_kubelet_ca(config.kubelets.sources()));
+    let cluster = cluster.with_kubelet_ca(config.kubelets.sources());
+    let mut scene = Scene::new(cluster.with_node_leases());
     let nodes = listing::everything(&Nodes { conditions: true }, &client).await;
     facts(&mut scene, &Feed::Nodes, nodes, now);
     for scope in machines {
@@ -84,6 +85,7 @@ pub(super) async fn open(args: &LookArgs, mut config: Config) -> anyhow::Result<
     }
     kubelets::read_ca(&mut scene, &client, &config.kubelets.ca).await;
     kubelets::ask(&mut scene, &config.kubelets, args.dial).await?;
+    kubelets::ask_for_leases(&mut scene, &client).await;
     Ok(Live { client, scene })
 }
 

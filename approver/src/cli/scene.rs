@@ -220,7 +220,7 @@ impl Scene {
     }
 
     fn owner(&self, entry: &Entry) -> Option<&Machine> {
-        match self.cluster.roll().owners(entry.node.as_ref()?).as_slice() {
+        match self.cluster.owners(entry.node.as_ref()?).as_slice() {
             [machine] => Some(machine),
             _ => None,
         }

@@ -47,7 +47,7 @@ impl ServingFacts {
             cluster.apply(Change::KubeletCa(source, authorities), at);
         }
         for (node, certificates) in self.served.into_iter().flatten() {
-            let addresses = match cluster.roll().bound(&node).as_slice() {
+            let addresses = match cluster.bound(&node).as_slice() {
                 [machine] => dial_addresses(machine),
                 _ => Vec::new(),
             };

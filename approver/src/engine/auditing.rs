@@ -49,6 +49,7 @@ impl Engine {
             | Change::MachineList(_, _)
             | Change::Node(_, _)
             | Change::NodeGone(_)
+            | Change::NodeLease(_, _)
             | Change::NodeList(_)
             | Change::Request(_)
             | Change::Served(_, _)

@@ -104,10 +104,9 @@ impl Engine {
     /// The Machine that a decision is about; where it is not clear which one is meant, those that may be.
     fn machines_meant(&self, uid: &RequestUid, decision: &Decision) -> Vec<ObjectReference> {
         let name = self.cluster.request(uid).and_then(Request::node_name);
-        let roll = self.cluster.roll();
         let known = name.iter().flat_map(|name| {
-            let bound = roll.bound(name).into_iter();
-            roll.owners(name).into_iter().chain(bound)
+            let bound = self.cluster.bound(name).into_iter();
+            self.cluster.owners(name).into_iter().chain(bound)
         });
         let mut meant: Vec<&Machine> = Vec::new();
         for machine in known {

@@ -212,6 +212,7 @@ fn record(
         join_by,
         join_key: None,
         pool: Some(group.to_owned()).filter(|name| is_pool(name)),
+        ..ExpectedMachineSpec::default()
     };
     let mut record = ExpectedMachine::new(&instance.id, spec);
     let launched_at = instance.launched_at.to_string();

@@ -13,6 +13,7 @@ use super::health_checks::{
 use super::kubeadm_configs;
 use super::machines::MachineApi;
 use crate::condition::Condition;
+use crate::node::NodeInfo;
 use crate::rights::{READ, Right, Scope};
 
 const GROUP: &str = "cluster.x-k8s.io";
@@ -85,6 +86,7 @@ pub(super) struct Status {
     #[serde(default)]
     initialization: Initialization,
     last_updated: Option<Time>,
+    node_info: Option<NodeInfo>,
     node_ref: Option<NodeReference>,
     phase: Option<String>,
     v1beta2: Option<Conditions>,
@@ -185,6 +187,8 @@ impl MachineApi for ClusterApi {
         machine.zone = set(spec.failure_domain);
         machine.region = label(REGION);
         machine.pool = POOLS.into_iter().find_map(label);
+        let info = status.node_info.unwrap_or_default();
+        (machine.system_uuid, machine.machine_id) = info.ids();
         take_addresses(machine, &status.addresses.unwrap_or_default())?;
         machine.node_reference = status
             .node_ref

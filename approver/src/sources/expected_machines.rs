@@ -57,7 +57,9 @@ impl MachineApi for ExpectedMachines {
             provider_id,
             join_by,
             join_key,
+            machine_id,
             pool,
+            system_uuid,
         } = spec;
         if addresses.len() > MAX_ADDRESSES {
             return Err(NotARecord::TooManyAddresses(addresses.len()));
@@ -77,6 +79,7 @@ impl MachineApi for ExpectedMachines {
             .map(to_join_key)
             .or_else(|| machine.join_key.take());
         machine.pool = pool;
+        (machine.system_uuid, machine.machine_id) = (system_uuid, machine_id);
         machine.phase = status.stage;
         machine.node_reference = status
             .node_ref

@@ -230,16 +230,16 @@ func machineCases() []*scene {
 			s.machine("machine-twice-by-case-n", "x").addresses = [][2]string{{"InternalDNS", "MACHINE-twice-by-case."}}
 			r.nobody().hold("several Machines own the node name", "MachineAmbiguous")
 		}),
-		first("machine-and-its-replacement", "the old one is not gone yet, and the new one has its name", func(s *scene, m *machineObject, r *certificateRequest) {
+		first("machine-and-its-replacement", "the old one is not gone yet, and contests nothing", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.live = true
 			m.deleted, m.phase = "2026-11-23T10:02:00Z", "Deleting"
-			s.machine("machine-and-its-replacement-n", r.node)
-			r.nobody().hold("several Machines own the node name", "MachineAmbiguous")
+			r.judgedBy = s.machine("machine-and-its-replacement-n", r.node)
+			r.approve("FirstCertificate")
 		}),
-		first("machine-failed-beside-a-good-one", "a failed Machine still has its name: nobody can tell whose machine asks", func(s *scene, m *machineObject, r *certificateRequest) {
+		first("machine-failed-beside-a-good-one", "a failed Machine contests nothing", func(s *scene, m *machineObject, r *certificateRequest) {
 			m.phase = "Failed"
-			s.machine("machine-failed-beside-a-good-one-n", r.node)
-			r.nobody().hold("several Machines own the node name", "MachineAmbiguous")
+			r.judgedBy = s.machine("machine-failed-beside-a-good-one-n", r.node)
+			r.approve("FirstCertificate")
 		}),
 		first("machine-in-two-namespaces", "two namespaces, one name", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = "machines:\n- openshift: {namespace: openshift-machine-api}\n- openshift: {namespace: spare}\n"

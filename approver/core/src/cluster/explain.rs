@@ -54,7 +54,7 @@ impl Cluster {
             looked_up,
         };
         decision.add(Reason::MachineNotFound, || search.describe(name));
-        let bound = self.roll.bound(name);
+        let bound = self.bound(name);
         let unnamed = |machine: &&Machine| machine.source == Source::Karpenter && !looked_up;
         if bound.iter().any(unnamed) {
             decision.add(Reason::NameNotOwned, || near_miss::karpenter().to_owned());

@@ -20,7 +20,9 @@ impl Cluster {
                 ..Facts::default()
             };
         };
-        let (owners, bound) = (self.roll.owners(&name), self.roll.bound(&name));
+        let (owners, bound) = (self.owners(&name), self.bound(&name));
+        let node = self.nodes.get(&name);
+        let of_instance = node.and_then(|node| node.provider_id.as_deref());
         let known: Vec<&Machine> = owners.iter().chain(&bound).copied().collect();
         let mirrors = known.iter().flat_map(|machine| self.roll.mirrors(machine));
         let (claims, live, kubeadm_configs) = match (owners.as_slice(), bound.as_slice()) {
@@ -41,7 +43,11 @@ impl Cluster {
         let tokens = self.tokens(asking);
         let elsewhere = match request.signer {
             Signer::KubeApiserverClientKubelet => Vec::new(),
-            Signer::KubeletServing => self.roll.elsewhere(serving::asked_for(request), &name),
+            Signer::KubeletServing => {
+                let asked = serving::asked_for(request);
+                self.roll
+                    .elsewhere(asked, &name, &bound, |node| self.lives(node))
+            }
         };
         Facts {
             stale: self.stale(request, &known, now),
@@ -51,7 +57,10 @@ impl Cluster {
             owners,
             bound,
             elsewhere,
-            node: self.nodes.get(&name),
+            node,
+            of_instance: of_instance.map_or_else(Vec::new, |id| self.roll.of_instance(id)),
+            asks_leases: self.asks_leases,
+            lease: self.leases.get(&name),
             claims,
             live,
             full: self.claims.len() >= MOST_CLAIMS,
@@ -63,6 +72,20 @@ impl Cluster {
             served: self.served.get(&name),
             kubelet_ca: self.kubelet_ca.as_ref(),
         }
+    }
+
+    /// The Machines that own a name, of which one can be meant: [`crate::Roll`] says which contend.
+    pub fn owners(&self, name: &NodeName) -> Vec<&Machine> {
+        self.roll.contenders(name, |node| self.lives(node))
+    }
+
+    /// The Machines that have become a Node.
+    pub fn bound(&self, name: &NodeName) -> Vec<&Machine> {
+        self.roll.bound(name, self.nodes.get(name))
+    }
+
+    fn lives(&self, node: &NodeName) -> bool {
+        self.nodes.contains_key(node)
     }
 
     /// The bootstrap tokens that requests came with, and the Machines that they were made for.

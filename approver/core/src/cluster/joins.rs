@@ -55,9 +55,9 @@ impl Cluster {
         }
     }
 
-    /// The Node that a Machine has become: the one it is bound to, or else the one under its name that its record was made
-    /// for, or that registered after the first certificate was approved for it. Any other Node that was there before is
-    /// somebody else's.
+    /// The Node that a Machine has become: the one it is bound to or is of one machine with, or else the one under its name
+    /// that its record was made for, or that registered after the first certificate was approved for it. Any other Node that was
+    /// there before is somebody else's.
     fn node_of(
         &self,
         machine: &Machine,
@@ -67,10 +67,19 @@ impl Cluster {
             let node = self.nodes.get(name)?;
             return Some((name.clone(), without_heartbeat(node)));
         }
-        let earliest = approved_at.and_then(|at| at.checked_sub(self.policy.clock_skew).ok());
         let names = self.roll.names_of(machine);
+        let own = names.iter().find_map(|name| {
+            let node = self.nodes.get(name)?;
+            let own = |sole: &Machine| sole.uid == machine.uid || sole.is_same_as(machine);
+            let bound = matches!(self.bound(name).as_slice(), [sole] if own(sole));
+            bound.then(|| (name.clone(), without_heartbeat(node)))
+        });
+        if own.is_some() {
+            return own;
+        }
+        let earliest = approved_at.and_then(|at| at.checked_sub(self.policy.clock_skew).ok());
         names.into_iter().find_map(|name| {
-            let sole = matches!(self.roll.owners(&name).as_slice(), [_]);
+            let sole = matches!(self.owners(&name).as_slice(), [_]);
             let node = self.nodes.get(&name).filter(|_| sole)?;
             let adopted = machine.adopted_node.as_ref() == Some(&node.uid);
             let since = earliest.is_some_and(|earliest| node.created_at >= earliest);

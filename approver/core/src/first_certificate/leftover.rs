@@ -1,22 +1,28 @@
 //! Nodes that were left by a machine which is gone, and when a new Machine may have the name of one.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rollcall_csr::NodeName;
 
 use super::sole_owner;
 use crate::node_activity::Activity;
-use crate::{Facts, Finding, Node, Policy, Reason, Wait};
+use crate::{Facts, Finding, Machine, Node, NodeLease, Policy, Reason, Wait};
+
+/// How long what was learnt of a Lease counts: a kubelet that runs renews it every 10 s (Kubernetes: `nodeLeaseDurationSeconds`
+/// of 40 s, renewed in a quarter of it).
+const FRESH: SignedDuration = SignedDuration::from_secs(60);
+/// The pause before a Lease is asked for again that could not be read.
+const RETRY: SignedDuration = SignedDuration::from_secs(30);
 
 /// What a Node of the name that is asked for means.
 pub(super) enum Left {
-    /// It speaks against the request; nothing but news changes that, or time does too.
+    /// It speaks against the request; nothing but news changes that, or what is waited for does too.
     Taken(Finding, Option<Wait>),
     /// It is a leftover that the Machine may replace.
     Replaceable(Finding),
 }
 
 /// Whether the Node was left by a machine that is gone, and the policy lets another one have it: it is quiet, it registered
-/// before the Machine was made, and no Machine has become it.
+/// before the Machine was made, no Machine has become it, and none is of its instance.
 pub(super) fn check_node(
     name: &NodeName,
     node: &Node,
@@ -24,23 +30,88 @@ pub(super) fn check_node(
     policy: &Policy,
     now: Timestamp,
 ) -> Left {
-    let exists = format!(
-        "Node {name} exists since {} (uid {}); a first certificate is for a new one",
-        node.created_at, node.uid
-    );
-    let finding = |more: &str| Finding::new(Reason::NodeExists, format!("{exists}{more}"));
+    let taken = |why: &str| Left::Taken(exists(name, node, why), None);
     let machine = sole_owner(facts).filter(|_| policy.replace_leftover_nodes);
     let Some(machine) = machine else {
-        return Left::Taken(finding(""), None);
+        return taken("");
     };
-    if !facts.bound.is_empty() || node.created_at >= machine.created_at {
-        return Left::Taken(finding(""), None);
+    if !facts.bound.is_empty() {
+        return taken(&format!(
+            ", and Machine {} has become it",
+            references(&facts.bound)
+        ));
+    }
+    if node.created_at >= machine.created_at {
+        return taken(", and it registered after its name's Machine was made");
+    }
+    if !facts.of_instance.is_empty() {
+        return taken(&format!(
+            ", and its spec.providerID is that of Machine {}",
+            references(&facts.of_instance)
+        ));
     }
     match Activity::of(node, None, now) {
-        Some(sign) => {
-            let finding = finding(&format!(", and this one is no leftover: {sign}"));
-            Left::Taken(finding, sign.ends().map(Wait::Until))
-        }
-        None => Left::Replaceable(finding("")),
+        Some(sign) => alive(name, node, sign),
+        None => Left::Replaceable(exists(name, node, "")),
     }
+}
+
+/// Whether the Lease of a Node that nothing else speaks for shows that its kubelet runs. Where Leases are asked for, one that is
+/// not known holds.
+pub(super) fn check_lease(
+    name: &NodeName,
+    node: &Node,
+    facts: &Facts<'_>,
+    now: Timestamp,
+) -> Option<Left> {
+    let known = facts.lease.filter(|lease| {
+        let limit = if lease.renewed.is_ok() { FRESH } else { RETRY };
+        !facts.asks_leases || now.duration_since(lease.at).abs() < limit
+    });
+    match known {
+        Some(NodeLease {
+            renewed: Ok(renewed),
+            ..
+        }) => Activity::of(node, *renewed, now).map(|sign| alive(name, node, sign)),
+        Some(NodeLease {
+            renewed: Err(why),
+            at,
+        }) => {
+            let finding = exists(
+                name,
+                node,
+                &format!(
+                    ", and whether its kubelet runs cannot be seen: Lease kube-node-lease/{name}: {why}"
+                ),
+            );
+            Some(Left::Taken(
+                finding,
+                at.checked_add(RETRY).ok().map(Wait::Until),
+            ))
+        }
+        None => facts.asks_leases.then(|| {
+            let why = ", and whether its kubelet runs is being looked up in its Lease";
+            Left::Taken(exists(name, node, why), Some(Wait::Lease(name.clone())))
+        }),
+    }
+}
+
+fn alive(name: &NodeName, node: &Node, sign: Activity) -> Left {
+    let why = format!(", and this one is no leftover: {sign}");
+    Left::Taken(exists(name, node, &why), sign.ends().map(Wait::Until))
+}
+
+fn exists(name: &NodeName, node: &Node, more: &str) -> Finding {
+    Finding::new(
+        Reason::NodeExists,
+        format!(
+            "Node {name} exists since {} (uid {}); a first certificate is for a new one{more}",
+            node.created_at, node.uid
+        ),
+    )
+}
+
+fn references(machines: &[&Machine]) -> String {
+    let references = machines.iter().map(|machine| machine.reference.to_string());
+    references.collect::<Vec<_>>().join(", ")
 }

@@ -14,7 +14,7 @@ use rollcall_approver_core::{
     Address, Decision, JoinToken, Machine, NameStrategy, Naming, Reason, Request, Standing,
     Strength, Verdict, Wait,
 };
-use rollcall_csr::{CertificationRequest, KeyHash, Signer};
+use rollcall_csr::{CertificationRequest, KeyHash, NodeName, Signer};
 use world::World;
 
 /// Reasons that no later fact takes away: only they deny.
@@ -119,10 +119,10 @@ fn assert_approved_with_reason(world: &World, request: &Request, decision: &Deci
             .is_none_or(|lost| since(lost, world.now) <= stale)
     );
     let machine = if decision.reason() == Reason::FirstCertificate {
-        only(world, |machine| owns(world, machine, node))
+        only(world, node, |machine| owns(world, machine, node))
     } else {
         assert_asks_itself(world, request, node);
-        only(world, |machine| is_bound(machine, node))
+        only(world, node, |machine| is_bound(machine, node))
     };
     assert!(!machine.deleting && !machine.failed && machine.remediation.is_none());
     if request.requestor.bootstrap_token() == Some(world::TOKEN) {
@@ -192,12 +192,25 @@ fn since(earlier: Timestamp, later: Timestamp) -> SignedDuration {
     later.duration_since(earlier)
 }
 
-/// The one Machine for which this holds.
-fn only(world: &World, holds: impl Fn(&Machine) -> bool) -> &Machine {
-    let mut machines = world.machines.iter().filter(|machine| holds(machine));
+/// The one Machine for which this holds, of those that could be given what the node is.
+fn only<'a>(world: &'a World, node: &str, holds: impl Fn(&Machine) -> bool) -> &'a Machine {
+    let is_another = |name: &NodeName| name.as_str() != node && lives(world, name);
+    let could = |machine: &Machine| {
+        !gets_nothing(machine) && !machine.node_reference.as_ref().is_some_and(is_another)
+    };
+    let machines = world.machines.iter();
+    let mut machines = machines.filter(|machine| holds(machine) && could(machine));
     let machine = machines.next().unwrap();
     assert!(machines.next().is_none());
     machine
+}
+
+fn gets_nothing(machine: &Machine) -> bool {
+    machine.deleting || machine.failed || machine.remediation.is_some()
+}
+
+fn lives(world: &World, node: &NodeName) -> bool {
+    world.nodes.iter().any(|(name, _)| name == node)
 }
 
 fn is_bound(machine: &Machine, node: &str) -> bool {
@@ -329,10 +342,16 @@ fn assert_served(world: &World, machine: &Machine, node: &str, content: &Certifi
                 .any(|address| *name == text(address))
         };
         assert!(
-            has(machine) || (range && name.starts_with("192.0.2.")),
+            has(machine) || name == node || (range && name.starts_with("192.0.2.")),
             "{name}"
         );
-        let others = world.machines.iter().filter(|other| !is_bound(other, node));
+        // What gets nothing keeps nothing from others, unless its Node lives.
+        let gone = |other: &Machine| {
+            let node = other.node_reference.as_ref();
+            gets_nothing(other) && !node.is_some_and(|node| lives(world, node))
+        };
+        let others = world.machines.iter();
+        let others = others.filter(|other| !is_bound(other, node) && !gone(other));
         assert!(!others.into_iter().any(has), "{name}");
     }
 }

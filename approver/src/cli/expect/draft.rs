@@ -201,6 +201,7 @@ impl Draft {
                     join_by,
                     join_key,
                     pool,
+                    ..ExpectedMachineSpec::default()
                 },
             )),
             _ => Err(wrong),

@@ -104,7 +104,7 @@ impl Surroundings<'_> {
 
     /// What a Machine that knows the Node means for it.
     fn known(&self, node: &Running) -> Option<(Fate, String)> {
-        if let Some(bound) = self.roll.bound(&node.name).first() {
+        if let Some(bound) = self.roll.bound(&node.name, None).first() {
             return Some((Fate::Known, format!("{} is bound to it", name(bound))));
         }
         let left = |message| Some((Fate::Left, message));
