@@ -188,9 +188,7 @@ impl Engine {
                 }
                 _ = record.tick() => {
                     soon = false;
-                    self.look_at_pools();
-                    self.record_claims();
-                    BTreeSet::new()
+                    self.look_through()
                 }
                 () = tokio::task::yield_now(), if !self.to_judge.is_empty() => BTreeSet::new(),
                 () = at(self.patience) => {
@@ -334,6 +332,13 @@ impl Engine {
             *told = joins;
             news
         });
+    }
+
+    /// Does what is due every minute. Wakes nobody.
+    fn look_through(&mut self) -> BTreeSet<RequestUid> {
+        self.look_at_pools();
+        self.record_claims();
+        BTreeSet::new()
     }
 
     fn record_claims(&mut self) {

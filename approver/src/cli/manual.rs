@@ -85,9 +85,7 @@ impl Approval<'_> {
                 let message = "it was decided by somebody else just now".to_owned();
                 return opinion.end(Outcome::Failed, Reason::AlreadyDecided, message);
             };
-            let told = entry.known.as_ref();
-            let told = told.map(|known| scene.cluster.explained(&known.0, &decision));
-            let message = match self.grounds(told.as_deref().unwrap_or(&decision)) {
+            let message = match self.grounds(&scene.told(&entry, &decision)) {
                 Ok(message) => message,
                 Err(message) => {
                     settle(scene, uid, Settlement::Undone);

@@ -1,5 +1,6 @@
 //! A scene: the requests to speak about, and everything known of the cluster at that moment, from the API or from files.
 
+use std::borrow::Cow;
 use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -168,11 +169,18 @@ impl Scene {
         self.entries.iter().find(|entry| entry.name == name)
     }
 
+    /// A decision as it is told.
+    pub(super) fn told<'d>(&self, entry: &Entry, decision: &'d Decision) -> Cow<'d, Decision> {
+        match entry.known.as_deref() {
+            Some((request, _)) => self.cluster.explained(request, decision),
+            None => Cow::Borrowed(decision),
+        }
+    }
+
     /// What would be decided of a request; nothing for the signers of others.
     pub(super) fn decision(&self, entry: &Entry, at: Timestamp) -> Option<Decision> {
         let decision = self.cluster.preview(entry.uid()?, at)?;
-        let (request, _) = entry.known.as_deref()?;
-        Some(self.cluster.explained(request, &decision).into_owned())
+        Some(self.told(entry, &decision).into_owned())
     }
 
     /// What there is to say about a request. Of one that others decided, that includes what policy says of it; of a Machine

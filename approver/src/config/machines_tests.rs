@@ -217,9 +217,17 @@ fn what_is_wrong_with_a_source_is_named_with_its_line() {
             "machines:\n- openshift: {nameStrategies: [hostname], nodeNameTemplate: '{{ name }}'}",
             &["nodeNameTemplate", "template"],
         ),
+    ] {
+        assert_refused(body, words);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_template_is_named_with_its_line() {
+    for (body, words) in [
         (
             "machines:\n- karpenter: {nodeNameTemplate: 'ip-{{ address }}.corp.example'}",
-            &["karpenter: nodeNameTemplate", "address", "ec2: {}"],
+            &["karpenter: nodeNameTemplate", "address", "ec2: {}"][..],
         ),
         (
             "machines:\n- karpenter: {ec2: {}, nodeNameTemplate: '{{ namespace }}-{{ name }}'}",
