@@ -169,6 +169,7 @@ pub(crate) async fn record_claims(
     mut claims: watch::Receiver<Vec<Claim>>,
     leadership: watch::Receiver<Leadership>,
     news: mpsc::Sender<Input>,
+    metrics: Metrics,
 ) {
     let mut failed = false;
     loop {
@@ -188,6 +189,9 @@ pub(crate) async fn record_claims(
         }
         let current = claims.borrow_and_update().clone();
         let stored = record.store(current).await;
+        if !stored {
+            metrics.claims_failures.inc();
+        }
         if stored == failed {
             let change = if stored {
                 Change::Synced(Feed::Claims)

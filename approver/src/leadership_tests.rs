@@ -204,6 +204,7 @@ async fn the_engine_learns_that_claims_cannot_be_recorded_and_when_they_can_be_a
         to_record,
         leadership,
         news,
+        Metrics::new(),
     );
     tokio::spawn(recording);
     record.send_replace(Vec::new());

@@ -88,7 +88,7 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     let turn = Turn::new(leadership.clone(), mode_in_force.clone());
     let joins = clients.keep_records(&mut tasks, &turn, &metrics);
     let to_engine = (leadership.clone(), news.clone());
-    let record = record_claims(&mut tasks, claims, to_engine);
+    let record = record_claims(&mut tasks, claims, to_engine, metrics.clone());
     tasks.once("rights", clients.check_rights(&settings.config));
     let bootstrappers = settings.config.policy.bootstrappers.clone();
     let others = others::check(clients.cluster.clone(), bootstrappers);
@@ -223,9 +223,10 @@ fn record_claims(
     tasks: &mut Tasks,
     claims: ClaimsRecord,
     (leadership, news): (watch::Receiver<Leadership>, mpsc::Sender<Input>),
+    metrics: Metrics,
 ) -> watch::Sender<Vec<Claim>> {
     let (record, to_record) = watch::channel(Vec::new());
-    let recording = leadership::record_claims(claims, to_record, leadership, news);
+    let recording = leadership::record_claims(claims, to_record, leadership, news, metrics);
     tasks.forever("claims record", recording);
     record
 }
