@@ -465,7 +465,7 @@ fn a_request_of_a_crowd_is_judged_by_the_newest_and_the_oldest_of_the_others() {
 
 #[test]
 fn a_request_whose_decision_is_refused_stands_in_no_other_s_way() {
-    let mut cluster = cluster();
+    let mut cluster = newest();
     let (older, newer) = (request_uid("csr-0"), request_uid("csr-1"));
     put(&mut cluster, request("csr-0", "worker-0", 0));
     let later = Request {
