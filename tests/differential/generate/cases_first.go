@@ -133,8 +133,9 @@ func firstCases() []*scene {
 			s.config = "bootstrap: {clockSkew: 0s}\n"
 			r.created = "2026-11-23T10:00:01Z"
 		}),
-		first("window-judged-days-later", "what counts is when the request was made, not when somebody looks", func(s *scene, m *machineObject, r *certificateRequest) {
+		first("window-judged-days-later", "a request is approved for as long as it could be made", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.at = "2026-11-26T10:00:00Z"
+			r.hold("is expected no more by now", "OutsideJoinWindow")
 		}),
 		first("window-machine-of-last-week", "a request of today, a Machine of last week", func(s *scene, m *machineObject, r *certificateRequest) {
 			m.created = "2026-11-16T10:00:00Z"

@@ -296,7 +296,7 @@ func machineCases() []*scene {
 			e := s.request("before", r.node)
 			e.created = "2026-11-23T10:01:00Z"
 			e.decided("Approved", "FirstCertificate", "2026-11-23T10:01:01Z")
-			r.hold("exists since 2026-11-23T10:06:00Z", "NodeExists", "MachineBound")
+			r.hold("exists since 2026-11-23T10:06:00Z", "NodeExists", "MachineBound", "AlreadyIssued")
 		}),
 	}
 }

@@ -95,6 +95,10 @@ impl<'a> Contest<'a> {
     }
 
     fn settle(&self, after: jiff::SignedDuration) -> Rivals {
+        // What cannot be approved anyway is in no contest.
+        if !self.is_eligible(self.request) {
+            return Rivals::None;
+        }
         let key = self.request.key();
         let (same, others): (Vec<&Request>, Vec<&Request>) =
             self.rivals().partition(|rival| rival.key() == key);
