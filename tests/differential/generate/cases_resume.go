@@ -161,7 +161,7 @@ func resumeCases() []*scene {
 		back("resume-stranger-beside", "a stranger's newer request stands in nobody's way", func(c *comes) {
 			newer := c.scene.request("newer", c.request.node)
 			newer.created = "2026-11-23T10:09:00Z"
-			newer.hold("a first certificate is for a new one", "NodeExists", "MachineBound")
+			newer.hold("a first certificate is for a new one", "NodeExists", "MachineBound", "Contested")
 		}),
 	}
 }
