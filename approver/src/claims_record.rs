@@ -7,6 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::ConfigMap;
@@ -18,6 +19,7 @@ use rollcall_csr::KeyHash;
 use tracing::{error, warn};
 
 use crate::errors::{Failure, classify, describe};
+use crate::limit::in_time;
 
 /// The names of the ConfigMaps: as many as it takes for `MOST_CLAIMS` of the core, with room to spare.
 pub(crate) const NAMES: &[&str] = &[
@@ -37,6 +39,8 @@ const FIRST: &str = "rollcall-claims";
 const MOST_IN_ONE: usize = 7000;
 /// How many claims are kept in the first ConfigMap alone.
 const FEW: usize = 5000;
+/// How long it may take to read or to write one of them.
+const CALL_LIMIT: Duration = Duration::from_secs(10);
 /// Stands between the uids of Machine and request in a key: no uid holds one.
 const SEPARATOR: char = '_';
 /// The key of an entry that is no claim: when it was last seen that the record can be written.
@@ -66,7 +70,7 @@ impl ClaimsRecord {
     pub(crate) async fn load(&self) -> kube::Result<Vec<Claim>> {
         let mut claims = Vec::new();
         for name in NAMES {
-            let record = self.api.get_opt(name).await?;
+            let record = in_time(CALL_LIMIT, self.api.get_opt(name)).await?;
             let entries = record.and_then(|record| record.data).unwrap_or_default();
             if *name != FIRST && !entries.is_empty() {
                 self.spread.store(true, Ordering::Relaxed);
@@ -87,7 +91,7 @@ impl ClaimsRecord {
             entries.insert(WRITABLE.to_owned(), now);
             entries
         };
-        self.update(FIRST, entry).await
+        in_time(CALL_LIMIT, self.update(FIRST, entry)).await
     }
 
     /// Writes the claims that have to outlive their requests, in place of what was there.
@@ -133,7 +137,7 @@ impl ClaimsRecord {
                 let writable = before.into_iter().filter(|(key, _)| key == WRITABLE);
                 entries.into_iter().chain(writable).collect()
             });
-            replaced
+            in_time(CALL_LIMIT, replaced)
                 .await
                 .map_err(|failure| format!("{name}: {}", describe(&failure)))?;
         }

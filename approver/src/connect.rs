@@ -4,17 +4,29 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::Context as _;
+use hyper_timeout::TimeoutConnector;
+use hyper_util::client::legacy::Client as HttpClient;
+use hyper_util::client::legacy::connect::HttpConnector;
+use hyper_util::rt::TokioExecutor;
+use kube::client::{Body, ConfigExt as _};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Client, Config};
 use rollcall_approver_core::{Policy, ServerName};
 use rollcall_csr::ClusterId;
 use rollcall_kubeconfig::Selected;
+use tower::{BoxError, ServiceBuilder};
 use tracing::info;
 
 use crate::ConfigError;
+use crate::health::Health;
 
 /// How long the start of a connection may take.
 const CONNECT: Duration = Duration::from_secs(5);
+/// How long nothing may come over a connection that an answer is awaited on: longer than any watch may be silent (`feed.rs`).
+const SILENCE: Duration = Duration::from_secs(40);
+/// After how long without traffic, how often from then on, and how many times the kernel asks whether the other side is
+/// still there: a peer that has vanished is found out in half a minute.
+const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(15), Duration::from_secs(5), 3);
 
 /// A client, and the namespace that its credentials belong to.
 pub(crate) struct Connection {
@@ -46,6 +58,23 @@ impl Connection {
     /// Connects with a named kubeconfig, else as the pod, else as kubectl would.
     pub(crate) async fn open(kubeconfig: Option<&Path>) -> anyhow::Result<Self> {
         let config = load(kubeconfig).await?;
+        Self::with(config, |config| Ok(Client::try_from(config)?))
+    }
+
+    /// The same for a program that runs for long: no call is tried again behind its back, no call waits for ever, and it is
+    /// noted when the API server answers.
+    pub(crate) async fn open_lasting(
+        kubeconfig: Option<&Path>,
+        health: Option<Health>,
+    ) -> anyhow::Result<Self> {
+        let config = load(kubeconfig).await?;
+        Self::with(config, |config| lasting_client(config, health))
+    }
+
+    fn with(
+        config: Config,
+        client: impl FnOnce(Config) -> anyhow::Result<Client>,
+    ) -> anyhow::Result<Self> {
         info!(cluster = %config.cluster_url, "connecting");
         let namespace = config.default_namespace.clone();
         let authorities = config.root_cert.iter().flatten();
@@ -54,11 +83,40 @@ impl Connection {
             ids: authorities.map(|der| ClusterId::of_ca(der)).collect(),
         };
         Ok(Self {
-            client: Client::try_from(config).context("cannot make a client")?,
+            client: client(config).context("cannot make a client")?,
             namespace,
             cluster,
         })
     }
+}
+
+/// A client without kube's own retries, which would go on in a write that is no longer wanted; otherwise as
+/// `kube::client::ClientBuilder` makes it, over connections that are watched by the kernel.
+fn lasting_client(config: Config, health: Option<Health>) -> anyhow::Result<Client> {
+    let mut connector = HttpConnector::new();
+    connector.enforce_http(false);
+    let (idle, interval, times) = KEEPALIVE;
+    connector.set_keepalive(Some(idle));
+    connector.set_keepalive_interval(Some(interval));
+    connector.set_keepalive_retries(Some(times));
+    let connector = config.rustls_https_connector_with_connector(connector)?;
+    let mut connector = TimeoutConnector::new(connector);
+    connector.set_connect_timeout(config.connect_timeout);
+    connector.set_read_timeout(Some(SILENCE));
+    connector.set_reset_reader_on_write(true);
+    connector.set_write_timeout(config.write_timeout);
+    let http = HttpClient::builder(TokioExecutor::new()).build::<_, Body>(connector);
+    let service = ServiceBuilder::new()
+        .layer(config.base_uri_layer())
+        .option_layer(config.auth_layer()?)
+        .layer(config.extra_headers_layer()?)
+        .map_response(move |response| {
+            health.iter().for_each(Health::heard);
+            response
+        })
+        .map_err(BoxError::from)
+        .service(http);
+    Ok(Client::new(service, config.default_namespace))
 }
 
 /// How to connect: by a named kubeconfig, else by the one that kubectl would use, else as the pod.
@@ -114,9 +172,15 @@ async fn from_files(files: &[PathBuf]) -> Result<Config, String> {
     }
     let selected = rollcall_kubeconfig::select(&all).map_err(|error| error.to_string())?;
     check_cluster(&selected)?;
-    Config::from_custom_kubeconfig(selected.all, &KubeConfigOptions::default())
+    // A CA in a file is read anew when it changes, as the pod's own is.
+    let cluster = selected.cluster;
+    let in_file = cluster.certificate_authority_data.is_none();
+    let authority = cluster.certificate_authority.filter(|_| in_file);
+    let mut config = Config::from_custom_kubeconfig(selected.all, &KubeConfigOptions::default())
         .await
-        .map_err(|error| error.to_string())
+        .map_err(|error| error.to_string())?;
+    config.root_cert_file = authority.map(PathBuf::from);
+    Ok(config)
 }
 
 /// Refuses a cluster entry with which nobody can be sure who answers, or that needs what no program of Rollcall has.

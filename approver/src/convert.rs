@@ -31,6 +31,8 @@ const MAX_CARRIED: usize = 64 * 1024;
 
 /// The annotations by which a request tells what it is held for.
 const TOLD: [&str; 2] = [REASON_ANNOTATION, MESSAGE_ANNOTATION];
+/// The annotation by which a request is changed that a former leader may still be approving.
+const MARK_ANNOTATION: &str = "rollcall.dev/seen-by";
 
 /// Why an object cannot be judged.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -287,6 +289,20 @@ pub(crate) fn to_annotated(
     hold: Option<&Hold>,
 ) -> CertificateSigningRequest {
     to_update(target, carried, target.conditions.clone(), hold)
+}
+
+/// The body of a write that only makes the request another version of itself.
+pub(crate) fn to_marked(
+    target: &Target,
+    carried: Carried,
+    mark: &str,
+) -> CertificateSigningRequest {
+    let told = carried.annotations.clone().unwrap_or_default();
+    let mut body = to_update(target, carried, target.conditions.clone(), None);
+    let annotations = body.metadata.annotations.get_or_insert_default();
+    annotations.extend(told);
+    annotations.insert(MARK_ANNOTATION.to_owned(), mark.to_owned());
+    body
 }
 
 /// The body of a write to the approval sub-resource: conditions and what it is held for, everything else as it was. The API

@@ -10,6 +10,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
+use futures::StreamExt as _;
+use futures::stream::FuturesUnordered;
 use jiff::Timestamp;
 use rollcall_approver_core::{Chain, Change, Dial, Served};
 use rollcall_csr::NodeName;
@@ -23,7 +25,7 @@ use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpStream;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsConnector;
 use tracing::debug;
 
@@ -31,8 +33,10 @@ use crate::engine::Input;
 
 /// How long connection and handshake may take, for each address.
 const LIMIT: Duration = Duration::from_secs(3);
-/// How many nodes are dialled at one time.
-pub(crate) const DIALS: usize = 16;
+/// How long an address may be silent before the next one is dialled beside it (RFC 8305, section 8, gives 250 ms).
+const NEXT: Duration = Duration::from_millis(250);
+/// How many nodes are dialled at one time. One that is silent costs a socket, and its turn ends soon after [`LIMIT`].
+pub(crate) const DIALS: usize = 256;
 
 /// Dials nodes at one port.
 #[derive(Clone)]
@@ -64,25 +68,31 @@ impl Dialer {
         })
     }
 
-    /// Dials a node at its addresses in their order, until one answers with a certificate.
+    /// Dials a node at its addresses in their order, each a moment after the one before, until one answers with a
+    /// certificate.
     pub(crate) async fn dial(&self, dial: &Dial) -> Served {
         let mut failures = Vec::new();
         let mut answer = None;
-        for address in &dial.addresses {
-            let tried = timeout(LIMIT, self.handshake(*address)).await;
-            let tried = tried.unwrap_or_else(|_| {
-                let error = format!("no answer for {} s", LIMIT.as_secs());
-                Err(std::io::Error::other(error))
-            });
+        let mut tries = FuturesUnordered::new();
+        let mut left = dial.addresses.iter();
+        loop {
+            let next = left.next();
+            tries.extend(next.map(|address| self.try_one(*address)));
+            if tries.is_empty() {
+                break;
+            }
+            let more = left.len() > 0;
+            let tried = tokio::select! {
+                tried = tries.next() => tried,
+                () = sleep(NEXT), if more => continue,
+            };
             match tried {
-                Ok(chain) => {
+                Some(Ok(chain)) => {
                     answer = Some(chain);
                     break;
                 }
-                Err(error) => {
-                    let address = SocketAddr::new(*address, self.port);
-                    failures.push(format!("{address}: {error}"));
-                }
+                Some(Err(failure)) => failures.push(failure),
+                None => {}
             }
         }
         Served {
@@ -90,6 +100,15 @@ impl Dialer {
             addresses: dial.addresses.clone(),
             answer: answer.ok_or_else(|| failures.join("; ")),
         }
+    }
+
+    async fn try_one(&self, address: IpAddr) -> Result<Chain, String> {
+        let tried = timeout(LIMIT, self.handshake(address)).await;
+        let tried = tried.unwrap_or_else(|_| {
+            let error = format!("no answer for {} s", LIMIT.as_secs());
+            Err(std::io::Error::other(error))
+        });
+        tried.map_err(|error| format!("{}: {error}", SocketAddr::new(address, self.port)))
     }
 
     async fn handshake(&self, address: IpAddr) -> std::io::Result<Chain> {

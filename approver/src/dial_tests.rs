@@ -100,7 +100,10 @@ async fn a_node_is_dialled_once_at_a_time() {
             assert!(served.answer.is_err());
             node.to_string()
         }
-        input @ (Input::Change(_) | Input::Config(_) | Input::Request(_)) => panic!("{input:?}"),
+        input @ (Input::Change(_)
+        | Input::Complete(_, _)
+        | Input::Config(_)
+        | Input::Request(_)) => panic!("{input:?}"),
     };
     dials.send(dial(&[HERE])).unwrap();
     let (first, _) = listener.accept().await.unwrap();

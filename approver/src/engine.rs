@@ -2,16 +2,19 @@
 
 mod annotations;
 mod auditing;
+mod clock;
+mod fence;
 mod news;
 mod others;
 mod queue;
 mod report;
+mod review;
 mod takeover;
+mod terms;
 mod turns;
 mod writes;
 
-use std::collections::{BTreeSet, HashMap};
-use std::sync::Arc;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use futures::StreamExt as _;
@@ -19,7 +22,7 @@ use jiff::{SignedDuration, Timestamp};
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::Api;
 use rollcall_approver_core::{
-    Change, Claim, Cluster, Decision, Dial, Finding, Request, RequestUid, Source, Verdict,
+    Change, Claim, Cluster, Decision, Dial, Feed, Finding, Request, RequestUid, Source, Verdict,
 };
 use rollcall_csr::NodeName;
 use tokio::sync::{mpsc, watch};
@@ -29,6 +32,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::time::DelayQueue;
 
 use self::annotations::Told;
+use self::fence::{Fenced, Known};
 use self::queue::Queue;
 use self::turns::Turns;
 use self::writes::{Failures, Job};
@@ -65,6 +69,8 @@ const SLICE_TIME: Duration = Duration::from_millis(5);
 pub(crate) enum Input {
     /// Something changed.
     Change(Change),
+    /// What a term rests on was read anew since it began.
+    Complete(Feed, Option<u64>),
     /// Another configuration is in force from here on.
     Config(Box<InForce>),
     /// A request appeared or changed.
@@ -95,7 +101,7 @@ pub(crate) struct Engine {
     mode: Mode,
     cluster: Cluster,
     outside: Outside,
-    targets: HashMap<RequestUid, Arc<Target>>,
+    targets: HashMap<RequestUid, Known>,
     /// When each of them came.
     came: HashMap<RequestUid, Instant>,
     feeds: Feeds,
@@ -112,7 +118,21 @@ pub(crate) struct Engine {
     /// How long requests are not told yet what facts are missing; `None` once that is over.
     patience: Option<Instant>,
     heard: bool,
-    led: bool,
+    /// The term in which this replica leads.
+    term: Option<u64>,
+    /// How many terms have begun, counted from when the requests were listed in each.
+    terms: u64,
+    fences: JoinSet<Fenced>,
+    /// The requests for whose approval others are being changed.
+    fencing: HashSet<RequestUid>,
+    /// What has to be read anew before anything is approved in this term.
+    awaited: BTreeSet<Feed>,
+    /// Whether requests were woken that could not be judged just then.
+    missed: bool,
+    /// The time by both clocks when they were read last.
+    clocks: (std::time::Instant, Timestamp),
+    /// Which share of what waits is judged anew next.
+    share: u64,
     /// Whether approved requests have gone, so that their claims stand in memory only.
     claims_alone: bool,
     /// Pools named by the configuration that no Machine is in, as told last.
@@ -143,7 +163,14 @@ impl Engine {
             failures: HashMap::new(),
             patience: Instant::now().checked_add(START_GRACE),
             heard: false,
-            led: false,
+            term: None,
+            terms: 0,
+            fences: JoinSet::new(),
+            fencing: HashSet::new(),
+            awaited: BTreeSet::new(),
+            missed: false,
+            clocks: (std::time::Instant::now(), Timestamp::now()),
+            share: 0,
             claims_alone: false,
             empty_pools: BTreeSet::new(),
             changed: false,
@@ -155,7 +182,9 @@ impl Engine {
     pub(crate) async fn run(mut self, mut news: mpsc::Receiver<Input>, stop: CancellationToken) {
         let mut record = period(RECORD_PERIOD);
         let mut joins = period(JOINS_PERIOD);
+        let mut review = period(review::TICK);
         let mut soon = false;
+        self.leadership_changed();
         loop {
             let due = self
                 .cluster
@@ -165,6 +194,10 @@ impl Engine {
             let woken = tokio::select! {
                 () = stop.cancelled() => break,
                 Some(ended) = self.writes.join_next() => match self.written(ended) {
+                    Some(woken) => woken,
+                    None => break,
+                },
+                Some(ended) = self.fences.join_next() => match self.fenced(ended) {
                     Some(woken) => woken,
                     None => break,
                 },
@@ -184,6 +217,13 @@ impl Engine {
                 },
                 _ = joins.tick(), if self.changed => {
                     self.hand_over_joins();
+                    continue;
+                }
+                _ = review.tick() => {
+                    self.outside.health.turned();
+                    self.read_clock();
+                    let woken = self.next_share();
+                    self.judge_and_dispatch(woken);
                     continue;
                 }
                 _ = record.tick() => {
@@ -213,18 +253,6 @@ impl Engine {
         self.drain().await;
     }
 
-    /// A replica that has just begun to lead judges everything that waits; a renewal changes nothing.
-    fn leadership_changed(&mut self) -> BTreeSet<RequestUid> {
-        let leads = self.outside.leadership.borrow_and_update().holds();
-        let begins = leads && !self.led;
-        self.led = leads;
-        if begins {
-            self.cluster.pending().collect()
-        } else {
-            BTreeSet::new()
-        }
-    }
-
     /// Judges some of the requests that wait for it, and hands the decisions on.
     fn judge_and_dispatch(&mut self, woken: BTreeSet<RequestUid>) {
         self.wake(woken);
@@ -236,8 +264,9 @@ impl Engine {
     /// Notes requests to be judged. While nothing may be, they are left: all that is pending is woken when that is over.
     fn wake(&mut self, woken: BTreeSet<RequestUid>) {
         let ready = self.heard || self.patience.is_none();
-        if !ready || (self.mode != Mode::Audit && !self.outside.leadership.borrow().holds()) {
+        if !ready || (self.mode != Mode::Audit && !self.leads()) {
             self.to_judge = Turns::default();
+            self.missed = true;
             return;
         }
         for uid in woken {
@@ -248,7 +277,7 @@ impl Engine {
     }
 
     fn judge_some(&mut self) {
-        let (now, started) = (Timestamp::now(), std::time::Instant::now());
+        let (now, started) = (self.read_clock(), std::time::Instant::now());
         for _ in 0..SLICE {
             if started.elapsed() > SLICE_TIME {
                 return;
@@ -282,6 +311,12 @@ impl Engine {
         match side.filter(|_| self.mode == Mode::Enforce) {
             Some(side) => {
                 self.tell(&uid, decision);
+                if matches!(decision.verdict(), Verdict::Approve(Some(_))) {
+                    let rivals = self.to_fence(&uid);
+                    if !rivals.is_empty() {
+                        return self.fence(uid, rivals);
+                    }
+                }
                 let Some(about) = self.about(&uid, decision) else {
                     return;
                 };
@@ -342,10 +377,11 @@ impl Engine {
     }
 
     fn record_claims(&mut self) {
-        if self.mode != Mode::Enforce || !self.heard || !self.outside.leadership.borrow().holds() {
+        // Of those that no longer matter, a replica that stands by forgets as much as the one that leads.
+        self.cluster.forget_claims_of_gone_machines();
+        if self.mode != Mode::Enforce || !self.heard || !self.leads() {
             return;
         }
-        self.cluster.forget_claims_of_gone_machines();
         let Ok(before) = Timestamp::now().checked_sub(RECORD_AFTER) else {
             return;
         };
@@ -405,3 +441,7 @@ mod report_tests;
 #[cfg(test)]
 #[path = "engine_takeover_tests.rs"]
 mod takeover_tests;
+
+#[cfg(test)]
+#[path = "engine_terms_tests.rs"]
+mod terms_tests;

@@ -104,6 +104,12 @@ impl Running {
         self.change(Change::Machine(Box::new(machine))).await;
     }
 
+    /// Something was read in a term.
+    pub(super) async fn complete(&self, feed: Feed, term: u64) {
+        let complete = Input::Complete(feed, Some(term));
+        self.news.send(complete).await.unwrap();
+    }
+
     pub(super) async fn change(&self, change: Change) {
         self.news.send(Input::Change(change)).await.unwrap();
     }
@@ -170,7 +176,7 @@ async fn nothing_is_decided_before_every_feed_is_complete() {
     let object = csr("csr-0", "worker-0");
     running.machine(machine("m-0", "worker-0")).await;
     running.request(&object).await;
-    running.change(Change::Synced(Feed::Claims)).await;
+    running.complete(Feed::Claims, 1).await;
     running.writes.expect_none(Duration::from_secs(2)).await;
     assert!(!*running.ready.borrow());
     running.change(Change::Synced(Feed::Nodes)).await;

@@ -3,6 +3,9 @@
 //! `kube::runtime::watcher` does not tell a quiet watch from a broken one that has come back, and that difference
 //! decides whether facts may be used. So each watch lasts a short while only: its regular end proves the connection,
 //! and one that neither speaks nor ends is lost.
+//!
+//! After a break, the answer to a new watch proves nothing: what was missed comes after it, or never. So facts count as up to
+//! date only after a full list, or, where the break was short, after a bookmark or a regular end of the watch that went on.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -10,19 +13,21 @@ use std::hash::Hash;
 use std::pin::pin;
 use std::time::Duration;
 
+use backon::ExponentialBackoff;
 use futures::TryStreamExt as _;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use kube::api::{ListParams, WatchEvent, WatchParams};
 use kube::core::Status;
 use kube::{Api, Client, ResourceExt};
 use rollcall_approver_core::{Change, Feed};
 use serde::de::DeserializeOwned;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error, info};
 
 use crate::engine::Input;
 use crate::errors::describe;
+use crate::lease::Leadership;
 use crate::pages::Pages;
 use crate::persistence::{Complaint, pauses};
 
@@ -42,6 +47,10 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 /// A proxy or a server that goes down may end each at once; a single such end is how an API server sheds a watch that it
 /// cannot serve as fast as things change, and then each moment counts.
 const SHORTEST_WATCH: Duration = Duration::from_secs(1);
+/// How long a break may be for the next watch to go on where the last one was; after a longer one everything is listed.
+const SHORT_BREAK: Duration = Duration::from_secs(5);
+/// How long a watch has lasted whose end proves that nothing was missed: what ends it earlier may be anything on the way.
+const REGULAR_END: Duration = Duration::from_secs(20);
 /// The code of a resource version that is too old: a full list is due (Kubernetes: API concepts, efficient detection of
 /// changes).
 const GONE: u16 = 410;
@@ -94,6 +103,8 @@ enum Broken {
     Watch(Box<Status>),
     #[error("no answer for {} s", .0.as_secs())]
     Silent(Duration),
+    #[error("each watch ends before it proves that nothing was missed")]
+    Unproven,
     #[error("the list holds no resource version")]
     NoVersion,
     #[error("the receiver is gone")]
@@ -105,7 +116,9 @@ impl Broken {
     fn code(&self) -> Option<u16> {
         match self {
             Self::Api(kube::Error::Api(status)) | Self::Watch(status) => Some(status.code),
-            Self::Api(_) | Self::NoVersion | Self::Silent(_) | Self::Stopped => None,
+            Self::Api(_) | Self::NoVersion | Self::Silent(_) | Self::Stopped | Self::Unproven => {
+                None
+            }
         }
     }
 
@@ -122,56 +135,19 @@ impl Broken {
 
 /// Runs a feed until nobody listens any more. It never gives up: whatever breaks is told once and tried again.
 pub(crate) async fn run<W: Watched>(watched: W, client: Client, sink: mpsc::Sender<Input>) {
-    let feed = watched.feed();
-    let mut runner = Runner {
-        watched,
-        client,
-        sink,
-        feed: feed.clone(),
-        memory: W::Memory::default(),
-        heard: Timestamp::now(),
-    };
-    let mut place = None;
-    let mut waits = pauses(FIRST_PAUSE, LONGEST_PAUSE);
-    let mut complaint = Complaint::default();
-    let mut ended_early = false;
-    loop {
-        let started = Instant::now();
-        let mut healthy = || {
-            waits = pauses(FIRST_PAUSE, LONGEST_PAUSE);
-            if complaint.is_over() {
-                info!(%feed, "the watch is back");
-            }
-        };
-        let broken = match runner.follow(&mut place, &mut healthy).await {
-            Ok(Watch::Spoke) => {
-                ended_early = false;
-                continue;
-            }
-            Ok(Watch::Silent) => {
-                let missing = SHORTEST_WATCH.saturating_sub(started.elapsed());
-                if std::mem::replace(&mut ended_early, !missing.is_zero()) {
-                    tokio::time::sleep(missing).await;
-                }
-                continue;
-            }
-            Err(broken) => broken,
-        };
-        if matches!(broken, Broken::Stopped)
-            || runner
-                .tell(Change::Lost(runner.feed.clone(), runner.heard))
-                .await
-                .is_err()
-        {
-            return;
-        }
-        if broken.needs_list() {
-            place = None;
-        }
-        let pause = waits.next().unwrap_or(LONGEST_PAUSE);
-        log_broken(&feed, &broken, &mut complaint);
-        tokio::time::sleep(pause).await;
-    }
+    Runner::new(watched, client, sink, None).run().await;
+}
+
+/// Runs a feed that lists everything anew whenever this replica begins to lead, and says when that is done.
+pub(crate) async fn run_in_terms<W: Watched>(
+    watched: W,
+    client: Client,
+    sink: mpsc::Sender<Input>,
+    leadership: watch::Receiver<Leadership>,
+) {
+    Runner::new(watched, client, sink, Some(leadership))
+        .run()
+        .await;
 }
 
 /// Tells why a feed broke, once until it breaks in another way.
@@ -193,8 +169,17 @@ struct Runner<W: Watched> {
     sink: mpsc::Sender<Input>,
     feed: Feed,
     memory: W::Memory,
-    /// When the API server was last heard: until then, what is known is all there was.
-    heard: Timestamp,
+    /// Until when what is known is certainly all there was.
+    heard: Instant,
+    /// When the last list began.
+    listed_at: Instant,
+    /// Whether nothing is missing since the last break.
+    caught_up: bool,
+    leadership: Option<watch::Receiver<Leadership>>,
+    /// The term in which everything was listed last.
+    listed_in: Option<u64>,
+    waits: ExponentialBackoff,
+    complaint: Complaint,
 }
 
 /// Where a feed goes on: the resource, and the version that it was read at.
@@ -209,12 +194,76 @@ enum Watch {
 }
 
 impl<W: Watched> Runner<W> {
-    /// Lists if there is no version to go on from, then runs one watch to its end.
-    async fn follow(
-        &mut self,
-        place: &mut Option<Place<W>>,
-        healthy: &mut (dyn FnMut() + Send),
-    ) -> Result<Watch, Broken> {
+    fn new(
+        watched: W,
+        client: Client,
+        sink: mpsc::Sender<Input>,
+        leadership: Option<watch::Receiver<Leadership>>,
+    ) -> Self {
+        Self {
+            feed: watched.feed(),
+            watched,
+            client,
+            sink,
+            memory: W::Memory::default(),
+            heard: Instant::now(),
+            listed_at: Instant::now(),
+            caught_up: false,
+            leadership,
+            listed_in: None,
+            waits: pauses(FIRST_PAUSE, LONGEST_PAUSE),
+            complaint: Complaint::default(),
+        }
+    }
+
+    async fn run(mut self) {
+        let mut place = None;
+        let mut ended_early = false;
+        loop {
+            let started = Instant::now();
+            let broken = match self.follow(&mut place).await {
+                Ok(_) if self.heard.elapsed() > SILENCE => Broken::Unproven,
+                Ok(Watch::Spoke) => {
+                    ended_early = false;
+                    continue;
+                }
+                Ok(Watch::Silent) => {
+                    let missing = SHORTEST_WATCH.saturating_sub(started.elapsed());
+                    if std::mem::replace(&mut ended_early, !missing.is_zero()) {
+                        tokio::time::sleep(missing).await;
+                    }
+                    continue;
+                }
+                Err(broken) => broken,
+            };
+            self.caught_up = false;
+            if matches!(broken, Broken::Stopped) || self.tell_lost().await.is_err() {
+                return;
+            }
+            if broken.needs_list() {
+                place = None;
+            }
+            let pause = self.waits.next().unwrap_or(LONGEST_PAUSE);
+            log_broken(&self.feed, &broken, &mut self.complaint);
+            tokio::time::sleep(pause).await;
+        }
+    }
+
+    /// Says since when nothing is certain, by how long that is ago: the clock may have been set meanwhile.
+    async fn tell_lost(&self) -> Result<(), Broken> {
+        let ago = SignedDuration::try_from(self.heard.elapsed()).unwrap_or_default();
+        let now = Timestamp::now();
+        let since = now.checked_sub(ago).unwrap_or(now);
+        self.tell(Change::Lost(self.feed.clone(), since)).await
+    }
+
+    /// Lists if there is no version to go on from, or if too much may have been missed, then runs one watch to its end.
+    async fn follow(&mut self, place: &mut Option<Place<W>>) -> Result<Watch, Broken> {
+        let behind = !self.caught_up && self.heard.elapsed() > SHORT_BREAK;
+        if behind || self.begins_term() {
+            *place = None;
+        }
+        let listed = place.is_none();
         let (api, from) = match place.take() {
             Some(place) => place,
             None => self.list().await?,
@@ -224,28 +273,73 @@ impl<W: Watched> Runner<W> {
         params.label_selector = self.watched.labels();
         // A version is kept through a broken connection, so that what happened meanwhile is not missed.
         let (api, version) = place.insert((api, from.clone()));
+        let started = Instant::now();
         let start = timeout(CALL_LIMIT, api.watch(&params, &from));
         let events = start.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
         let mut events = pin!(events);
-        self.heard = Timestamp::now();
-        self.tell(Change::Synced(self.feed.clone())).await?;
-        healthy();
+        if listed {
+            self.complete().await?;
+        }
         let mut watch = Watch::Silent;
         loop {
-            let next = timeout(SILENCE, events.try_next())
-                .await
-                .map_err(|_| Broken::Silent(SILENCE))??;
-            self.heard = Timestamp::now();
-            match next {
-                None => return Ok(watch),
-                Some(event) => {
-                    if !matches!(event, WatchEvent::Bookmark(_)) {
-                        watch = Watch::Spoke;
-                    }
-                    self.pass_on(event, version).await?;
+            let next = tokio::select! {
+                next = timeout(SILENCE, events.try_next()) => {
+                    next.map_err(|_| Broken::Silent(SILENCE))??
+                }
+                () = term_begins(&mut self.leadership, self.listed_in) => return Ok(Watch::Spoke),
+            };
+            let Some(event) = next else {
+                if started.elapsed() >= REGULAR_END {
+                    self.catch_up().await?;
+                }
+                return Ok(watch);
+            };
+            let proves = matches!(event, WatchEvent::Bookmark(_));
+            self.pass_on(event, version).await?;
+            if proves {
+                self.catch_up().await?;
+            } else {
+                watch = Watch::Spoke;
+                // What comes before all that was missed has come is not the newest.
+                if self.caught_up {
+                    self.heard = Instant::now();
                 }
             }
         }
+    }
+
+    /// Everything was listed, and is watched from there on.
+    async fn complete(&mut self) -> Result<(), Broken> {
+        self.catch_up().await?;
+        self.heard = self.listed_at;
+        if self.listed_in.is_some() {
+            let complete = Input::Complete(self.feed.clone(), self.listed_in);
+            self.send(complete).await?;
+        }
+        Ok(())
+    }
+
+    /// Nothing is missing up to now.
+    async fn catch_up(&mut self) -> Result<(), Broken> {
+        self.heard = Instant::now();
+        self.caught_up = true;
+        self.tell(Change::Synced(self.feed.clone())).await?;
+        self.waits = pauses(FIRST_PAUSE, LONGEST_PAUSE);
+        if self.complaint.is_over() {
+            info!(feed = %self.feed, "the watch is back");
+        }
+        Ok(())
+    }
+
+    /// The term in which this replica leads, where that matters.
+    fn term(&self) -> Option<u64> {
+        self.leadership.as_ref()?.borrow().term()
+    }
+
+    /// Whether this replica leads in a term in which nothing was listed yet.
+    fn begins_term(&self) -> bool {
+        let term = self.term();
+        term.is_some() && term != self.listed_in
     }
 
     async fn pass_on(
@@ -276,7 +370,8 @@ impl<W: Watched> Runner<W> {
         }
     }
 
-    /// Finds the resource and lists everything. Returns where to watch, and from which version on.
+    /// Finds the resource and lists everything, anew if a term begins meanwhile. Returns where to watch, and from which
+    /// version on.
     async fn list(&mut self) -> Result<Place<W>, Broken> {
         let api = timeout(CALL_LIMIT, self.watched.locate(&self.client));
         let api = api.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
@@ -286,6 +381,13 @@ impl<W: Watched> Runner<W> {
         let mut pages = Pages::new(&self.client, &api, params, (W::FIRST_PAGE, W::PAGE));
         let (mut present, mut from) = (HashSet::new(), None);
         loop {
+            if from.is_none() || self.begins_term() {
+                from = None;
+                present.clear();
+                self.listed_in = self.term();
+                // The pages of one list show how everything was at its begin.
+                self.listed_at = Instant::now();
+            }
             let page = timeout(CALL_LIMIT, pages.read(from));
             let page = page.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
             for object in page.items {
@@ -295,7 +397,7 @@ impl<W: Watched> Runner<W> {
                 }
             }
             from = page.metadata.continue_.filter(|token| !token.is_empty());
-            if from.is_none() {
+            if from.is_none() && !self.begins_term() {
                 let all = self.watched.all(&mut self.memory, present);
                 self.tell(all).await?;
                 let version = page.metadata.resource_version;
@@ -311,6 +413,17 @@ impl<W: Watched> Runner<W> {
     async fn send(&self, input: Input) -> Result<(), Broken> {
         self.sink.send(input).await.map_err(|_| Broken::Stopped)
     }
+}
+
+/// Waits until this replica leads in another term than the one in which everything was listed.
+async fn term_begins(leadership: &mut Option<watch::Receiver<Leadership>>, listed_in: Option<u64>) {
+    let begins = |now: &Leadership| now.term().is_some_and(|term| Some(term) != listed_in);
+    if let Some(leadership) = leadership
+        && leadership.wait_for(begins).await.is_ok()
+    {
+        return;
+    }
+    std::future::pending().await
 }
 
 fn remember(version: &mut String, object: &impl ResourceExt) {

@@ -68,7 +68,8 @@ async fn next(told: &mut mpsc::Receiver<Input>) -> String {
             let uids = names(uids.into_iter().map(|uid| uid.0).collect());
             format!("all ({scope}) [{uids}]")
         }
-        input @ (Input::Config(_)
+        input @ (Input::Complete(_, _)
+        | Input::Config(_)
         | Input::Change(
             Change::Claimed(_)
             | Change::HealthCheck(_)
@@ -219,11 +220,7 @@ async fn a_watch_that_ended_goes_on_where_it_was() {
     expect_watch(&mut server, CSRS, "12")
         .await
         .events(&[bookmark], true);
-    assert_told(&mut told, &["synced"]).await;
-    expect_watch(&mut server, CSRS, "20")
-        .await
-        .events(&[], false);
-    assert_told(&mut told, &["synced"]).await;
+    expect_watch(&mut server, CSRS, "20").await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -232,14 +229,22 @@ async fn a_version_that_is_too_old_is_listed_anew() {
     for in_stream in [true, false] {
         let (mut server, mut told) = requests();
         listed(&mut server, &mut told).await;
+        let first = expect_watch(&mut server, CSRS, "10").await;
+        first.events(&[], true);
+        assert_told(&mut told, &["synced"]).await;
         let call = expect_watch(&mut server, CSRS, "10").await;
+        // What is known was complete when it was listed, and this answer makes it no newer.
+        tokio::time::sleep(Duration::from_secs(20)).await;
         if in_stream {
             call.events(&[expired()], false);
-            assert_told(&mut told, &["synced"]).await;
         } else {
             call.fail(410, "too old resource version: 10 (99)");
         }
-        assert_told(&mut told, &["lost"]).await;
+        let Some(Input::Change(Change::Lost(_, since))) = told.recv().await else {
+            panic!("the watch is lost");
+        };
+        let ago = Timestamp::now().duration_since(since);
+        assert!(ago >= SignedDuration::from_secs(20), "{ago}");
         let answer = list(&[csr("csr-1", "worker-1")], "99");
         expect_list(&mut server, CSRS).await.answer(&answer);
         assert_told(&mut told, &["request csr-1", "all [csr-1]"]).await;
@@ -248,6 +253,14 @@ async fn a_version_that_is_too_old_is_listed_anew() {
             .events(&[], false);
         assert_told(&mut told, &["synced"]).await;
     }
+}
+
+fn bookmark(version: &str) -> Value {
+    json!({
+        "type": "BOOKMARK",
+        "object": {"apiVersion": "certificates.k8s.io/v1", "kind": "CertificateSigningRequest",
+                   "metadata": {"resourceVersion": version, "creationTimestamp": null}},
+    })
 }
 
 #[tokio::test(start_paused = true)]
@@ -265,10 +278,85 @@ async fn a_broken_watch_is_lost_until_it_is_back_and_misses_nothing() {
         .await
         .fail(500, "etcdserver: leader changed");
     assert_told(&mut told, &["lost"]).await;
+    // It goes on where it was, and counts only when it is certain that all that was missed has come.
+    let missed = event("ADDED", csr("csr-2", "worker-2"), "12");
     expect_watch(&mut server, CSRS, "11")
+        .await
+        .events(&[missed, bookmark("13")], false);
+    assert_told(&mut told, &["request csr-2", "synced"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_a_longer_break_the_answer_to_a_watch_proves_nothing_and_all_is_listed() {
+    let (mut server, mut told) = requests();
+    listed(&mut server, &mut told).await;
+    expect_watch(&mut server, CSRS, "10")
+        .await
+        .events(&[], false);
+    assert_told(&mut told, &["synced", "lost"]).await;
+    let answer = list(&[csr("csr-1", "worker-1")], "20");
+    expect_list(&mut server, CSRS).await.answer(&answer);
+    assert_told(&mut told, &["request csr-1", "all [csr-1]"]).await;
+    expect_watch(&mut server, CSRS, "20")
         .await
         .events(&[], false);
     assert_told(&mut told, &["synced"]).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn watches_that_end_before_they_prove_anything_make_what_is_known_old() {
+    let (mut server, mut told) = requests();
+    listed(&mut server, &mut told).await;
+    let started = Instant::now();
+    let calls = tokio::spawn(async move {
+        loop {
+            let call = server.expect("GET", CSRS).await;
+            if !call.query.contains("watch") {
+                break;
+            }
+            call.events(&[], true);
+        }
+    });
+    assert_told(&mut told, &["synced", "lost"]).await;
+    assert!(started.elapsed() <= SILENCE.saturating_add(Duration::from_secs(2)));
+    calls.await.unwrap();
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_is_listed_anew_when_this_replica_begins_to_lead() {
+    let (client, mut server) = server();
+    let (sink, mut told) = mpsc::channel(100);
+    let (leadership, leads) = watch::channel(Leadership::None);
+    let watched = Requests(Signer::KubeApiserverClientKubelet);
+    tokio::spawn(run_in_terms(watched, client, sink, leads));
+    listed(&mut server, &mut told).await;
+    expect_watch(&mut server, CSRS, "10")
+        .await
+        .events(&[], false);
+    assert_told(&mut told, &["synced"]).await;
+    leadership.send_replace(Leadership::forever());
+    let mut page = list(&[csr("csr-0", "worker-0")], "20");
+    page["metadata"]["continue"] = json!("token");
+    expect_list(&mut server, CSRS).await.answer(&page);
+    assert_told(&mut told, &["request csr-0"]).await;
+    // What was listed before the term began is no answer for it.
+    let call = expect_list(&mut server, CSRS).await;
+    let later = Instant::now() + Duration::from_secs(100);
+    leadership.send_replace(Leadership::Until(later, 2));
+    call.answer(&list(&[], "20"));
+    let call = expect_list(&mut server, CSRS).await;
+    assert!(!call.query.contains("continue"), "{}", call.query);
+    call.answer(&list(&[], "21"));
+    assert_told(&mut told, &["all []"]).await;
+    expect_watch(&mut server, CSRS, "21")
+        .await
+        .events(&[], false);
+    assert_told(&mut told, &["synced"]).await;
+    let next = told.recv().await;
+    assert!(
+        matches!(next, Some(Input::Complete(_, Some(2)))),
+        "{next:?}"
+    );
 }
 
 #[tokio::test(start_paused = true)]

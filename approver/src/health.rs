@@ -48,13 +48,18 @@ impl Health {
 
     /// Why the process is not well, if it is not.
     pub(crate) fn trouble(&self) -> Option<String> {
-        let silent = self.since(&self.0.heard);
+        let silent = self.silent();
         let still = self.since(&self.0.turned);
         if silent > SILENCE {
             let seconds = silent.as_secs();
             return Some(format!("the API server was not heard for {seconds} s"));
         }
         (still > TURN).then(|| format!("the engine has not turned for {} s", still.as_secs()))
+    }
+
+    /// How long the API server has answered nothing.
+    pub(crate) fn silent(&self) -> Duration {
+        self.since(&self.0.heard)
     }
 
     fn now(&self) -> u64 {

@@ -34,7 +34,10 @@ async fn next(told: &mut mpsc::Receiver<Input>) -> Option<usize> {
             Some(authorities.len())
         }
         Input::Change(Change::Synced(_) | Change::Lost(_, _)) => None,
-        input @ (Input::Change(_) | Input::Config(_) | Input::Request(_)) => panic!("{input:?}"),
+        input @ (Input::Change(_)
+        | Input::Complete(_, _)
+        | Input::Config(_)
+        | Input::Request(_)) => panic!("{input:?}"),
     }
 }
 

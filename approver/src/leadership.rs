@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use futures::FutureExt as _;
+use futures::future::{BoxFuture, Fuse};
 use jiff::Timestamp;
 use rollcall_approver_core::{Change, Claim, Feed};
 use tokio::sync::{mpsc, watch};
 use tokio::time::timeout;
-use tracing::warn;
+use tracing::{info, warn};
 
 use crate::Mode;
 use crate::claims_record::ClaimsRecord;
@@ -14,6 +16,7 @@ use crate::engine::Input;
 use crate::errors::describe;
 use crate::lease::{Candidate, Leadership};
 use crate::metrics::Metrics;
+use crate::persistence::Complaint;
 use crate::tasks::Tasks;
 
 /// The pause before the record of claims is read again.
@@ -95,7 +98,8 @@ async fn elect(
     }
 }
 
-/// Passes leadership on, each time after the record of claims was read.
+/// Passes leadership on. At the beginning of each term the record of claims is read: while another replica led, it may have
+/// recorded more. The engine approves nothing before it hears that this was done.
 async fn follow(
     (mut lease, mode): (watch::Receiver<Leadership>, watch::Receiver<Mode>),
     leads: watch::Sender<Leadership>,
@@ -103,61 +107,75 @@ async fn follow(
     news: mpsc::Sender<Input>,
     metrics: Metrics,
 ) {
-    let (mut led, mut observed) = (false, false);
+    let mut reads_for = None;
+    let mut reading: Fuse<BoxFuture<'static, ()>> = Fuse::terminated();
+    let mut held = *lease.borrow_and_update();
     loop {
-        let held = *lease.borrow_and_update();
-        let observes = held == Leadership::Observes;
-        // While another replica led, it may have recorded more.
-        if (held.holds() && !led) || (observes && !observed) {
-            let writes = held.holds() && *mode.borrow() != Mode::Audit;
-            load_claims(&record, &news, writes).await;
+        let (term, observes) = (held.term(), held == Leadership::Observes);
+        let wanted = (term.is_some() || observes).then_some(term);
+        if reads_for != wanted {
+            reads_for = wanted;
+            reading = match wanted {
+                Some(term) => read_claims(record.clone(), news.clone(), (term, mode.clone()))
+                    .boxed()
+                    .fuse(),
+                None => Fuse::terminated(),
+            };
         }
-        (led, observed) = (held.holds(), observes);
-        metrics.leader.set(i64::from(led));
-        if led {
+        metrics.leader.set(i64::from(term.is_some()));
+        if term.is_some() {
             metrics.lease_renewed.set(Timestamp::now().as_second());
         }
         leads.send_replace(held);
-        if lease.changed().await.is_err() {
-            return;
-        }
+        held = tokio::select! {
+            changed = lease.changed() => match changed {
+                Ok(()) => *lease.borrow_and_update(),
+                Err(_) => return,
+            },
+            () = held.runs_out() => {
+                warn!("the Lease was not renewed in time; nothing is written until it is held again");
+                Leadership::None
+            }
+            () = &mut reading => held,
+        };
     }
 }
 
-/// Reads the claims that outlived their requests; nothing is approved before. Who `writes` sees first that the record can be
-/// written: what was approved while it could not be is in no record.
-async fn load_claims(record: &ClaimsRecord, news: &mpsc::Sender<Input>, writes: bool) {
-    let mut told = None;
-    loop {
+/// Reads the claims that outlived their requests. Who writes sees first that the record can be written: what was approved
+/// while it could not be is in no record.
+async fn read_claims(
+    record: ClaimsRecord,
+    news: mpsc::Sender<Input>,
+    (term, mode): (Option<u64>, watch::Receiver<Mode>),
+) {
+    let mut complaint = Complaint::default();
+    let claims = loop {
         let mut loaded = record.load().await;
+        let writes = term.is_some() && *mode.borrow() != Mode::Audit;
         if writes && loaded.is_ok() {
             let writable = record.prove_writable().await;
             loaded = loaded.and_then(|claims| writable.map(|()| claims));
         }
-        match loaded {
-            Ok(claims) => {
-                for change in claims
-                    .into_iter()
-                    .map(Change::Claimed)
-                    .chain([Change::Synced(Feed::Claims)])
-                {
-                    if news.send(Input::Change(change)).await.is_err() {
-                        return;
-                    }
-                }
-                return;
-            }
-            Err(error) => {
-                let text = describe(&error);
-                if told.as_ref() != Some(&text) {
-                    warn!(
-                        error = text,
-                        "the record of claims cannot be read and written; nothing is approved before it can"
-                    );
-                    told = Some(text);
-                }
-                tokio::time::sleep(RETRY).await;
-            }
+        let text = match loaded {
+            Ok(claims) => break claims,
+            Err(error) => describe(&error),
+        };
+        if complaint.is_news(&text) {
+            warn!(
+                error = text,
+                "the record of claims cannot be read and written; nothing is approved before it can"
+            );
+        }
+        tokio::time::sleep(RETRY).await;
+    };
+    if complaint.is_over() {
+        info!("the record of claims is read");
+    }
+    let claims = claims.into_iter().map(Change::Claimed).map(Input::Change);
+    for input in claims.chain([Input::Complete(Feed::Claims, term)]) {
+        // An engine that is gone needs no claims.
+        if news.send(input).await.is_err() {
+            return;
         }
     }
 }

@@ -1,7 +1,8 @@
-//! A replica writes only after it has read the claims that outlived their requests.
+//! In each term the claims that outlived their requests are read.
 
 use rollcall_csr::KeyHash;
 use serde_json::json;
+use tokio::time::Instant;
 
 use super::*;
 use crate::fixtures::{Server, server};
@@ -14,6 +15,7 @@ struct Following {
     leadership: watch::Receiver<Leadership>,
     _mode: watch::Sender<Mode>,
     told: mpsc::Receiver<Input>,
+    metrics: Metrics,
 }
 
 fn start() -> Following {
@@ -23,8 +25,11 @@ fn start() -> Following {
     let (news, told) = mpsc::channel(10);
     let record = ClaimsRecord::new(client, "rollcall");
     let (mode, modes) = watch::channel(Mode::Enforce);
-    tokio::spawn(follow((held, modes), leads, record, news, Metrics::new()));
+    let metrics = Metrics::new();
+    let following = follow((held, modes), leads, record, news, metrics.clone());
+    tokio::spawn(following);
     Following {
+        metrics,
         server,
         lease,
         leadership,
@@ -66,34 +71,34 @@ async fn leads(leadership: &mut watch::Receiver<Leadership>) {
         .unwrap();
 }
 
+/// Asserts that the claims were read for this term.
+fn assert_read(next: &Option<Input>, term: Option<u64>) {
+    let complete = matches!(next, Some(Input::Complete(Feed::Claims, of)) if *of == term);
+    assert!(complete, "{next:?}");
+}
+
 #[tokio::test(start_paused = true)]
-async fn the_claims_are_read_before_anything_is_written() {
+async fn the_claims_are_read_in_each_term() {
     let mut following = start();
     following.server.expect_none(Duration::from_secs(60)).await;
     following.lease.send_replace(Leadership::forever());
     let call = following.server.expect("GET", RECORD).await;
-    assert!(!following.leadership.borrow().holds());
+    leads(&mut following.leadership).await;
+    // A renewal reads nothing, and waits for nothing.
+    following.lease.send_replace(Leadership::forever());
+    following.server.expect_none(Duration::from_secs(1)).await;
     let key = KeyHash::of_spki(b"key");
     call.answer(&json!({
         "apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "rollcall-claims"},
         "data": {"m-0_csr-0": format!("2026-11-01T00:00:00Z {key}")},
     }));
     following.nothing_more().await;
-    assert!(!following.leadership.borrow().holds());
     following.writable().await;
     let Some(Input::Change(Change::Claimed(claim))) = following.told.recv().await else {
         panic!("the claim comes first");
     };
     assert_eq!((claim.machine.0.as_str(), claim.key), ("m-0", key));
-    let next = following.told.recv().await;
-    assert!(
-        matches!(next, Some(Input::Change(Change::Synced(Feed::Claims)))),
-        "{next:?}"
-    );
-    leads(&mut following.leadership).await;
-    // A renewal reads nothing.
-    following.lease.send_replace(Leadership::forever());
-    following.server.expect_none(Duration::from_secs(1)).await;
+    assert_read(&following.told.recv().await, Some(1));
     // Another replica may have recorded claims while it led.
     following.lease.send_replace(Leadership::default());
     let lost = following
@@ -105,38 +110,44 @@ async fn the_claims_are_read_before_anything_is_written() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_record_that_cannot_be_read_is_read_again_and_nothing_is_written_before() {
+async fn a_record_that_cannot_be_read_or_is_not_answered_is_read_again() {
     let mut following = start();
     following.lease.send_replace(Leadership::forever());
     for code in [403, 500] {
-        following
-            .server
-            .expect("GET", RECORD)
-            .await
-            .fail(code, "no");
-        assert!(!following.leadership.borrow().holds());
+        let call = following.server.expect("GET", RECORD).await;
+        call.fail(code, "no");
     }
-    // Nor before it can be written.
+    let asked = Instant::now();
+    let _unanswered = following.server.expect("GET", RECORD).await;
+    // Nor is it enough that it can be read.
     for written in [false, true] {
-        following
-            .server
-            .expect("GET", RECORD)
-            .await
-            .fail(404, "not found");
+        let call = following.server.expect("GET", RECORD).await;
+        assert!(asked.elapsed() < Duration::from_secs(15));
+        call.fail(404, "not found");
         following.nothing_more().await;
-        assert!(!following.leadership.borrow().holds());
         if written {
             following.writable().await;
         } else {
             following.server.expect("GET", RECORD).await.fail(403, "no");
         }
     }
-    let next = following.told.recv().await;
-    assert!(
-        matches!(next, Some(Input::Change(Change::Synced(Feed::Claims)))),
-        "{next:?}"
-    );
+    assert_read(&following.told.recv().await, Some(1));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hold_that_runs_out_is_told_when_it_does() {
+    let mut following = start();
+    let metrics = following.metrics.clone();
+    let end = Instant::now().checked_add(Duration::from_secs(10)).unwrap();
+    following.lease.send_replace(Leadership::Until(end, 1));
     leads(&mut following.leadership).await;
+    assert_eq!(metrics.leader.get(), 1);
+    let lost = following
+        .leadership
+        .wait_for(|now| *now == Leadership::None);
+    lost.await.unwrap();
+    assert!(Instant::now() >= end);
+    assert_eq!(metrics.leader.get(), 0);
 }
 
 #[tokio::test(start_paused = true)]
@@ -175,21 +186,19 @@ async fn in_audit_mode_the_lease_is_left_alone_and_given_back_when_the_mode_chan
 #[tokio::test(start_paused = true)]
 async fn who_only_observed_reads_the_claims_again_before_it_leads() {
     let mut following = start();
-    for lease in [Leadership::Observes, Leadership::forever()] {
+    for (lease, term) in [
+        (Leadership::Observes, None),
+        (Leadership::forever(), Some(1)),
+    ] {
         following.lease.send_replace(lease);
         let read = following.server.expect("GET", RECORD).await;
-        assert!(!following.leadership.borrow().holds());
         read.fail(404, "not found");
         following.nothing_more().await;
         // Who only observes writes nothing.
         if lease.holds() {
             following.writable().await;
         }
-        following
-            .leadership
-            .wait_for(|now| *now == lease)
-            .await
-            .unwrap();
+        assert_read(&following.told.recv().await, term);
     }
 }
 

@@ -1,7 +1,7 @@
 //! Who writes: of several replicas the holder of a Lease, and only while its hold is certain.
 //!
-//! The hold ends by this process's own clock before another replica may take the Lease, so two replicas never write at
-//! one time even when one of them is cut off.
+//! The hold ends by this process's own clock before another replica may take the Lease. What a former holder has sent by
+//! then may still arrive later; `engine/fence.rs` says why it does no harm.
 
 use std::time::Duration;
 
@@ -11,19 +11,28 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{MicroTime, ObjectMeta};
 use kube::api::PostParams;
 use kube::{Api, Client};
 use tokio::sync::watch;
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::{info, warn};
 
 use crate::errors::{Failure, classify, describe};
+use crate::limit::in_time;
+use crate::persistence::Complaint;
 
 /// The name of the Lease.
 const NAME: &str = "rollcall-approver";
-/// How long a Lease lasts without renewal: the default of client-go (`tools/leaderelection`).
-const DURATION: Duration = Duration::from_secs(15);
-/// How long its holder trusts it: client-go's renewal deadline, so that 5 s lie between two holders.
+/// How long a Lease lasts without renewal, by the clock of the replica that waits for its end. client-go's default is 15 s
+/// (`tools/leaderelection`); with 13 s, another replica approves within 15 s of the end of this one.
+const DURATION: Duration = Duration::from_secs(13);
+/// How long its holder trusts it, from the start of the call that renewed it: client-go's renewal deadline, so that 3 s lie
+/// between two holders.
 const TRUST: Duration = Duration::from_secs(10);
-/// The pause between two looks at it: client-go's retry period.
+/// How long one call may take: half of the trust, so that after one without an answer there is time for another.
+const CALL_LIMIT: Duration = Duration::from_secs(5);
+/// The time from one renewal to the next: client-go's retry period.
 const PERIOD: Duration = Duration::from_secs(2);
+/// The longest pause between two looks at the Lease of another, and after a failure: a Lease that is given back is taken in
+/// this time.
+const LOOK: Duration = Duration::from_secs(1);
 
 /// Whether this replica may write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,29 +42,65 @@ pub(crate) enum Leadership {
     None,
     /// It may not, and need not: it writes nothing, and so asks for no Lease (mode `audit`).
     Observes,
-    /// It may, until this time.
-    Until(Instant),
+    /// It may, until this time, in this term. A hold that was interrupted, however shortly, goes on in another term.
+    Until(Instant, u64),
 }
 
 impl Leadership {
     /// Without election, a replica leads as long as it runs.
     pub(crate) fn forever() -> Self {
         // A year from now is as good as for ever, and cannot overflow.
-        Self::until(Instant::now(), Duration::from_secs(365 * 24 * 3600))
+        Self::until(Instant::now(), Duration::from_secs(365 * 24 * 3600), 1)
     }
 
     /// It may write from a time on, for so long.
-    fn until(from: Instant, trust: Duration) -> Self {
-        from.checked_add(trust).map_or(Self::None, Self::Until)
+    fn until(from: Instant, trust: Duration, term: u64) -> Self {
+        from.checked_add(trust)
+            .map_or(Self::None, |end| Self::Until(end, term))
     }
 
     /// Whether this replica may write now.
     pub(crate) fn holds(self) -> bool {
+        self.term().is_some()
+    }
+
+    /// The term in which this replica may write now.
+    pub(crate) fn term(self) -> Option<u64> {
         match self {
-            Self::None | Self::Observes => false,
-            Self::Until(end) => Instant::now() < end,
+            Self::None | Self::Observes => None,
+            Self::Until(end, term) => (Instant::now() < end).then_some(term),
         }
     }
+
+    /// Waits until the hold runs out by itself.
+    pub(crate) async fn runs_out(self) {
+        match self {
+            Self::None | Self::Observes => std::future::pending().await,
+            Self::Until(end, _) => tokio::time::sleep_until(end).await,
+        }
+    }
+}
+
+/// Waits until this replica may no longer write in a term. Renewals prolong it.
+pub(crate) async fn ended(mut leadership: watch::Receiver<Leadership>, term: u64) {
+    loop {
+        let now = *leadership.borrow_and_update();
+        if now.term() != Some(term) {
+            return;
+        }
+        tokio::select! {
+            changed = leadership.changed() => if changed.is_err() { return },
+            () = now.runs_out() => {}
+        }
+    }
+}
+
+/// How the Lease stands.
+enum Look {
+    /// It is ours since this time at the least.
+    Ours(Instant),
+    /// It is another's, at least for so long.
+    Theirs(Duration),
 }
 
 /// A candidate for the Lease.
@@ -63,7 +108,12 @@ impl Leadership {
 pub(crate) struct Candidate {
     api: Api<Lease>,
     identity: String,
+    /// The Lease as it was when it was written last, if it was then ours: it is renewed by one call.
+    ours: Option<Lease>,
+    /// The version of another's Lease that was seen last, and since when.
     seen: Option<(String, Instant)>,
+    /// How many terms there were.
+    terms: u64,
 }
 
 impl Candidate {
@@ -72,59 +122,66 @@ impl Candidate {
         Self {
             api: Api::namespaced(client, namespace),
             identity,
+            ours: None,
             seen: None,
+            terms: 0,
         }
     }
 
     /// Tries to take and keep the Lease for ever, and tells how it stands.
     pub(crate) async fn run(&mut self, leadership: &watch::Sender<Leadership>) {
-        let mut told = None;
-        let mut leading = false;
+        let mut complaint = Complaint::default();
         loop {
-            let started = Instant::now();
-            let attempt = timeout(TRUST, self.attempt()).await;
-            let held = match attempt {
-                Ok(Ok(held)) => {
-                    told = None;
-                    held
+            let looked = Instant::now();
+            let pause = match self.look().await {
+                Ok(Look::Ours(since)) => {
+                    complaint.is_over();
+                    self.hold(leadership, since);
+                    PERIOD
                 }
-                Ok(Err(error)) => {
-                    let text = describe(&error);
-                    if told.as_ref() != Some(&text) {
-                        warn!(
-                            lease = NAME,
-                            error = text,
-                            "the Lease cannot be read or written"
-                        );
-                        told = Some(text);
+                Ok(Look::Theirs(left)) => {
+                    complaint.is_over();
+                    self.give_up(leadership);
+                    left.min(LOOK)
+                }
+                Err(error) => {
+                    let error = describe(&error);
+                    if complaint.is_news(&error) {
+                        warn!(lease = NAME, error, "the Lease cannot be read or written");
                     }
-                    false
+                    LOOK
                 }
-                Err(_) => false,
             };
-            if held {
-                leadership.send_replace(Leadership::until(started, TRUST));
-            }
-            let holds = leadership.borrow().holds();
-            if leading != holds {
-                leading = holds;
-                info!(
-                    lease = NAME,
-                    identity = self.identity,
-                    leading,
-                    "leadership changed"
-                );
-                if !holds {
-                    leadership.send_replace(Leadership::default());
-                }
-            }
-            tokio::time::sleep(PERIOD).await;
+            tokio::time::sleep(pause.saturating_sub(looked.elapsed())).await;
         }
+    }
+
+    /// The Lease was taken or renewed.
+    fn hold(&mut self, leadership: &watch::Sender<Leadership>, since: Instant) {
+        if !leadership.borrow().holds() {
+            self.terms = self.terms.saturating_add(1);
+            self.tell(true);
+        }
+        leadership.send_replace(Leadership::until(since, TRUST, self.terms));
+    }
+
+    /// The Lease is another's: whatever trust is left has no ground any more.
+    fn give_up(&self, leadership: &watch::Sender<Leadership>) {
+        if *leadership.borrow() != Leadership::None {
+            self.tell(false);
+            leadership.send_replace(Leadership::None);
+        }
+    }
+
+    fn tell(&self, leading: bool) {
+        let identity = &self.identity;
+        info!(lease = NAME, identity, leading, "leadership changed");
     }
 
     /// Gives the Lease back, so that another replica need not wait for it to run out.
     pub(crate) async fn release(&self) {
-        let Ok(Ok(Some(mut lease))) = timeout(PERIOD, self.api.get_opt(NAME)).await else {
+        let Ok(Ok(Some(mut lease))) = tokio::time::timeout(PERIOD, self.api.get_opt(NAME)).await
+        else {
             return;
         };
         let Some(spec) = &mut lease.spec else { return };
@@ -132,7 +189,7 @@ impl Candidate {
             spec.holder_identity = Some(String::new());
             let params = PostParams::default();
             let written = self.api.replace(NAME, &params, &lease);
-            if !matches!(timeout(PERIOD, written).await, Ok(Ok(_))) {
+            if in_time(PERIOD, written).await.is_err() {
                 info!(
                     lease = NAME,
                     "the Lease could not be given back; it runs out by itself"
@@ -141,37 +198,73 @@ impl Candidate {
         }
     }
 
-    /// One look at the Lease, and one write where it is ours to write.
-    async fn attempt(&mut self) -> kube::Result<bool> {
-        let Some(lease) = self.api.get_opt(NAME).await? else {
-            return taken(
-                self.api
-                    .create(&PostParams::default(), &self.renewed(None))
-                    .await,
-            );
-        };
-        let spec = lease.spec.clone().unwrap_or_default();
-        let holder = spec.holder_identity.unwrap_or_default();
-        let ours = holder == self.identity;
-        if !ours && !holder.is_empty() && !self.has_run_out(&lease) {
-            return Ok(false);
+    /// Renews the Lease if it was ours, else looks at it and takes it if it is free.
+    async fn look(&mut self) -> kube::Result<Look> {
+        if let Some(ours) = self.ours.clone()
+            && let Some(since) = self.write(Some(ours)).await?
+        {
+            return Ok(Look::Ours(since));
         }
-        taken(
-            self.api
-                .replace(NAME, &PostParams::default(), &self.renewed(Some(lease)))
-                .await,
-        )
+        self.ours = None;
+        let found = in_time(CALL_LIMIT, self.api.get_opt(NAME)).await?;
+        let left = match &found {
+            Some(lease) => self.left(lease),
+            // Whose it was when it was deleted may still trust it.
+            None => self.seen.as_ref().map_or(Duration::ZERO, |(_, since)| {
+                DURATION.saturating_sub(since.elapsed())
+            }),
+        };
+        if !left.is_zero() {
+            return Ok(Look::Theirs(left));
+        }
+        let taken = self.write(found).await?;
+        Ok(taken.map_or(Look::Theirs(LOOK), Look::Ours))
     }
 
-    /// Whether the Lease of another has stood still for its whole duration, by our own clock: clocks of two machines
-    /// are never compared.
-    fn has_run_out(&mut self, lease: &Lease) -> bool {
+    /// Writes the Lease as ours, over this version of it. Returns since when it is ours; nothing when it has changed.
+    async fn write(&mut self, lease: Option<Lease>) -> kube::Result<Option<Instant>> {
+        let (exists, renewed) = (lease.is_some(), self.renewed(lease));
+        let params = PostParams::default();
+        // Nobody can have taken it before this call began.
+        let started = Instant::now();
+        let written = if exists {
+            in_time(CALL_LIMIT, self.api.replace(NAME, &params, &renewed)).await
+        } else {
+            in_time(CALL_LIMIT, self.api.create(&params, &renewed)).await
+        };
+        match written {
+            Ok(lease) => {
+                self.ours = Some(lease);
+                self.seen = None;
+                Ok(Some(started))
+            }
+            Err(error) => match classify(&error) {
+                Failure::Conflict | Failure::NotFound => Ok(None),
+                Failure::Forbidden
+                | Failure::Later
+                | Failure::Refused
+                | Failure::Unknown
+                | Failure::Unsendable => Err(error),
+            },
+        }
+    }
+
+    /// How long a Lease has yet to stand still before it may be taken, by our own clock: clocks of two machines are never
+    /// compared.
+    fn left(&mut self, lease: &Lease) -> Duration {
+        let holder = lease
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.holder_identity.as_deref());
+        if holder.is_none_or(|holder| holder.is_empty() || holder == self.identity) {
+            return Duration::ZERO;
+        }
         let version = lease.metadata.resource_version.clone().unwrap_or_default();
         match &self.seen {
-            Some((seen, since)) if *seen == version => since.elapsed() > DURATION,
+            Some((seen, since)) if *seen == version => DURATION.saturating_sub(since.elapsed()),
             _ => {
                 self.seen = Some((version, Instant::now()));
-                false
+                DURATION
             }
         }
     }
@@ -211,15 +304,6 @@ impl Candidate {
                 ..spec
             }),
         }
-    }
-}
-
-/// A write that lost the race took nothing, and that is no error.
-fn taken(written: kube::Result<Lease>) -> kube::Result<bool> {
-    match written {
-        Ok(_) => Ok(true),
-        Err(error) if classify(&error) == Failure::Conflict => Ok(false),
-        Err(error) => Err(error),
     }
 }
 

@@ -46,7 +46,7 @@ pub(crate) async fn everything<W: Watched>(
         .into_iter()
         .filter_map(|object| match watched.put(&mut memory, object) {
             Some((_, Input::Change(change))) => Some(change),
-            Some((_, Input::Config(_) | Input::Request(_))) | None => None,
+            Some((_, Input::Complete(_, _) | Input::Config(_) | Input::Request(_))) | None => None,
         });
     Ok(changes.chain([Change::Synced(watched.feed())]).collect())
 }

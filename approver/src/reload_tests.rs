@@ -109,7 +109,9 @@ impl Running {
     async fn expect_config(&mut self) -> InForce {
         match self.next().await {
             Input::Config(config) => *config,
-            other @ (Input::Change(_) | Input::Request(_)) => panic!("no configuration: {other:?}"),
+            other @ (Input::Change(_) | Input::Complete(_, _) | Input::Request(_)) => {
+                panic!("no configuration: {other:?}")
+            }
         }
     }
 }

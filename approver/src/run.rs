@@ -30,8 +30,8 @@ use crate::reload::{Fixed, Reload};
 use crate::serve::Addresses;
 use crate::tasks::Tasks;
 use crate::{
-    Mode, Settings, dial, joins, kubelet_ca, leadership, mirror, node_lease, others, rights, serve,
-    tasks,
+    Mode, Settings, dial, joins, kubelet_ca, leadership, mirror, new_start, node_lease, others,
+    rights, serve, tasks,
 };
 
 /// How much news may wait for the engine before the watches are slowed down.
@@ -48,7 +48,8 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
 }
 
 async fn start(settings: Settings) -> anyhow::Result<()> {
-    let clients = Clients::connect(&settings).await?;
+    let health = Health::new();
+    let clients = Clients::connect(&settings, &health).await?;
     let in_force = clients.fixed.with(&settings.config);
     let mode = in_force.mode;
     info!(version = env!("CARGO_PKG_VERSION"), mode = ?mode, "rollcall-approver");
@@ -63,17 +64,8 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
         metrics: settings.metrics_addr,
         probes: settings.probe_addr,
     };
-    let health = Health::new();
     let ready = serve::start(&mut tasks, addresses, health.clone(), served).await?;
     let (news, inbox) = mpsc::channel(NEWS);
-    let feeds = watch_all(&mut tasks, &clients.cluster, &news);
-    let named = in_force.facts();
-    let kubelets = &settings.config.kubelets;
-    let cluster = Cluster::new(in_force.policy, feeds.into_iter().chain(named))
-        .with_kubelet_ca(kubelets.sources())
-        .with_node_leases();
-    let leases = ask_for_leases(&mut tasks, &clients.cluster, &news);
-    let dials = look_at_kubelets(&mut tasks, &clients.cluster, kubelets, &news)?;
     let (modes, mode_in_force) = watch::channel(mode);
     let claims = ClaimsRecord::new(clients.cluster.clone(), &clients.namespace);
     let leadership = leadership::start(
@@ -84,11 +76,21 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
         news.clone(),
         metrics.clone(),
     );
+    let feeds = watch_all(&mut tasks, &clients.cluster, &news, &leadership);
+    let named = in_force.facts();
+    let kubelets = &settings.config.kubelets;
+    let cluster = Cluster::new(in_force.policy, feeds.into_iter().chain(named))
+        .with_kubelet_ca(kubelets.sources())
+        .with_node_leases();
+    let leases = ask_for_leases(&mut tasks, &clients.cluster, &news);
+    let dials = look_at_kubelets(&mut tasks, &clients.cluster, kubelets, &news)?;
     let announcer = clients.announce(&mut tasks, mode, leadership.clone(), &metrics);
     let turn = Turn::new(leadership.clone(), mode_in_force.clone());
     let joins = clients.keep_records(&mut tasks, &turn, &metrics);
     let to_engine = (leadership.clone(), news.clone());
     let record = record_claims(&mut tasks, claims, to_engine, metrics.clone());
+    let watching = new_start::watch_over(health.clone(), settings.kubeconfig.clone());
+    tasks.add("connection", watching);
     tasks.once("rights", clients.check_rights(&settings.config));
     let bootstrappers = settings.config.policy.bootstrappers.clone();
     let others = others::check(clients.cluster.clone(), bootstrappers);
@@ -134,14 +136,14 @@ struct Clients {
 }
 
 impl Clients {
-    async fn connect(settings: &Settings) -> anyhow::Result<Self> {
+    async fn connect(settings: &Settings, health: &Health) -> anyhow::Result<Self> {
         let Connection {
             client,
             namespace,
             cluster,
-        } = Connection::open(settings.kubeconfig.as_deref()).await?;
+        } = Connection::open_lasting(settings.kubeconfig.as_deref(), Some(health.clone())).await?;
         let management = match settings.management_kubeconfig.as_deref() {
-            Some(path) => Connection::open(Some(path)).await?.client,
+            Some(path) => Connection::open_lasting(Some(path), None).await?.client,
             None => client.clone(),
         };
         Ok(Self {
@@ -260,14 +262,28 @@ fn ask_for_leases(
 }
 
 /// Starts a feed for everything that decisions rest on besides Machines. Returns their names.
-fn watch_all(tasks: &mut Tasks, client: &Client, news: &mpsc::Sender<Input>) -> Vec<Feed> {
+fn watch_all(
+    tasks: &mut Tasks,
+    client: &Client,
+    news: &mpsc::Sender<Input>,
+    leadership: &watch::Receiver<Leadership>,
+) -> Vec<Feed> {
     let nodes = Nodes { conditions: false };
     let mut feeds = vec![Feed::Claims, nodes.feed()];
     tasks.forever("nodes", feed::run(nodes, client.clone(), news.clone()));
     for signer in Signer::ALL {
         let watched = Requests(signer);
         feeds.push(watched.feed());
-        tasks.forever("requests", feed::run(watched, client.clone(), news.clone()));
+        let (client, news) = (client.clone(), news.clone());
+        match signer {
+            // A replica that begins to lead has to know all that others approved before.
+            Signer::KubeApiserverClientKubelet => {
+                let leadership = leadership.clone();
+                let feed = feed::run_in_terms(watched, client, news, leadership);
+                tasks.forever("requests", feed);
+            }
+            Signer::KubeletServing => tasks.forever("requests", feed::run(watched, client, news)),
+        }
     }
     feeds
 }

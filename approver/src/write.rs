@@ -15,8 +15,9 @@ use crate::convert::{Carried, Target, to_approval, to_condition};
 use crate::errors::{Failure, classify, describe};
 use crate::object_name::segment;
 
-/// How long one write may take: the API server's own limit for a call is 60 s (`--request-timeout`).
-const CALL_LIMIT: Duration = Duration::from_secs(70);
+/// How long one write may take, if this replica leads for so long. A call that waits for its turn at the API server does so for
+/// at most 15 s (Kubernetes: a quarter of `--request-timeout`, `pkg/server/options/feature.go`).
+pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(20);
 
 /// Which way a request is decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -200,7 +200,7 @@ async fn a_server_that_does_not_answer_is_given_up() {
     let _unanswered = server.expect("PUT", PATH).await;
     let outcome = writing.await.unwrap();
     assert_eq!(outcome.settlement, Settlement::Unknown);
-    assert_eq!(outcome.trouble, Some("no answer for 70 s".to_owned()));
+    assert_eq!(outcome.trouble, Some("no answer for 20 s".to_owned()));
     assert!(outcome.again);
 }
 

@@ -1,5 +1,5 @@
-//! A way to the API server that can be blocked: connections stay, and nothing comes through, as when a firewall begins to
-//! drop packets.
+//! A way to the API server that can be blocked, in one direction or in both: connections stay, and nothing comes through, as
+//! when a firewall begins to drop packets.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -16,7 +16,10 @@ use crate::ControlPlane;
 #[derive(Debug)]
 pub struct Gate {
     address: SocketAddr,
-    open: watch::Sender<bool>,
+    /// Whether what the client says comes through.
+    up: watch::Sender<bool>,
+    /// Whether what the server says does.
+    down: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
@@ -32,11 +35,12 @@ impl Gate {
             .await
             .context("cannot listen on loopback")?;
         let address = listener.local_addr()?;
-        let (open, is_open) = watch::channel(true);
-        let task = tokio::spawn(accept(listener, port, is_open));
+        let ((up, is_up), (down, is_down)) = (watch::channel(true), watch::channel(true));
+        let task = tokio::spawn(accept(listener, port, (is_up, is_down)));
         Ok(Self {
             address,
-            open,
+            up,
+            down,
             task,
         })
     }
@@ -48,12 +52,19 @@ impl Gate {
 
     /// Lets nothing through any more. Connections are neither closed nor refused.
     pub fn block(&self) {
-        self.open.send_replace(false);
+        self.block_calls();
+        self.down.send_replace(false);
+    }
+
+    /// Holds back what the client says from here on; what the server says comes through.
+    pub fn block_calls(&self) {
+        self.up.send_replace(false);
     }
 
     /// Lets everything through again, what was held back first.
     pub fn unblock(&self) {
-        self.open.send_replace(true);
+        self.up.send_replace(true);
+        self.down.send_replace(true);
     }
 }
 
@@ -64,7 +75,10 @@ impl Drop for Gate {
     }
 }
 
-async fn accept(listener: TcpListener, port: u16, open: watch::Receiver<bool>) {
+/// Whether what client and server say comes through.
+type Open = (watch::Receiver<bool>, watch::Receiver<bool>);
+
+async fn accept(listener: TcpListener, port: u16, open: Open) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -79,7 +93,7 @@ async fn accept(listener: TcpListener, port: u16, open: watch::Receiver<bool>) {
     }
 }
 
-async fn carry(client: TcpStream, port: u16, open: watch::Receiver<bool>) {
+async fn carry(client: TcpStream, port: u16, (up, down): Open) {
     let Ok(server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else {
         return;
     };
@@ -87,8 +101,8 @@ async fn carry(client: TcpStream, port: u16, open: watch::Receiver<bool>) {
         (client.into_split(), server.into_split());
     // Either side may hang up at any time.
     tokio::join!(
-        copy(from_client, to_server, open.clone()),
-        copy(from_server, to_client, open),
+        copy(from_client, to_server, up),
+        copy(from_server, to_client, down),
     );
 }
 

@@ -17,6 +17,7 @@ mod control_plane;
 mod controller_manager;
 mod etcd;
 pub mod expected;
+pub mod front;
 pub mod gate;
 mod identities;
 mod kubeconfig;

@@ -149,6 +149,16 @@ impl Process {
         }
     }
 
+    /// Has the process stand still, as when its machine does.
+    pub(crate) fn pause(&mut self) {
+        self.signal(Signal::STOP);
+    }
+
+    /// Has the process go on.
+    pub(crate) fn resume(&mut self) {
+        self.signal(Signal::CONT);
+    }
+
     fn signal(&mut self, signal: Signal) {
         if self.exited().is_some() {
             return;

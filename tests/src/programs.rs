@@ -235,6 +235,16 @@ impl Program {
         self.process.exited()
     }
 
+    /// Has it stand still, as when its machine does.
+    pub fn pause(&mut self) {
+        self.process.pause();
+    }
+
+    /// Has it go on.
+    pub fn resume(&mut self) {
+        self.process.resume();
+    }
+
     /// Asks it to end, waits, and kills it after a grace.
     pub fn stop(mut self) {
         self.process.stop();

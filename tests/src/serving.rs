@@ -64,7 +64,8 @@ impl Drop for PretendedKubelet {
     }
 }
 
-fn acceptor(certificate: &IssuedCertificate) -> Result<TlsAcceptor> {
+/// What serves a certificate.
+pub(crate) fn acceptor(certificate: &IssuedCertificate) -> Result<TlsAcceptor> {
     let chain = CertificateDer::pem_slice_iter(certificate.certificate_pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()
         .context("the certificate cannot be read")?;

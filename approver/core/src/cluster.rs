@@ -17,7 +17,7 @@ mod retrospect;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use rollcall_csr::NodeName;
 
 use self::facts::claim_of;
@@ -117,7 +117,9 @@ impl Cluster {
     /// Takes in one piece of news. Returns the pending requests to judge again.
     pub fn apply(&mut self, change: Change, now: Timestamp) -> BTreeSet<RequestUid> {
         match change {
-            Change::Claimed(claim) => {
+            // An approver whose clock was ahead approved nothing later than now.
+            Change::Claimed(mut claim) => {
+                claim.approved_at = claim.approved_at.min(now);
                 self.claims.insert(claim);
                 BTreeSet::new()
             }
@@ -150,7 +152,12 @@ impl Cluster {
                 self.wake(|known| known.put_lease(name, lease))
             }
             Change::NodeList(present) => self.wake(|known| known.retain_nodes(&present)),
-            Change::Request(request) => self.put_request(*request),
+            Change::Request(mut request) => {
+                if let Standing::Approved(at) = &mut request.standing {
+                    *at = (*at).min(now);
+                }
+                self.put_request(*request)
+            }
             Change::RequestGone(uid) => self.remove_request(&uid),
             Change::RequestList(signer, present) => self.retain_requests(signer, &present),
         }
@@ -299,6 +306,16 @@ impl Cluster {
     /// The state of the feeds.
     pub fn freshness(&self) -> &Freshness {
         &self.freshness
+    }
+
+    /// The clock was set back by so much.
+    pub fn clock_set_back(&mut self, by: SignedDuration) {
+        self.freshness.clock_set_back(by);
+    }
+
+    /// Decisions rest on a feed only once it is complete anew. Returns whether they rest on it at all.
+    pub fn expect_anew(&mut self, feed: &Feed) -> bool {
+        self.freshness.expect_anew(feed)
     }
 
     /// The Machine records.

@@ -126,6 +126,21 @@ impl Freshness {
         self.0.entry(feed).or_insert(State::Starting);
     }
 
+    /// Decisions rest on this feed only once it is complete anew. Returns whether they rest on it at all.
+    pub(crate) fn expect_anew(&mut self, feed: &Feed) -> bool {
+        let known = self.0.get_mut(feed);
+        known.map(|state| *state = State::Starting).is_some()
+    }
+
+    /// The clock was set back by so much: what was lost earlier is no newer for that.
+    pub(crate) fn clock_set_back(&mut self, by: SignedDuration) {
+        for state in self.0.values_mut() {
+            if let State::Lost(since) = state {
+                *since = since.checked_sub(by).unwrap_or(Timestamp::MIN);
+            }
+        }
+    }
+
     /// Decisions no longer rest on this feed.
     pub(crate) fn forget(&mut self, feed: &Feed) {
         self.0.remove(feed);
@@ -276,6 +291,9 @@ pub(crate) fn check_stale(stale: &Stale, now: Timestamp) -> Finding {
             let seconds = now.duration_since(since).as_secs();
             format!("the {what} of {feed} was lost {seconds} s ago; {until} until it is back")
         }
+        None if *feed == Feed::Claims => {
+            "the record of claims has not been read since this replica leads; nothing is approved before".to_owned()
+        }
         None => format!("the {what} of {feed} has not been complete yet; {until} before"),
     };
     Finding::new(Reason::FactsStale, message)
@@ -314,6 +332,19 @@ mod tests {
         );
         assert!(freshness.live(Feed::Nodes));
         assert_eq!(freshness.stale(limit, at(71)), None);
+    }
+
+    #[test]
+    fn a_clock_that_is_set_back_makes_no_fact_newer() {
+        let limit = SignedDuration::from_secs(60);
+        let at = |secs| Timestamp::from_second(secs).unwrap();
+        let mut freshness = Freshness::new([Feed::Nodes]);
+        freshness.live(Feed::Nodes);
+        freshness.lost(&Feed::Nodes, at(7200));
+        freshness.clock_set_back(SignedDuration::from_hours(1));
+        assert_eq!(freshness.stale(limit, at(3660)), None);
+        let stale = freshness.stale(limit, at(3661)).unwrap();
+        assert_eq!(stale.since, Some(at(3600)));
     }
 
     #[test]

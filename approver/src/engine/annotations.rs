@@ -75,7 +75,7 @@ impl Engine {
         if let Some(told) = self.told.get_mut(uid) {
             told.look = None;
         }
-        let (Some(target), Some(request)) = (self.targets.get(uid), self.cluster.request(uid))
+        let (Some(known), Some(request)) = (self.targets.get(uid), self.cluster.request(uid))
         else {
             return;
         };
@@ -84,14 +84,14 @@ impl Engine {
         if !self.outside.announcer.has_room(requestor) {
             return;
         }
-        if self.outside.leadership.borrow().holds() {
+        if self.leads() {
             let Some(hold) = self.to_tell(uid) else {
                 return;
             };
-            if target.tells(hold.as_ref()) {
+            if known.target.tells(hold.as_ref()) {
                 return;
             }
-            let target = target.clone();
+            let target = known.target.clone();
             let annotation = Annotation { target, hold };
             self.outside.announcer.annotate(requestor, annotation);
         }

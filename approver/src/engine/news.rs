@@ -9,8 +9,10 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 use tracing::{info, warn};
 
+use super::fence::Known;
 use super::{Engine, Input, count};
 use crate::Mode;
+use crate::convert::Target;
 
 /// How many pieces of news are taken in before requests are judged.
 const BATCH: usize = 1024;
@@ -90,12 +92,23 @@ impl Engine {
                     self.came
                         .entry(request.uid.clone())
                         .or_insert_with(Instant::now);
-                    self.targets.insert(request.uid.clone(), Arc::new(target));
+                    self.know(request.uid.clone(), target);
                 } else {
                     self.forget(&request.uid);
                 }
                 self.cluster.apply(Change::Request(Box::new(request)), now)
             }
+            Input::Complete(feed, term) => {
+                // Whoever tells this may have heard of the term earlier.
+                let mut woken = self.leadership_changed();
+                if let Some(change) = self.complete(feed, term) {
+                    self.feeds.note(&change, now, &self.outside.metrics);
+                    woken.extend(self.cluster.apply(change, now));
+                }
+                woken
+            }
+            // It may have been so before this term began.
+            Input::Change(Change::Synced(feed)) if self.awaited.contains(&feed) => BTreeSet::new(),
             Input::Change(change) => {
                 self.audit_gone(&change, now);
                 self.feeds.note(&change, now, &self.outside.metrics);
@@ -117,6 +130,15 @@ impl Engine {
                 }
                 woken
             }
+        }
+    }
+
+    /// Keeps the newest version of a pending request. One that is listed again is no news.
+    fn know(&mut self, uid: RequestUid, target: Target) {
+        let known = self.targets.get(&uid);
+        if known.is_none_or(|known| known.target.resource_version != target.resource_version) {
+            let (target, since) = (Arc::new(target), self.terms);
+            self.targets.insert(uid, Known { target, since });
         }
     }
 

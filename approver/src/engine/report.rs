@@ -83,7 +83,7 @@ impl Engine {
             "{verdict}: {message}"
         );
         let waits = matches!(decision.verdict(), Verdict::Hold(_) | Verdict::Ignore);
-        let target = self.targets.get(uid);
+        let target = self.targets.get(uid).map(|known| &known.target);
         if let Some(target) = target.filter(|_| waits && self.mode != Mode::Audit) {
             // Right after a start both are normal for a while.
             let warning = !matches!(reason, Reason::MachineNotBound | Reason::MachineNotFound);
@@ -143,9 +143,9 @@ impl Engine {
     }
 
     pub(super) fn about(&self, uid: &RequestUid, decision: &Decision) -> Option<About> {
-        let (request, target) = (self.cluster.request(uid)?, self.targets.get(uid)?);
+        let (request, known) = (self.cluster.request(uid)?, self.targets.get(uid)?);
         Some(About {
-            reference: to_reference(target),
+            reference: to_reference(&known.target),
             request: request.name.clone(),
             requestor: request.requestor.username.clone(),
             node: request

@@ -11,6 +11,7 @@ use tokio_util::time::delay_queue;
 use tracing::{debug, error, info, warn};
 
 use super::Engine;
+use crate::lease::ended;
 use crate::write::{Outcome, Side, write};
 
 /// Writes under way at one time. The API server takes 200 changing calls at a time by default
@@ -19,7 +20,7 @@ const WRITES: usize = 64;
 /// Denials under way at one time: approvals always find room.
 const DENIALS: usize = 16;
 /// How long to wait before a failed write is thought of again; doubled for each failure, to this many doublings.
-const RETRY: (Duration, u32) = (Duration::from_millis(250), 6);
+pub(super) const RETRY: (Duration, u32) = (Duration::from_millis(250), 6);
 /// The doublings of that pause after which a write that the API server refused is tried again: some eight minutes. What an
 /// admission policy refuses it may take once the policy is changed.
 const REFUSED: u32 = 11;
@@ -65,10 +66,11 @@ impl Engine {
     /// Returns the requests to judge again because a decision could not be handed on.
     pub(super) fn dispatch(&mut self) -> BTreeSet<RequestUid> {
         let mut woken = BTreeSet::new();
-        let leads = self.outside.leadership.borrow().holds();
+        let term = self.term.filter(|_| self.leads());
         while let Some(job) = self.next_job() {
-            let target = self.targets.get(&job.uid).filter(|_| leads).cloned();
-            let Some(target) = target else {
+            let known = self.targets.get(&job.uid);
+            let target = known.map(|known| known.target.clone());
+            let (Some(target), Some(term)) = (target, term) else {
                 woken.extend(self.cluster.settle(&job.uid, Settlement::Undone));
                 continue;
             };
@@ -76,8 +78,16 @@ impl Engine {
                 self.denials = self.denials.saturating_add(1);
             }
             let api = self.outside.requests.clone();
+            let ended = ended(self.outside.leadership.clone(), term);
             self.writes.spawn(async move {
-                let outcome = write(api, &target, job.side, &job.finding).await;
+                let outcome = tokio::select! {
+                    outcome = write(api, &target, job.side, &job.finding) => outcome,
+                    () = ended => Outcome {
+                        settlement: Settlement::Unknown,
+                        trouble: Some("this replica no longer leads".to_owned()),
+                        again: true,
+                    },
+                };
                 (job, outcome)
             });
         }

@@ -6,12 +6,12 @@ use std::time::Duration;
 use kube::api::{DeleteParams, ListParams, Patch, PatchParams, PostParams, Preconditions};
 use kube::{Api, Client, ResourceExt as _};
 use serde_json::json;
-use tokio::time::timeout;
 use tracing::info;
 
 use super::plan::GROUP;
 use crate::errors::{Failure, classify};
 use crate::expected_machine::{ExpectedMachine, NodeReference};
+use crate::limit;
 use crate::object_name::segment;
 
 /// The label that says who keeps a record up to date (Kubernetes: recommended labels).
@@ -159,8 +159,5 @@ fn unless_it_changed(error: kube::Error) -> kube::Result<()> {
 
 /// Waits for a call, but not for ever.
 pub(super) async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
-    match timeout(CALL_LIMIT, call).await {
-        Ok(outcome) => outcome,
-        Err(elapsed) => Err(kube::Error::Service(elapsed.into())),
-    }
+    limit::in_time(CALL_LIMIT, call).await
 }

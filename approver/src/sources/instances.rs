@@ -194,7 +194,10 @@ impl Asking {
                 self.book.retain(&present);
                 Input::Change(Change::MachineList(scope, present))
             }
-            input @ (Input::Change(_) | Input::Config(_) | Input::Request(_)) => {
+            input @ (Input::Change(_)
+            | Input::Complete(_, _)
+            | Input::Config(_)
+            | Input::Request(_)) => {
                 self.listed |= matches!(&input, Input::Change(Change::Synced(_)));
                 input
             }

@@ -41,6 +41,20 @@ impl ControlPlane {
         }
     }
 
+    /// Has kube-apiserver stand still, as when its machine does. Connections stay.
+    pub fn pause_api_server(&self) {
+        if let Some(process) = hold(&self.api_server).as_mut() {
+            process.pause();
+        }
+    }
+
+    /// Has kube-apiserver go on.
+    pub fn resume_api_server(&self) {
+        if let Some(process) = hold(&self.api_server).as_mut() {
+            process.resume();
+        }
+    }
+
     /// Starts kube-apiserver, on the same port and with the same data, and returns once it is ready. Does nothing more
     /// than wait for that if it runs.
     ///

@@ -1,6 +1,6 @@
 //! What is known that bears on one request.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use rollcall_csr::{KeyHash, NodeName, Signer};
@@ -9,7 +9,7 @@ use super::Cluster;
 use super::filed::Filed;
 use super::requests::CROWD;
 use crate::claims::{MOST_CLAIMS, latest};
-use crate::{Claim, Facts, Machine, Policy, Request, Stale, Standing, serving};
+use crate::{Claim, Facts, Machine, Policy, Request, RequestUid, Stale, Standing, serving};
 
 impl Cluster {
     /// The facts of a request, by the feeds as they are now.
@@ -246,6 +246,26 @@ impl Cluster {
             .take(CROWD.saturating_add(1))
             .filter_map(|uid| self.requests.get(uid))
             .collect()
+    }
+
+    /// The pending requests that would spend the same Machine as this one for another key.
+    pub fn rivals_of(&self, uid: &RequestUid) -> Vec<RequestUid> {
+        let Some(request) = self.requests.get(uid) else {
+            return Vec::new();
+        };
+        let mut names: BTreeSet<NodeName> = request.node_name().into_iter().collect();
+        let owners = request.node_name().map(|name| self.roll.owners(&name));
+        for machine in owners.into_iter().flatten() {
+            let records = self.roll.mirrors(machine).into_iter().chain([machine]);
+            names.extend(records.flat_map(|record| self.roll.every_name_of(record)));
+        }
+        let filed = names.iter().filter_map(|name| self.filed.get(name));
+        let rivals = filed
+            .flat_map(|filed| filed.newest_first(Signer::KubeApiserverClientKubelet))
+            .filter_map(|uid| self.requests.get(uid))
+            .filter(|rival| rival.uid != *uid && !rival.is_by_its_node())
+            .filter(|rival| rival.key() != request.key());
+        rivals.map(|rival| rival.uid.clone()).collect()
     }
 
     /// Of very many rivals, the newest and the oldest, the newest first.
