@@ -146,8 +146,10 @@ async fn nothing_is_lost_while_the_leader_stands_still_longer_than_it_trusts_its
             .approved(&[setting.join(&format!("before-{run}")).await])
             .await;
         approver.pause();
-        let names = (0..5).map(|number| setting.join(&format!("worker-{run}-{number}")));
-        let names = join_all(names.collect::<Vec<_>>()).await;
+        let nodes: Vec<String> = (0..5)
+            .map(|number| format!("worker-{run}-{number}"))
+            .collect();
+        let names = join_all(nodes.iter().map(|node| setting.join(node))).await;
         tokio::time::sleep(PAUSE).await;
         approver.resume();
         let begin = Instant::now();
