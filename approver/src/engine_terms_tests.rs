@@ -1,9 +1,10 @@
 //! What happens when the hold on the Lease ends, however shortly, and at the beginning of each term.
 
+use rollcall_approver_core::{Contested, Policy};
 use rollcall_csr::Signer;
 use serde_json::{Value, json};
 
-use super::tests::{LONG, Running, approval, approved, start};
+use super::tests::{LONG, Running, approval, approved, start, start_with};
 use super::*;
 use crate::fixtures::{csr, machine};
 
@@ -16,7 +17,9 @@ fn hold(term: u64) -> Leadership {
 
 /// An engine that leads in this term, which rests on the claims and on the requests.
 async fn begin(term: u64) -> Running {
-    let running = start(Mode::Enforce, &[Feed::Claims, REQUESTS]);
+    let mut policy = Policy::default();
+    policy.rules.contested = Contested::Newest;
+    let running = start_with(policy, Mode::Enforce, &[Feed::Claims, REQUESTS]);
     running.leadership.send_replace(Leadership::None);
     tokio::time::sleep(Duration::from_millis(10)).await;
     running.leadership.send_replace(hold(term));

@@ -31,6 +31,10 @@ pub(super) struct Running {
 }
 
 pub(super) fn start(mode: Mode, feeds: &[Feed]) -> Running {
+    start_with(Policy::default(), mode, feeds)
+}
+
+pub(super) fn start_with(policy: Policy, mode: Mode, feeds: &[Feed]) -> Running {
     let (client, writes) = server();
     let (events_client, events) = server();
     let (management_client, mut management) = server();
@@ -70,8 +74,7 @@ pub(super) fn start(mode: Mode, feeds: &[Feed]) -> Running {
     };
     let (news, inbox) = mpsc::channel(100);
     let stop = CancellationToken::new();
-    let cluster =
-        Cluster::new(Policy::default(), feeds.iter().cloned()).with_kubelet_ca(["CA".to_owned()]);
+    let cluster = Cluster::new(policy, feeds.iter().cloned()).with_kubelet_ca(["CA".to_owned()]);
     let engine = Engine::new(mode, cluster, outside);
     Running {
         news,

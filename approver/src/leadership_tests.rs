@@ -122,7 +122,7 @@ async fn a_record_that_cannot_be_read_or_is_not_answered_is_read_again() {
     // Nor is it enough that it can be read.
     for written in [false, true] {
         let call = following.server.expect("GET", RECORD).await;
-        assert!(asked.elapsed() < Duration::from_secs(15));
+        assert!(written || asked.elapsed() < Duration::from_secs(15));
         call.fail(404, "not found");
         following.nothing_more().await;
         if written {
