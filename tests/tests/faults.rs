@@ -78,6 +78,11 @@ impl Setting {
         (slow, kubeconfig)
     }
 
+    /// A configuration by which the newest of several keys wins, so that two leaders would choose different ones.
+    fn newest(&self) -> String {
+        config_with(&self.control_plane, "bootstrap: {contested: newest}").unwrap()
+    }
+
     async fn gated(&self, name: &str) -> (Gate, PathBuf) {
         let gate = Gate::start(&self.control_plane).await.unwrap();
         let (namespace, account) = APPROVER;
@@ -327,9 +332,11 @@ async fn while_the_claims_get_no_answer_requests_wait_with_a_reason() {
 async fn a_leader_whose_calls_are_refused_until_its_lease_is_over_writes_nothing_more() {
     let setting = Setting::new().await;
     let (slow, kubeconfig) = setting.slow("refused", Vec::new()).await;
-    let leader = setting.approver_with("one", &kubeconfig, &[]);
+    let newest = setting.newest();
+    let flags = ["--config", newest.as_str()];
+    let leader = setting.approver_with("one", &kubeconfig, &flags);
     leader.line(&["leading=true"], TIMEOUT).await.unwrap();
-    let standby = setting.approver("two");
+    let standby = setting.approver_with("two", &setting.kubeconfig, &flags);
     standby.line(&["watching"], TIMEOUT).await.unwrap();
     slow.rule(vec![
         Rule::on(LEASES, Fault::Refused(429)),
@@ -354,10 +361,12 @@ async fn a_write_of_a_former_leader_that_arrives_late_gives_no_machine_to_a_seco
             .await
             .into_iter()
             .unzip();
+    let newest = setting.newest();
+    let flags = ["--config", newest.as_str()];
     let replicas: Vec<Program> = ["one", "two"]
         .iter()
         .zip(&kubeconfigs)
-        .map(|(pod, kubeconfig)| setting.approver_with(pod, kubeconfig, &[]))
+        .map(|(pod, kubeconfig)| setting.approver_with(pod, kubeconfig, &flags))
         .collect();
     for replica in &replicas {
         replica.line(&["watching"], TIMEOUT).await.unwrap();
