@@ -112,9 +112,9 @@ async fn a_late_host_joins_and_one_whose_window_has_passed_does_not() {
         .set_status("lost", &ready_at(created))
         .await
         .unwrap();
-    let sources =
-        format!("- clusterAPI: {{namespace: {NAMESPACE}}}\nbootstrap: {{joinWindow: {WINDOW}s}}\n");
-    let _approver = site.approver(&sources, &[]);
+    let sources = format!("- clusterAPI: {{namespace: {NAMESPACE}}}\n");
+    let config = site.config_with_window(&sources, &format!("{WINDOW}s"));
+    let _approver = site.start(&config, &[], &[]);
     // Times are whole seconds, so two more make the windows' ends certain.
     let ends = created
         .checked_add(SignedDuration::from_secs(WINDOW + 2))

@@ -52,11 +52,17 @@ impl Site {
 
     /// Writes a configuration with these sources. Returns its path.
     pub(crate) fn config(&self, machines: &str) -> String {
+        self.config_with_window(machines, "2h")
+    }
+
+    /// The same, with another join window.
+    pub(crate) fn config_with_window(&self, machines: &str, window: &str) -> String {
         // By default, OpenShift's own names are those of bootstrappers on OpenShift only.
         let requestors = "bootstrap:\n  requestors:\n  - username: \
                           system:serviceaccount:openshift-machine-config-operator:node-bootstrapper\n  \
                           - group: system:bootstrappers\n";
-        let fields = format!("{requestors}maxStaleness: 3s\nmachines:\n{machines}");
+        let fields =
+            format!("{requestors}  joinWindow: {window}\nmaxStaleness: 3s\nmachines:\n{machines}");
         config_with(&self.control_plane, &fields).unwrap()
     }
 
@@ -72,10 +78,19 @@ impl Site {
         more: &[&str],
         environment: &[(&str, &str)],
     ) -> Program {
-        let config = self.config(machines);
+        self.start(&self.config(machines), more, environment)
+    }
+
+    /// Starts the approver with this configuration.
+    pub(crate) fn start(
+        &self,
+        config: &str,
+        more: &[&str],
+        environment: &[(&str, &str)],
+    ) -> Program {
         let kubeconfig = self.kubeconfig.to_str().unwrap();
         let arguments = ["run", "--kubeconfig", kubeconfig, "--namespace", APPROVER.0];
-        let arguments = [&arguments, &["--config", &config][..], more].concat();
+        let arguments = [&arguments, &["--config", config][..], more].concat();
         let environment = [&[("POD_UID", "approver-under-test")], environment].concat();
         let logs = self.control_plane.logs_dir();
         Program::start_with("rollcall-approver", &logs, &arguments, &environment).unwrap()
