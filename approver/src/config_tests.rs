@@ -79,6 +79,7 @@ machines:
                 "10.1.0.0/16".parse().unwrap(),
                 "2001:db8::/32".parse().unwrap(),
             ],
+            shared: false,
         }],
         renew_without_addresses: RenewWithoutAddresses::Adopted,
     };

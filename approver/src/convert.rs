@@ -379,6 +379,8 @@ pub(crate) fn to_node(
         .ok_or(Unusable::Missing("creationTimestamp"))?
         .0;
     let mut node = object.take(uid, created_at);
+    // Of its labels, only those of the control plane are read.
+    node.control_plane = metadata.labels.is_some();
     if with_conditions {
         node.conditions = object.take_conditions();
     }

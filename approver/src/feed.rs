@@ -54,6 +54,10 @@ const REGULAR_END: Duration = Duration::from_secs(20);
 /// The code of a resource version that is too old: a full list is due (Kubernetes: API concepts, efficient detection of
 /// changes).
 const GONE: u16 = 410;
+/// The pause before what need not be there is asked for again.
+const OPTIONAL_PAUSE: Duration = Duration::from_secs(300);
+/// The code of what a role does not allow.
+const FORBIDDEN: u16 = 403;
 /// The code of a resource that the API server does not have, or not in this version any more.
 const NOT_FOUND: u16 = 404;
 
@@ -69,6 +73,8 @@ pub(crate) trait Watched: Send + Sync + 'static {
     const PAGE: u32 = PAGE;
     /// Objects of the first page: less where nobody knows how large they are. While pages are small, they grow.
     const FIRST_PAGE: u32 = Self::PAGE;
+    /// Whether nothing is wrong where its objects are not served or may not be read: then they are asked for now and then.
+    const OPTIONAL: bool = false;
 
     /// Its name in logs and reasons.
     fn feed(&self) -> Feed;
@@ -122,6 +128,11 @@ impl Broken {
         }
     }
 
+    /// Whether the API server does not have the resource, or does not let it be read.
+    fn is_refusal(&self) -> bool {
+        matches!(self.code(), Some(FORBIDDEN | NOT_FOUND))
+    }
+
     /// Whether the API server no longer knows what happened since the version.
     fn is_expired(&self) -> bool {
         self.code() == Some(GONE)
@@ -151,11 +162,15 @@ pub(crate) async fn run_in_terms<W: Watched>(
 }
 
 /// Tells why a feed broke, once until it breaks in another way.
-fn log_broken(feed: &Feed, broken: &Broken, complaint: &mut Complaint) {
+fn log_broken(feed: &Feed, broken: &Broken, optional: bool, complaint: &mut Complaint) {
     let text = broken.to_string();
     if broken.is_expired() {
         // Nothing is wrong: the API server remembers a while only, and nothing of the time before it was started.
         debug!(%feed, error = text, "what has changed meanwhile is not known; listing again");
+    } else if optional && broken.is_refusal() {
+        if complaint.is_news(&text) {
+            info!(%feed, reason = text, "this cannot be read here; decisions rest on what else is known");
+        }
     } else if complaint.is_news(&text) {
         error!(%feed, error = text, "the watch broke; it is tried again until it works");
     } else {
@@ -243,8 +258,12 @@ impl<W: Watched> Runner<W> {
             if broken.needs_list() {
                 place = None;
             }
-            let pause = self.waits.next().unwrap_or(LONGEST_PAUSE);
-            log_broken(&self.feed, &broken, &mut self.complaint);
+            let pause = if W::OPTIONAL && broken.is_refusal() {
+                OPTIONAL_PAUSE
+            } else {
+                self.waits.next().unwrap_or(LONGEST_PAUSE)
+            };
+            log_broken(&self.feed, &broken, W::OPTIONAL, &mut self.complaint);
             tokio::time::sleep(pause).await;
         }
     }

@@ -78,6 +78,7 @@ async fn next(told: &mut mpsc::Receiver<Input>) -> String {
             | Change::KubeadmConfig(_)
             | Change::KubeadmConfigGone(_)
             | Change::KubeadmConfigList(_, _)
+            | Change::ClusterAddresses(_, _)
             | Change::KubeletCa(_, _)
             | Change::NodeLease(_, _)
             | Change::Request(_)

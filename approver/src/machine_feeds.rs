@@ -58,6 +58,7 @@ impl MachineFeeds {
             Feed::Machines(scope) => self.start_machines(scope),
             // The others run whatever the configuration says, or as part of these.
             Feed::Claims
+            | Feed::ClusterAddresses(_)
             | Feed::HealthChecks(_)
             | Feed::Instances(_)
             | Feed::KubeletCa(_)
@@ -82,6 +83,13 @@ impl MachineFeeds {
     fn start_machines(&mut self, scope: &Scope) -> Option<AbortHandle> {
         let source = sources::of(scope.source)?;
         let (client, news) = (self.management.clone(), self.news.clone());
+        if let Some(follow) = source.cluster {
+            let cluster = follow(client.clone(), scope.clone(), news.clone());
+            let feed = (source.follow)(client, scope.clone(), news);
+            return Some(self.tasks.spawn(async move {
+                tokio::join!(feed, cluster);
+            }));
+        }
         let Some(look_up) = scope.look_up.clone() else {
             let feed = (source.follow)(client, scope.clone(), news);
             return Some(self.tasks.spawn(feed));

@@ -2,6 +2,8 @@
 //! when. So a whole Node takes no more to read than its metadata with all that is in it (`docs/benchmarks.md`).
 
 use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::IpAddr;
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1 as api;
@@ -12,6 +14,14 @@ use rollcall_approver_core as core;
 use serde::{Deserialize, Deserializer};
 
 use crate::condition::Condition;
+
+/// Labels of control-plane nodes (kubeadm; until Kubernetes 1.24 and in OpenShift, `master`).
+const CONTROL_PLANE: [&str; 2] = [
+    "node-role.kubernetes.io/control-plane",
+    "node-role.kubernetes.io/master",
+];
+/// So many addresses of a Node are kept.
+const MAX_ADDRESSES: usize = 64;
 
 /// A Node (Kubernetes: `core/v1`).
 #[derive(Clone, Debug, Deserialize)]
@@ -35,7 +45,14 @@ struct Spec {
 #[serde(rename_all = "camelCase")]
 struct Status {
     conditions: Option<Vec<Condition>>,
+    addresses: Option<Vec<Address>>,
     node_info: Option<NodeInfo>,
+}
+
+/// One address (Kubernetes: `core/v1` `NodeAddress`).
+#[derive(Clone, Debug, Deserialize)]
+struct Address {
+    address: String,
 }
 
 /// What a kubelet says of its machine (Kubernetes: `core/v1` `NodeSystemInfo`).
@@ -74,8 +91,20 @@ impl Node {
             provider_id: set(self.spec.provider_id.take()),
             system_uuid,
             machine_id,
+            addresses: self.addresses(),
             ..core::Node::new(uid, created_at)
         }
+    }
+
+    /// The IP addresses that it states, each once, as they compare.
+    fn addresses(&self) -> Vec<IpAddr> {
+        let all = self.status.addresses.iter().flatten();
+        let ips = all.filter_map(|address| address.address.parse().ok());
+        let ips: BTreeSet<IpAddr> = ips
+            .map(|ip: IpAddr| ip.to_canonical())
+            .take(MAX_ADDRESSES)
+            .collect();
+        ips.into_iter().collect()
     }
 
     /// Takes out its conditions. One that does not say since when says nothing that anybody asks for.
@@ -98,18 +127,25 @@ fn lean_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMet
     #[serde(rename_all = "camelCase")]
     struct Lean {
         creation_timestamp: Option<Time>,
+        labels: Option<BTreeMap<String, String>>,
         name: Option<String>,
         resource_version: Option<String>,
         uid: Option<String>,
     }
     let Lean {
         creation_timestamp,
+        labels,
         name,
         resource_version,
         uid,
     } = Lean::deserialize(deserializer)?;
+    let labels = labels.map(|mut labels| {
+        labels.retain(|label, _| CONTROL_PLANE.contains(&label.as_str()));
+        labels
+    });
     Ok(ObjectMeta {
         creation_timestamp,
+        labels: labels.filter(|labels| !labels.is_empty()),
         name,
         resource_version,
         uid,

@@ -24,6 +24,8 @@ pub enum Scope {
     Cluster,
     /// In the namespace `default`, where Events about cluster-scoped objects go.
     Default,
+    /// In a namespace of the cluster's own, where what is said of its addresses is.
+    Addresses(&'static str),
     /// In the namespace of a CA of the kubelets, where the configuration names it.
     KubeletCa(&'static str),
     /// In the namespaces of the Machines.
@@ -97,6 +99,32 @@ pub const RIGHTS: &[Right] = &[
             READ,
         )
     },
+    Right::named(Scope::Addresses("default"), "", "services", &["kubernetes"]),
+    Right::named(
+        Scope::Addresses("default"),
+        "discovery.k8s.io",
+        "endpointslices",
+        &["kubernetes"],
+    ),
+    Right::named(
+        Scope::Addresses("kube-system"),
+        "",
+        "configmaps",
+        &["kubeadm-config"],
+    ),
+    Right::optional(Scope::Cluster, "networking.k8s.io", "servicecidrs", READ),
+    Right::named(
+        Scope::Cluster,
+        "config.openshift.io",
+        "infrastructures",
+        &["cluster"],
+    ),
+    Right::named(
+        Scope::Cluster,
+        "config.openshift.io",
+        "networks",
+        &["cluster"],
+    ),
     Right::optional(Scope::Machines, "events.k8s.io", "events", &["create"]),
     Right::optional(Scope::Default, "events.k8s.io", "events", &["create"]),
     Right::optional(Scope::NodeLeases, "coordination.k8s.io", "leases", &["get"]),
@@ -127,6 +155,19 @@ impl Right {
             names: &[],
             verbs,
             optional: false,
+        }
+    }
+
+    /// A right to read objects of these names that need not be there.
+    const fn named(
+        scope: Scope,
+        group: &'static str,
+        resource: &'static str,
+        names: &'static [&'static str],
+    ) -> Self {
+        Self {
+            names,
+            ..Self::optional(scope, group, resource, READ)
         }
     }
 
@@ -190,6 +231,7 @@ pub(crate) async fn check(
     for right in RIGHTS.iter().filter(|right| !is_on_machines(right)) {
         let namespace = match right.scope {
             Scope::Cluster | Scope::Machines => None,
+            Scope::Addresses(namespace) => Some(namespace),
             Scope::Default => Some("default"),
             Scope::KubeletCa(namespace) => {
                 let reads = |source: &CaSource| {
@@ -212,6 +254,7 @@ pub(crate) async fn check(
             Feed::KubeadmConfigs(scope) => (scope, of_tokens(scope.source)),
             Feed::Machines(scope) => (scope, of_source(scope.source)),
             Feed::Claims
+            | Feed::ClusterAddresses(_)
             | Feed::HealthChecks(_)
             | Feed::Instances(_)
             | Feed::KubeletCa(_)

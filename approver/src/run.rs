@@ -28,6 +28,7 @@ use crate::metrics::Metrics;
 use crate::mirror::JoinWindows;
 use crate::reload::{Fixed, Reload};
 use crate::serve::Addresses;
+use crate::sources::cluster_addresses;
 use crate::tasks::Tasks;
 use crate::{
     Mode, Settings, dial, joins, kubelet_ca, leadership, mirror, new_start, node_lease, others,
@@ -271,6 +272,8 @@ fn watch_all(
     let nodes = Nodes { conditions: false };
     let mut feeds = vec![Feed::Claims, nodes.feed()];
     tasks.forever("nodes", feed::run(nodes, client.clone(), news.clone()));
+    feeds.extend(cluster_addresses::feeds());
+    cluster_addresses::watch_all(tasks, client, news);
     for signer in Signer::ALL {
         let watched = Requests(signer);
         feeds.push(watched.feed());

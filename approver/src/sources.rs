@@ -3,6 +3,7 @@
 //! To add a source: a file in this folder with its API and a conversion to [`Machine`], a line in [`ALL`], an entry in
 //! `sources/entry.rs` for the configuration, and a variant of [`Source`] in the core.
 
+pub(crate) mod cluster_addresses;
 mod cluster_api;
 mod entry;
 mod expected_machines;
@@ -54,6 +55,8 @@ pub(crate) struct Description {
     pub(crate) list: List,
     /// Its MachineHealthChecks, where it has such.
     pub(crate) health_checks: Option<Checks>,
+    /// Watches for ever what its API says of the cluster's own addresses, where it says so.
+    pub(crate) cluster: Option<Follow>,
     /// Where it names the bootstrap tokens that were made for one Machine each, where that is not in the Machines.
     pub(crate) tokens: Option<Tokens>,
 }
@@ -92,6 +95,9 @@ type List = fn(Client, Scope) -> BoxFuture<'static, anyhow::Result<Vec<Change>>>
 /// Every source of Machine records.
 pub(crate) const ALL: &[Description] = &[
     Description {
+        cluster: Some(|client, scope, news| {
+            Box::pin(cluster_addresses::follow(client, scope, news))
+        }),
         tokens: Some(KUBEADM_CONFIGS),
         ..with_checks::<cluster_api::ClusterApi>()
     },
@@ -150,6 +156,7 @@ const fn describe<A: MachineApi>() -> Description {
             Box::pin(async move { listing::everything(&Machines::<A>::new(scope), &client).await })
         },
         health_checks: None,
+        cluster: None,
         tokens: None,
     }
 }

@@ -110,7 +110,7 @@ fn used<'a>(
         let namespace = match right.scope {
             Scope::Cluster => None,
             Scope::Default => Some("default"),
-            Scope::KubeletCa(namespace) => Some(namespace),
+            Scope::Addresses(namespace) | Scope::KubeletCa(namespace) => Some(namespace),
             Scope::Machines => machines,
             Scope::NodeLeases => Some("kube-node-lease"),
             Scope::Own => Some("rollcall"),

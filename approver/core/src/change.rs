@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use rollcall_csr::{NodeName, Signer};
 
 use crate::{
-    Authority, Claim, Feed, HealthCheck, KubeadmConfig, Machine, MachineReference, MachineUid,
-    Node, Request, RequestUid, Scope, Served, Source,
+    Authority, Claim, ClusterAddresses, Feed, HealthCheck, KubeadmConfig, Machine,
+    MachineReference, MachineUid, Node, Request, RequestUid, Scope, Served, Source,
 };
 
 /// One piece of news from a watch.
@@ -15,6 +15,9 @@ use crate::{
 pub enum Change {
     /// A claim that was recorded earlier.
     Claimed(Claim),
+    /// One of the watches of the cluster's own names and addresses, named as in [`Feed::ClusterAddresses`], brought these and
+    /// no other.
+    ClusterAddresses(String, Vec<ClusterAddresses>),
     /// A MachineHealthCheck appeared or changed.
     HealthCheck(Box<HealthCheck>),
     /// A MachineHealthCheck is gone.

@@ -4,6 +4,7 @@
 //! Node, the other requests. So the wake-up index is a map from node name to requests, and a change names the requests
 //! to judge again without a look at any other.
 
+mod addresses;
 mod explain;
 mod facts;
 mod filed;
@@ -16,6 +17,7 @@ mod requests;
 mod retrospect;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::net::IpAddr;
 
 use jiff::{SignedDuration, Timestamp};
 use rollcall_csr::NodeName;
@@ -28,9 +30,9 @@ use crate::claims::latest;
 use crate::kubeadm_config::KubeadmConfigs;
 use crate::timers::Timers;
 use crate::{
-    Change, Claim, Claims, Decision, Dialled, Feed, Freshness, HealthCheck, KubeletCa,
-    MachineReference, MachineUid, Node, NodeLease, Policy, Request, RequestUid, Roll, Settlement,
-    Source, Standing, Verdict, Verified, Wait, decide,
+    Change, Claim, Claims, Decision, Dialled, Feed, Freshness, HealthCheck, KnownAddresses,
+    KubeletCa, MachineReference, MachineUid, Node, NodeLease, Policy, Request, RequestUid, Roll,
+    Settlement, Source, Standing, Verdict, Verified, Wait, decide,
 };
 
 /// All that is known of the cluster.
@@ -51,6 +53,9 @@ pub struct Cluster {
     /// What nodes served when they were last dialled.
     served: HashMap<NodeName, Dialled>,
     kubelet_ca: Option<KubeletCa>,
+    cluster_addresses: KnownAddresses,
+    /// The Nodes by the addresses that they state.
+    stated: HashMap<IpAddr, BTreeSet<NodeName>>,
     requests: HashMap<RequestUid, Request>,
     filed: HashMap<NodeName, Filed>,
     asking: Asking,
@@ -85,6 +90,8 @@ impl Cluster {
             asks_leases: false,
             served: HashMap::new(),
             kubelet_ca: None,
+            cluster_addresses: KnownAddresses::default(),
+            stated: HashMap::new(),
             requests: HashMap::new(),
             filed: HashMap::new(),
             asking: Asking::default(),
@@ -123,6 +130,7 @@ impl Cluster {
                 self.claims.insert(claim);
                 BTreeSet::new()
             }
+            Change::ClusterAddresses(feed, said) => self.put_cluster_addresses(feed, said),
             Change::HealthCheck(check) => self.put_health_check(*check),
             Change::HealthCheckGone(source, reference) => {
                 self.remove_health_check(source, reference)
@@ -145,13 +153,25 @@ impl Cluster {
             Change::Machine(machine) => self.put_machine(*machine),
             Change::MachineGone(uid) => self.remove_machine(&uid),
             Change::MachineList(scope, present) => self.retain_machines(&scope, &present),
-            Change::Node(name, node) => self.wake(|known| known.put_node(name, node)),
-            Change::NodeGone(name) => self.wake(|known| known.remove_node(name)),
+            Change::Node(name, node) => {
+                let mut woken = self.put_stated(&name, &node.addresses);
+                woken.extend(self.wake(|known| known.put_node(name, node)));
+                woken
+            }
+            Change::NodeGone(name) => {
+                let mut woken = self.put_stated(&name, &[]);
+                woken.extend(self.wake(|known| known.remove_node(name)));
+                woken
+            }
             Change::NodeLease(name, renewed) => {
                 let lease = NodeLease { at: now, renewed };
                 self.wake(|known| known.put_lease(name, lease))
             }
-            Change::NodeList(present) => self.wake(|known| known.retain_nodes(&present)),
+            Change::NodeList(present) => {
+                let mut woken = self.retain_stated(&present);
+                woken.extend(self.wake(|known| known.retain_nodes(&present)));
+                woken
+            }
             Change::Request(mut request) => {
                 if let Standing::Approved(at) = &mut request.standing {
                     *at = (*at).min(now);
@@ -382,6 +402,7 @@ impl Cluster {
             known.ready_since = node.ready_since;
             known.last_heartbeat = node.last_heartbeat;
             known.conditions.clone_from(&node.conditions);
+            known.addresses.clone_from(&node.addresses);
             if *known == node && !stopped {
                 return BTreeSet::new();
             }

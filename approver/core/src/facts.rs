@@ -1,13 +1,14 @@
 //! The facts: what the cluster says that matters to one request.
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 
 use jiff::Timestamp;
-use rollcall_csr::KeyHash;
+use rollcall_csr::{KeyHash, NodeName};
 
 use crate::{
-    Claim, Dialled, Finding, KubeadmConfig, KubeletCa, Machine, MachineReference, Request,
-    ServerName, Stale, Verified,
+    Claim, Dialled, Finding, KnownAddresses, KubeadmConfig, KubeletCa, Machine, MachineReference,
+    Request, ServerName, Stale, Verified,
 };
 
 /// A Node, reduced to what a decision needs.
@@ -29,6 +30,11 @@ pub struct Node {
     pub system_uuid: Option<String>,
     /// The id of its installation (`status.nodeInfo.machineID`), as its kubelet reports it.
     pub machine_id: Option<String>,
+    /// The IP addresses that it states. Its kubelet writes them: they count against what others ask for, and for nothing.
+    pub addresses: Vec<IpAddr>,
+    /// Whether it bears the label of control-plane nodes, which kubelets cannot give themselves (Kubernetes: admission
+    /// plug-in NodeRestriction).
+    pub control_plane: bool,
     /// Its conditions, where they are kept: MachineHealthChecks look at them. No decision rests on them.
     pub conditions: Vec<NodeCondition>,
 }
@@ -45,6 +51,8 @@ impl Node {
             provider_id: None,
             system_uuid: None,
             machine_id: None,
+            addresses: Vec::new(),
+            control_plane: false,
             conditions: Vec::new(),
         }
     }
@@ -61,6 +69,8 @@ impl Node {
             provider_id,
             system_uuid,
             machine_id,
+            addresses,
+            control_plane,
             conditions,
         } = self;
         *uid == other.uid
@@ -70,6 +80,8 @@ impl Node {
             && *provider_id == other.provider_id
             && *system_uuid == other.system_uuid
             && *machine_id == other.machine_id
+            && *addresses == other.addresses
+            && *control_plane == other.control_plane
             && *conditions == other.conditions
     }
 }
@@ -107,6 +119,10 @@ pub struct Facts<'a> {
     pub mirrors: Vec<&'a Machine>,
     /// Those of the requested names and addresses that Machines have which have not become the Node, with the Machines.
     pub elsewhere: Vec<(ServerName, &'a MachineReference)>,
+    /// Those of the requested addresses that Nodes of other names state, with the Nodes.
+    pub stated: Vec<(ServerName, &'a NodeName)>,
+    /// The cluster's own names and addresses, as far as they are known.
+    pub cluster_addresses: Option<&'a KnownAddresses>,
     /// The bootstrap tokens that this request and its rivals came with, by their ids, each with the Machines that it was made
     /// for. A token that was made for no Machine in particular is not among them.
     pub tokens: BTreeMap<&'a str, Vec<&'a Machine>>,

@@ -8,9 +8,9 @@ use rcgen::{
     CertificateParams, CertificateSigningRequest, DistinguishedName, DnType, KeyPair, SanType,
 };
 use rollcall_approver_core::{
-    Address, Claim, Decision, Dialled, Facts, KubeadmConfig, KubeletCa, Machine, MachineReference,
-    MachineUid, Node, NodeLease, Policy, Reason, Request, RequestUid, Requestor, ServerName,
-    Source, Stale, Standing, decide,
+    Address, Claim, ClusterAddresses, Decision, Dialled, Facts, KnownAddresses, KubeadmConfig,
+    KubeletCa, Machine, MachineReference, MachineUid, Node, NodeLease, Policy, Reason, Request,
+    RequestUid, Requestor, ServerName, Source, Stale, Standing, decide,
 };
 use rollcall_csr::{CertificationRequest, KeyHash, NODES_GROUP, NodeName, ParseError, Signer};
 
@@ -147,6 +147,8 @@ pub(crate) struct World {
     pub(crate) tokens: BTreeMap<&'static str, Vec<Machine>>,
     pub(crate) kubeadm_configs: Vec<KubeadmConfig>,
     pub(crate) elsewhere: Vec<(ServerName, MachineReference)>,
+    pub(crate) stated: Vec<(ServerName, NodeName)>,
+    pub(crate) cluster_addresses: Vec<ClusterAddresses>,
     pub(crate) node: Option<Node>,
     pub(crate) of_instance: Vec<Machine>,
     pub(crate) asks_leases: bool,
@@ -176,6 +178,8 @@ impl World {
             tokens: BTreeMap::new(),
             kubeadm_configs: Vec::new(),
             elsewhere: Vec::new(),
+            stated: Vec::new(),
+            cluster_addresses: Vec::new(),
             node: None,
             of_instance: Vec::new(),
             asks_leases: false,
@@ -255,7 +259,15 @@ impl World {
 
     /// What is decided.
     pub(crate) fn decide(&self) -> Decision {
+        let mut cluster_addresses = KnownAddresses::default();
+        cluster_addresses.put("a test".to_owned(), self.cluster_addresses.clone());
         let facts = Facts {
+            cluster_addresses: Some(&cluster_addresses),
+            stated: self
+                .stated
+                .iter()
+                .map(|(name, node)| (name.clone(), node))
+                .collect(),
             stale: self.stale.clone(),
             owners: self.owners.iter().collect(),
             bound: self.bound.iter().collect(),

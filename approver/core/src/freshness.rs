@@ -13,6 +13,9 @@ use crate::{Finding, Machine, Reason, Scope};
 pub enum Feed {
     /// The record of claims whose requests are gone.
     Claims,
+    /// One of the watches of the cluster's own names and addresses. Only what may not be served under rests on it: serving
+    /// certificates wait until it was heard once, or cannot be had.
+    ClusterAddresses(String),
     /// The MachineHealthChecks of one source; no decision rests on them.
     HealthChecks(Scope),
     /// What the cloud says of the instances of one source. Only names that nobody else knows are judged by it.
@@ -34,6 +37,7 @@ impl fmt::Display for Feed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Claims => f.write_str("claims"),
+            Self::ClusterAddresses(what) => write!(f, "addresses of the cluster ({what})"),
             Self::HealthChecks(scope) => write!(f, "machine health checks ({scope})"),
             Self::Instances(scope) => write!(f, "instances ({scope})"),
             Self::KubeadmConfigs(scope) => write!(f, "kubeadm configs ({scope})"),
@@ -105,7 +109,10 @@ impl Freshness {
                 return matches!(feed, Feed::Instances(_));
             }
             (
-                Feed::Instances(_) | Feed::KubeadmConfigs(_) | Feed::Machines(_),
+                Feed::ClusterAddresses(_)
+                | Feed::Instances(_)
+                | Feed::KubeadmConfigs(_)
+                | Feed::Machines(_),
                 Some(state @ State::Starting),
             ) => {
                 *state = State::Missing;
@@ -151,12 +158,27 @@ impl Freshness {
         self.0.keys().filter_map(|feed| match feed {
             Feed::Machines(scope) => Some(scope),
             Feed::Claims
+            | Feed::ClusterAddresses(_)
             | Feed::HealthChecks(_)
             | Feed::Instances(_)
             | Feed::KubeadmConfigs(_)
             | Feed::KubeletCa(_)
             | Feed::Nodes
             | Feed::Requests(_) => None,
+        })
+    }
+
+    /// The watches of the cluster's own names and addresses.
+    pub(crate) fn cluster_addresses(&self) -> impl Iterator<Item = &Feed> {
+        let all = self.0.keys();
+        all.filter(|feed| matches!(feed, Feed::ClusterAddresses(_)))
+    }
+
+    /// Says so if a feed has never been heard and may soon be.
+    pub(crate) fn not_heard(&self, feed: &Feed) -> Option<Stale> {
+        (self.0.get(feed) == Some(&State::Starting)).then(|| Stale {
+            feed: feed.clone(),
+            since: None,
         })
     }
 
@@ -167,7 +189,10 @@ impl Freshness {
         self.first(
             |feed| match feed {
                 Feed::Claims => read,
-                Feed::Instances(_) | Feed::KubeadmConfigs(_) | Feed::Machines(_) => false,
+                Feed::ClusterAddresses(_)
+                | Feed::Instances(_)
+                | Feed::KubeadmConfigs(_)
+                | Feed::Machines(_) => false,
                 Feed::HealthChecks(_) | Feed::KubeletCa(_) | Feed::Nodes | Feed::Requests(_) => {
                     true
                 }
@@ -270,6 +295,7 @@ pub(crate) fn check_stale(stale: &Stale, now: Timestamp) -> Finding {
             "look-up",
             "for the names that only it tells, nothing is approved",
         ),
+        Feed::ClusterAddresses(_) => ("watch", "no serving certificate is approved"),
         Feed::KubeadmConfigs(_) => ("watch", "whoever asks with a bootstrap token gets nothing"),
         Feed::Machines(_) => (
             "watch",

@@ -29,6 +29,24 @@ impl IpRange {
         self.length
     }
 
+    /// Its first and its last address.
+    pub fn ends(&self) -> (IpAddr, IpAddr) {
+        let (first, width) = bits(self.prefix);
+        let free = width.saturating_sub(self.length);
+        // A range without a common bit ends where addresses end.
+        let ones = 1_u128
+            .checked_shl(free)
+            .map_or(u128::MAX, |next| next.wrapping_sub(1));
+        let last = first | ones;
+        let last = match self.prefix {
+            IpAddr::V4(_) => {
+                u32::try_from(last).map_or(self.prefix, |bits| IpAddr::V4(bits.into()))
+            }
+            IpAddr::V6(_) => IpAddr::V6(last.into()),
+        };
+        (self.prefix, last)
+    }
+
     /// Whether the range holds this address.
     pub fn contains(&self, ip: IpAddr) -> bool {
         self.prefix.is_ipv4() == ip.is_ipv4()
@@ -101,6 +119,22 @@ mod tests {
                 "{range} {outside}"
             );
             assert_eq!(read.to_string(), range);
+            let (first, last) = read.ends();
+            assert!(read.contains(first) && read.contains(last), "{range}");
+        }
+    }
+
+    #[test]
+    fn a_range_has_two_ends() {
+        for (range, last) in [
+            ("10.0.0.0/8", "10.255.255.255"),
+            ("192.0.2.1/32", "192.0.2.1"),
+            ("0.0.0.0/0", "255.255.255.255"),
+            ("fe80::/10", "febf:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+            ("::/0", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ] {
+            let read: IpRange = range.parse().unwrap();
+            assert_eq!(read.ends().1, last.parse::<IpAddr>().unwrap(), "{range}");
         }
     }
 

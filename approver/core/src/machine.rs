@@ -72,11 +72,16 @@ impl Scope {
         }
     }
 
-    /// What decisions about these Machines rest on: their records, and the look-up of their instances if there is one.
+    /// What decisions about these Machines rest on: their records, the look-up of their instances if there is one, and what
+    /// their API says of their cluster.
     pub fn feeds(&self) -> impl Iterator<Item = Feed> {
         let look_up = self.look_up.is_some();
         let look_up = look_up.then(|| Feed::Instances(self.clone()));
-        std::iter::once(Feed::Machines(self.clone())).chain(look_up)
+        let of_cluster = self.source == Source::ClusterApi;
+        let of_cluster = of_cluster.then(|| Feed::ClusterAddresses(self.to_string()));
+        std::iter::once(Feed::Machines(self.clone()))
+            .chain(look_up)
+            .chain(of_cluster)
     }
 
     /// Whether a Machine is read here.
@@ -186,6 +191,8 @@ pub struct Machine {
     pub join_by: Option<Timestamp>,
     /// The key that whoever joins as this Machine has to hold.
     pub join_key: Option<JoinKey>,
+    /// Whether its record says that it is of the control plane.
+    pub control_plane: bool,
     /// Whether somebody asked for its deletion.
     pub deleting: bool,
     /// Whether it has failed for good: its controller will never touch it again.
@@ -236,6 +243,7 @@ impl Machine {
             created_at,
             join_by: None,
             join_key: None,
+            control_plane: false,
             deleting: false,
             failed: false,
             kubeadm_config: None,

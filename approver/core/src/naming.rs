@@ -8,7 +8,7 @@ use std::collections::BTreeSet;
 use rollcall_csr::NodeName;
 
 pub use self::template::{NameTemplate, NameTemplateError};
-use crate::{Address, Machine, Source};
+use crate::{Address, Machine, Source, generic_name};
 
 /// Which names of a Machine can be its node's name.
 ///
@@ -101,7 +101,23 @@ impl Naming {
             .collect()
     }
 
+    /// The names that a strategy gives, without those that any machine may have.
     fn by(&self, strategy: NameStrategy, machine: &Machine) -> Vec<NodeName> {
+        let mut names = self.all_by(strategy, machine);
+        names.retain(|name| match strategy {
+            // Its controller found the Node by other means.
+            NameStrategy::NodeReference => true,
+            NameStrategy::Hostname | NameStrategy::InternalDns => {
+                generic_name::tells(machine.source, name)
+            }
+            NameStrategy::MachineName | NameStrategy::ProviderId | NameStrategy::Template => {
+                !generic_name::is_default(name)
+            }
+        });
+        names
+    }
+
+    fn all_by(&self, strategy: NameStrategy, machine: &Machine) -> Vec<NodeName> {
         match strategy {
             NameStrategy::Hostname => names_among(machine, hostname),
             NameStrategy::InternalDns => names_among(machine, internal_dns),

@@ -308,3 +308,75 @@ fn a_template_may_have_several_placeholders() {
         assert!(text.parse::<NameTemplate>().is_ok(), "{text}");
     }
 }
+
+#[test]
+fn a_name_that_any_machine_may_have_outweighs_no_convention() {
+    let all = Naming::of(Source::ClusterApi);
+    for text in [
+        "localhost",
+        "localhost.localdomain",
+        "localhost4.localdomain4",
+        "ubuntu",
+        "fedora.local",
+        "unassigned",
+        "10.0.37.6",
+        "4c1f0f0aa9c04b77b0f7d5be3cf1a9d2",
+    ] {
+        for address in [Address::Hostname, Address::InternalDns] {
+            let mut record = unnamed();
+            record.addresses.push(address(node(text)));
+            assert_eq!(names(&all, &record), ["m-0"], "{text}");
+            assert_eq!(all.every_name(&record), BTreeSet::from([node("m-0")]));
+            record.addresses.push(Address::Hostname(node("worker-0")));
+            assert_eq!(names(&all, &record), ["worker-0"], "{text}");
+        }
+    }
+    // A record of that name owns no such node either, unless the Node is its own already.
+    let mut record = machine("localhost", "localhost");
+    assert!(names(&all, &record).is_empty());
+    record.node_reference = Some(node("localhost"));
+    assert_eq!(
+        names(&naming(&[NameStrategy::NodeReference]), &record),
+        ["localhost"]
+    );
+    // Whoever writes an ExpectedMachine means the name that it gives the node, unless it is every machine's.
+    let mut record = machine("m-0", "ubuntu");
+    record.source = Source::ExpectedMachine;
+    assert_eq!(names(&all, &record), ["ubuntu"]);
+    record.addresses = vec![Address::Hostname(node("localhost"))];
+    assert_eq!(names(&naming(&[NameStrategy::Hostname]), &record), [""; 0]);
+}
+
+#[test]
+fn a_template_takes_no_name_and_no_address_of_any_machine() {
+    let by = |template: &str, addresses: Vec<Address>| {
+        let naming = Naming {
+            strategies: vec![NameStrategy::Template],
+            templates: vec![template.parse().unwrap()],
+            guess: None,
+        };
+        let record = Machine {
+            addresses,
+            ..unnamed()
+        };
+        names(&naming, &record)
+    };
+    let ip = |text: &str| Address::InternalIp(text.parse().unwrap());
+    let host = "{{ host }}.corp.example";
+    let generic = Address::Hostname(node("localhost.localdomain"));
+    let own = Address::InternalDns(node("worker-0.ec2.internal"));
+    assert_eq!(
+        by(host, vec![generic.clone(), own]),
+        ["worker-0.corp.example"]
+    );
+    assert_eq!(
+        by(host, vec![generic, Address::Hostname(node("ubuntu"))]),
+        [""; 0]
+    );
+    let address = "ip-{{ address }}.corp.example";
+    let seen = by(
+        address,
+        vec![ip("169.254.1.1"), ip("172.17.0.1"), ip("10.0.0.7")],
+    );
+    assert_eq!(seen, ["ip-10-0-0-7.corp.example"]);
+}

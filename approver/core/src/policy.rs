@@ -144,13 +144,15 @@ pub enum DenyClass {
     Superseded,
 }
 
-/// Addresses that the Machines of one pool may serve under, though no record names them.
+/// Addresses that the Machines of one pool may serve under, though no record names them, or several do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtraRange {
     /// The pool.
     pub pool: String,
     /// The ranges.
     pub ranges: Vec<IpRange>,
+    /// Whether addresses count in them that mean every machine, or the cluster.
+    pub shared: bool,
 }
 
 /// Which nodes get again what they serve already though their Machines list no address at which to see it: each is dialled
@@ -197,12 +199,22 @@ impl Default for ServingPolicy {
 impl ServingPolicy {
     /// Whether a name that no Machine record has is allowed for this Machine's pool.
     pub(crate) fn allows(&self, machine: &Machine, name: &ServerName) -> bool {
-        let ServerName::Ip(ip) = name else {
-            return false;
-        };
-        self.extra_ranges.iter().any(|extra| {
+        self.ranges_for(machine, name).next().is_some()
+    }
+
+    /// Whether an address is allowed for this Machine's pool even if it means every machine, or the cluster.
+    pub(crate) fn allows_shared(&self, machine: &Machine, name: &ServerName) -> bool {
+        self.ranges_for(machine, name).any(|extra| extra.shared)
+    }
+
+    fn ranges_for(
+        &self,
+        machine: &Machine,
+        name: &ServerName,
+    ) -> impl Iterator<Item = &ExtraRange> {
+        self.extra_ranges.iter().filter(|extra| {
             machine.pool.as_ref() == Some(&extra.pool)
-                && extra.ranges.iter().any(|range| range.contains(*ip))
+                && matches!(name, ServerName::Ip(ip) if extra.ranges.iter().any(|range| range.contains(*ip)))
         })
     }
 }

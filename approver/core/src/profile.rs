@@ -94,6 +94,7 @@ fn deny_class(reason: Reason) -> Option<DenyClass> {
         | Reason::ManualApproval
         | Reason::ManualDenial
         | Reason::NameNotOwned
+        | Reason::NameShared
         | Reason::NameTooLong
         | Reason::NodeExists
         | Reason::NodeNotFound

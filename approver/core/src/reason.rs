@@ -46,6 +46,8 @@ pub enum Reason {
     NameNotOwned,
     /// No node may serve under a requested name.
     NameReserved,
+    /// A requested name or address is every machine's or the cluster's, as far as is known now.
+    NameShared,
     /// The node name is too long for the label that a kubelet registers with.
     NameTooLong,
     /// A serving certificate is asked for without any name.
@@ -94,7 +96,7 @@ pub enum Reason {
 
 impl Reason {
     /// Every reason, in the order of their words.
-    pub const ALL: [Self; 42] = [
+    pub const ALL: [Self; 43] = [
         Self::AlreadyDecided,
         Self::AlreadyIssued,
         Self::CommonNameNotANode,
@@ -115,6 +117,7 @@ impl Reason {
         Self::ManualDenial,
         Self::NameNotOwned,
         Self::NameReserved,
+        Self::NameShared,
         Self::NameTooLong,
         Self::NamesMissing,
         Self::NamesNotAllowed,
@@ -163,6 +166,7 @@ impl Reason {
             Self::ManualDenial => "ManualDenial",
             Self::NameNotOwned => "NameNotOwned",
             Self::NameReserved => "NameReserved",
+            Self::NameShared => "NameShared",
             Self::NameTooLong => "NameTooLong",
             Self::NamesMissing => "NamesMissing",
             Self::NamesNotAllowed => "NamesNotAllowed",

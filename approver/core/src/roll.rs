@@ -189,8 +189,9 @@ impl Roll {
         found
     }
 
-    /// Those of these names and addresses that Machines have which have not become this Node, with the Machines. One that gets
-    /// nothing keeps them from nobody, unless its own Node still lives: that one may still be reached there.
+    /// Those of these names and addresses that Machines have which have not become this Node, each Machine by one of its
+    /// records. One that gets nothing keeps them from nobody, unless its own Node still lives: that one may still be reached
+    /// there.
     pub(crate) fn elsewhere(
         &self,
         asked: Vec<ServerName>,
@@ -207,9 +208,10 @@ impl Roll {
             machine.gets_nothing() && !machine.node_reference.as_ref().is_some_and(&lives)
         };
         let others = |name: ServerName| {
-            self.known(self.reached_by.get(&name))
+            let mut machines = self.known(self.reached_by.get(&name));
+            machines.retain(|machine| !is_bound(machine) && !is_gone(machine));
+            distinct(machines)
                 .into_iter()
-                .filter(|machine| !is_bound(machine) && !is_gone(machine))
                 .map(|machine| (name.clone(), &machine.reference))
                 .collect::<Vec<_>>()
         };

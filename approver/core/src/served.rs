@@ -12,8 +12,8 @@ use rollcall_csr::{NODES_GROUP, NodeName};
 
 use crate::profile::list;
 use crate::{
-    Address, Authority, Facts, Finding, IssuedCertificate, Machine, Policy, Reason,
-    RenewWithoutAddresses, ServerName, Usage, Wait,
+    Address, Authority, Facts, Finding, IssuedCertificate, KnownAddresses, Machine, Policy, Reason,
+    RenewWithoutAddresses, ServerName, ServingPolicy, SharedAddress, Usage, Wait,
 };
 
 /// How long it is known what a node serves: after that it is dialled anew.
@@ -113,9 +113,13 @@ impl Dialled {
     }
 }
 
-/// The IP addresses at which a Machine says that its node can be dialled, in the order of its record. What means the
-/// dialling machine itself, or many, is none.
-pub fn dial_addresses(machine: &Machine) -> Vec<IpAddr> {
+/// The IP addresses at which a Machine says that its node can be dialled, in the order of its record. What means every
+/// machine, or the cluster, is none.
+pub(crate) fn dial_addresses(
+    machine: &Machine,
+    known: Option<&KnownAddresses>,
+    policy: &ServingPolicy,
+) -> Vec<IpAddr> {
     let ips = machine
         .addresses
         .iter()
@@ -123,9 +127,17 @@ pub fn dial_addresses(machine: &Machine) -> Vec<IpAddr> {
             Address::ExternalIp(ip) | Address::InternalIp(ip) => Some(ip.to_canonical()),
             Address::ExternalDns(_) | Address::Hostname(_) | Address::InternalDns(_) => None,
         });
+    let is_clusters = |ip: IpAddr| {
+        let name = ServerName::Ip(ip);
+        let of = &[machine][..];
+        let moves = policy.api_servers.contains(&name)
+            || known.is_some_and(|known| known.find(&name, of).is_some());
+        // Where a single API server listens is its machine's own address.
+        moves && known.is_none_or(|known| known.endpoint(&name, of).is_none())
+    };
     let mut addresses = Vec::new();
-    for ip in ips.filter(|ip| !ip.is_loopback() && !ip.is_unspecified() && !ip.is_multicast()) {
-        if !addresses.contains(&ip) {
+    for ip in ips.filter(|ip| SharedAddress::of(*ip).is_none()) {
+        if !addresses.contains(&ip) && !is_clusters(ip) {
             addresses.push(ip);
         }
     }
@@ -150,17 +162,9 @@ fn asked_addresses(asked: &BTreeSet<ServerName>) -> Vec<IpAddr> {
         ServerName::Ip(ip) => Some(*ip),
         ServerName::Dns(_) => None,
     });
-    ips.filter(|ip| is_one_machines(*ip))
+    ips.filter(|ip| SharedAddress::of(*ip).is_none())
         .take(MAX_ASKED)
         .collect()
-}
-
-fn is_one_machines(ip: IpAddr) -> bool {
-    let link_local = match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    !(link_local || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
 }
 
 /// How the second way ends.
@@ -198,7 +202,7 @@ pub(crate) fn check(
             ),
         );
     }
-    let mut addresses = dial_addresses(machine);
+    let mut addresses = dial_addresses(machine, facts.cluster_addresses, &policy.serving);
     let unvouched = addresses.is_empty();
     if unvouched && is_dialled_as_asked(machine, facts, policy) {
         addresses = asked_addresses(asked);

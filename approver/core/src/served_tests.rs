@@ -221,8 +221,8 @@ pub(crate) const SERVED: &[Case] = &[
             let name = ServerName::read("10.0.0.2").unwrap();
             world.policy.serving.api_servers.insert(name);
         },
-        "deny",
-        &[NameReserved, NameNotOwned],
+        "hold",
+        &[NameShared],
     ),
 ];
 
@@ -352,11 +352,35 @@ fn only_addresses_of_the_machine_itself_are_dialled() {
         Address::InternalIp(ip("::ffff:127.0.0.1")),
         Address::InternalIp(ip("0.0.0.0")),
         Address::InternalIp(ip("224.0.0.1")),
+        Address::InternalIp(ip("169.254.0.7")),
+        Address::InternalIp(ip("fe80::1")),
+        Address::ExternalIp(ip("169.254.169.254")),
+        Address::InternalIp(ip("64:ff9b::a9fe:a9fe")),
+        Address::InternalIp(ip("172.17.0.1")),
+        Address::InternalIp(ip("::10.0.0.9")),
+        // What the API server and Services are reached by, and where this machine's own API server listens.
+        Address::InternalIp(ip("192.0.2.100")),
+        Address::InternalIp(ip("10.96.0.10")),
+        Address::InternalIp(ip("192.0.2.11")),
         Address::ExternalIp(ip("192.0.2.1")),
         Address::InternalIp(ip("::ffff:10.0.0.1")),
         Address::InternalIp(ip("10.0.0.1")),
     ];
-    assert_eq!(dial_addresses(machine), [ip("192.0.2.1"), ip("10.0.0.1")]);
+    let machine = machine.clone();
+    let mut known = KnownAddresses::default();
+    let said = crate::ClusterAddresses {
+        endpoints: [ip("192.0.2.11")].into(),
+        services: vec!["10.96.0.0/12".parse().unwrap()],
+        ..crate::ClusterAddresses::default()
+    };
+    known.put("a test".to_owned(), vec![said]);
+    let mut serving = ServingPolicy::default();
+    let names = ["192.0.2.100", "192.0.2.11"].map(|text| ServerName::read(text).unwrap());
+    serving.api_servers.extend(names);
+    assert_eq!(
+        dial_addresses(&machine, Some(&known), &serving),
+        [ip("192.0.2.11"), ip("192.0.2.1"), ip("10.0.0.1")]
+    );
 }
 
 /// A node that serves what it asks for again, and whose Machine has no address: its record was made for it.
@@ -430,8 +454,8 @@ const UNVOUCHED: &[Case] = &[
             let name = ServerName::read("10.0.0.2").unwrap();
             world.policy.serving.api_servers.insert(name);
         },
-        "deny",
-        &[NameReserved, NameNotOwned],
+        "hold",
+        &[NameShared, NameNotOwned],
     ),
     (
         "a name more than it serves",

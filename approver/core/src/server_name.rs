@@ -5,7 +5,7 @@ use std::net::IpAddr;
 
 use rollcall_csr::NodeName;
 
-use crate::{Address, Machine};
+use crate::{Address, Machine, SharedAddress, generic_name};
 
 /// A DNS name or an IP address, in the one form in which they compare.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -46,9 +46,20 @@ impl ServerName {
         }
     }
 
-    /// Everything that a Machine is reached by.
+    /// Everything that a Machine is reached by, and no other is because of what it is.
     pub(crate) fn of_machine(machine: &Machine) -> impl Iterator<Item = Self> {
-        machine.addresses.iter().filter_map(Self::of_address)
+        let tells = |address: &&Address| match address {
+            Address::ExternalDns(name) | Address::Hostname(name) | Address::InternalDns(name) => {
+                // The text of an IP address, as a name, is an address all the same.
+                let ip = name.as_str().parse::<IpAddr>().is_ok();
+                ip || generic_name::tells(machine.source, name)
+            }
+            Address::ExternalIp(_) | Address::InternalIp(_) => true,
+        };
+        let addresses = machine.addresses.iter().filter(tells);
+        addresses
+            .filter_map(Self::of_address)
+            .filter(|name| !matches!(name, Self::Ip(ip) if SharedAddress::of(*ip).is_some()))
     }
 }
 

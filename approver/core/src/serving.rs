@@ -3,25 +3,17 @@
 //! Node counts for nothing.
 
 use std::collections::BTreeSet;
-use std::net::IpAddr;
 
 use jiff::Timestamp;
 use rollcall_csr::RequestedNames;
 
 use crate::profile::{check_serving_profile, list};
+use crate::reserved::{self, Reserved};
 use crate::served::{self, Way};
 use crate::{
     Decision, Facts, Finding, Machine, MachineReference, Policy, Reason, Request, ServerName,
     ServingPolicy, itself,
 };
-
-/// Names that mean the machine itself to every machine (RFC 6761 section 6.3, and what Linux distributions add).
-const LOCAL_NAMES: [&str; 2] = ["localhost", "localhost.localdomain"];
-/// The name of the API server in every cluster, and the first label of its longer forms (Kubernetes: Service
-/// `default/kubernetes`).
-const API_SERVER: &str = "kubernetes";
-/// What the names of Services end in before the cluster domain, as the search list of pods completes them.
-const SERVICES: &str = "svc";
 
 /// Decides a pending request of a node for its serving certificate. Every check runs; every finding is kept.
 pub(crate) fn decide(
@@ -31,14 +23,19 @@ pub(crate) fn decide(
     now: Timestamp,
 ) -> Decision {
     let mut against = check_serving_profile(request);
-    if let Ok(content) = &request.content {
-        against.extend(check_reserved(content.names(), &policy.serving));
-    }
+    let reserved = match &request.content {
+        Ok(content) => {
+            reserved::check(content.names(), itself::sole(facts), facts, &policy.serving)
+        }
+        Err(_) => Reserved::default(),
+    };
+    against.extend(reserved.findings.iter().cloned());
     against.extend(itself::check(request, facts, policy, now));
     if let (Ok(content), Some(machine)) = (&request.content, itself::sole(facts)) {
-        let asked = Asked::of(content.names());
+        let mut asked = Asked::of(content.names());
+        asked.names.retain(|name| !reserved.holds(name));
         let own = own_names(request, facts, machine);
-        against.extend(check_shared(&asked, &own, facts, machine));
+        against.extend(check_shared(&asked, &own, facts, machine, &policy.serving));
         against.extend(check_owned(&asked, &own, facts, machine, &policy.serving));
     }
     against.extend(itself::check_newest(request, facts, check_serving_profile));
@@ -130,46 +127,6 @@ fn asked(request: &Request) -> Option<Asked> {
     Some(Asked::of(content.names()))
 }
 
-/// Whether a requested name would let a node pass for something else than itself, whatever its Machine says.
-fn check_reserved(names: &RequestedNames, policy: &ServingPolicy) -> Option<Finding> {
-    let dns = names.dns.iter().filter(|name| is_reserved(name, policy));
-    let ips = names.ips.iter().filter(|ip| is_reserved_ip(**ip, policy));
-    let reserved: Vec<String> = dns.cloned().chain(ips.map(ToString::to_string)).collect();
-    (!reserved.is_empty()).then(|| {
-        Finding::new(
-            Reason::NameReserved,
-            format!("no node may serve under [{}]", list(&reserved)),
-        )
-    })
-}
-
-fn is_reserved(text: &str, policy: &ServingPolicy) -> bool {
-    let folded = text.trim_end_matches('.').to_ascii_lowercase();
-    let is_under = |parent: &str| {
-        folded
-            .strip_suffix(parent)
-            .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
-    };
-    let first_label = folded.split('.').next();
-    text.contains('*')
-        || first_label == Some(API_SERVER)
-        || LOCAL_NAMES.into_iter().any(is_under)
-        || is_under(SERVICES)
-        || is_under(&policy.cluster_domain)
-        || match ServerName::read(&folded) {
-            Some(ServerName::Ip(ip)) => is_reserved_ip(ip, policy),
-            Some(name) => policy.api_servers.contains(&name),
-            None => false,
-        }
-}
-
-fn is_reserved_ip(ip: IpAddr, policy: &ServingPolicy) -> bool {
-    ip.is_loopback()
-        || ip.is_unspecified()
-        || ip.is_multicast()
-        || policy.api_servers.contains(&ServerName::of_ip(ip))
-}
-
 /// What the machine is reached by, as any record of it says, and the name of the Node that it has become: that is its own
 /// whatever its records list, as long as no other Machine that could be given it owns it too. What is the text of an IP address
 /// is no name.
@@ -192,17 +149,18 @@ fn addresses<'a>(facts: &Facts<'a>, machine: &'a Machine) -> BTreeSet<ServerName
     records.flat_map(ServerName::of_machine).collect()
 }
 
-/// Whether another Machine has one of the names too: nobody can tell whose it is.
+/// Whether another Machine has one of the names too, so that nobody can tell whose it is. In a range for its pool, machines
+/// may have addresses in common.
 fn check_shared(
     asked: &Asked,
     own: &BTreeSet<ServerName>,
     facts: &Facts<'_>,
     machine: &Machine,
+    policy: &ServingPolicy,
 ) -> Option<Finding> {
-    let shared = facts
-        .elsewhere
-        .iter()
-        .filter(|(name, _)| own.contains(name) && asked.names.contains(name));
+    let shared = facts.elsewhere.iter().filter(|(name, _)| {
+        own.contains(name) && asked.names.contains(name) && !policy.allows(machine, name)
+    });
     let shared: Vec<String> = shared.map(describe).collect();
     (!shared.is_empty()).then(|| {
         Finding::new(
@@ -220,7 +178,8 @@ fn describe((name, other): &(ServerName, &MachineReference)) -> String {
     format!("{name} (Machine {other})")
 }
 
-/// Whether every name is the Machine's, or in a range for its pool and nobody else's.
+/// Whether every name is the Machine's, or in a range for its pool and no other single machine's: several that have it have
+/// it in common. What another Node says of itself counts against, where no record has the address.
 fn check_owned(
     asked: &Asked,
     own: &BTreeSet<ServerName>,
@@ -228,13 +187,15 @@ fn check_owned(
     machine: &Machine,
     policy: &ServingPolicy,
 ) -> Option<Finding> {
-    let elsewhere = |name: &ServerName| facts.elsewhere.iter().find(|(other, _)| other == name);
     let mut missing = asked.odd.clone();
     for name in asked.names.iter().filter(|name| !own.contains(name)) {
-        match elsewhere(name) {
-            Some(other) => missing.push(describe(other)),
-            None if policy.allows(machine, name) => {}
-            None => missing.push(name.to_string()),
+        let mut others = facts.elsewhere.iter().filter(|(other, _)| other == name);
+        let mut stated = facts.stated.iter().filter(|(other, _)| other == name);
+        match (others.next(), others.next(), stated.next()) {
+            (Some(_), Some(_), _) | (None, None, None) if policy.allows(machine, name) => {}
+            (Some(other), ..) => missing.push(describe(other)),
+            (None, _, Some((_, node))) => missing.push(format!("{name} (Node {node})")),
+            (None, _, None) => missing.push(name.to_string()),
         }
     }
     let known = addresses(facts, machine);

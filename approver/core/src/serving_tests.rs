@@ -25,6 +25,7 @@ fn allow(world: &mut World, pool: &str, range: &str) {
     world.policy.serving.extra_ranges.push(ExtraRange {
         pool: pool.to_owned(),
         ranges: vec![range.parse().unwrap()],
+        shared: false,
     });
 }
 
@@ -274,6 +275,60 @@ pub(crate) const SERVING: &[Case] = &[
         &[NameNotOwned],
     ),
     (
+        "in a range for its pool, listed by its own record and by others",
+        |world| {
+            world.ask_for(&[], &["10.1.0.1"]);
+            let ip = Address::InternalIp("10.1.0.1".parse().unwrap());
+            world.bound().addresses.push(ip);
+            world.elsewhere = vec![(name("10.1.0.1"), other())];
+            allow(world, "workers", "10.1.0.0/16");
+        },
+        "approve",
+        &[ServingCertificate],
+    ),
+    (
+        "in a range for its pool, listed by several others, which have it in common",
+        |world| {
+            world.ask_for(&[], &["10.1.0.1"]);
+            world.elsewhere = vec![(name("10.1.0.1"), other()), (name("10.1.0.1"), other())];
+            allow(world, "workers", "10.1.0.0/16");
+        },
+        "approve",
+        &[ServingCertificate],
+    ),
+    (
+        "in a range for its pool, and another Node states it",
+        |world| {
+            world.ask_for(&[], &["10.1.0.1"]);
+            world.stated = vec![(name("10.1.0.1"), node("worker-9"))];
+            allow(world, "workers", "10.1.0.0/16");
+        },
+        "hold",
+        &[NameNotOwned],
+    ),
+    (
+        "in a range for its pool, in its record, and another Node states it",
+        |world| {
+            world.ask_for(&[], &["10.1.0.1"]);
+            let ip = Address::InternalIp("10.1.0.1".parse().unwrap());
+            world.bound().addresses.push(ip);
+            world.stated = vec![(name("10.1.0.1"), node("worker-9"))];
+            allow(world, "workers", "10.1.0.0/16");
+        },
+        "approve",
+        &[ServingCertificate],
+    ),
+    (
+        "a shared address that it does not ask for",
+        |world| {
+            let ip = Address::InternalIp("10.0.0.9".parse().unwrap());
+            world.bound().addresses.push(ip);
+            world.elsewhere = vec![(name("10.0.0.9"), other())];
+        },
+        "approve",
+        &[ServingCertificate],
+    ),
+    (
         "no Node",
         |world| world.node = None,
         "hold",
@@ -452,8 +507,8 @@ const OWN_NAME: &[Case] = &[
             world.policy.serving.api_servers.insert(name("worker-0"));
             world.ask_for(&["worker-0"], &[]);
         },
-        "deny",
-        &[NameReserved],
+        "hold",
+        &[NameShared],
     ),
     (
         "a request of an earlier node of that name",

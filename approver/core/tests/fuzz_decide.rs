@@ -48,11 +48,13 @@ fn worlds_by_chance_meet_every_reason() {
         Reason::KubeletCaMissing,
         Reason::ManualApproval,
         Reason::ManualDenial,
+        Reason::NameTooLong,
         Reason::Reissued,
         Reason::Resume,
         Reason::ServingMismatch,
         Reason::ServingRenewal,
         Reason::ServingUnreachable,
+        Reason::WriteFailed,
     ];
     let missing: Vec<Reason> = Reason::ALL
         .into_iter()

@@ -52,6 +52,7 @@ const ALWAYS_ALLOWED: &[&str] = &[
     "machine.reference: another name",
     "machine.reference: another namespace",
     "machine.provider_id: none",
+    "machine.control_plane: yes",
     "machine.kubeadm_config: one",
     "machine.labels: another",
     "machine.phase: another",
@@ -99,7 +100,9 @@ const PATHS: [Path; 6] = [
             "policy.serving.api_servers: the requested address",
             "policy.serving.cluster_domain: the node's name",
             "policy.serving.extra_ranges: none",
+            "cluster_addresses: the requested address",
             "elsewhere: the requested address",
+            "stated: the requested address",
         ],
     },
     Path {
@@ -127,7 +130,9 @@ const PATHS: [Path; 6] = [
             "machine.created_at: later than the request",
             "node.uid: another",
             "node.ready: yes",
+            "node.addresses: one",
             "node.conditions: one",
+            "node.control_plane: yes",
             "node.created_at: another",
             "claims: another key, just now",
             "claims: another key, long ago",
@@ -146,7 +151,9 @@ const PATHS: [Path; 6] = [
             "policy.serving.api_servers: the requested address",
             "policy.serving.cluster_domain: the node's name",
             "policy.serving.extra_ranges: none",
+            "cluster_addresses: the requested address",
             "elsewhere: the requested address",
+            "stated: the requested address",
         ],
     },
     Path {
@@ -172,7 +179,9 @@ const PATHS: [Path; 6] = [
             "machine.pool: none",
             "node: the other way round",
             "node.uid: another",
+            "node.addresses: one",
             "node.conditions: one",
+            "node.control_plane: yes",
             "node.created_at: another",
             "claims: another key, just now",
             "claims: another key, long ago",
@@ -193,7 +202,9 @@ const PATHS: [Path; 6] = [
             "policy.serving.api_servers: the requested address",
             "policy.serving.cluster_domain: the node's name",
             "policy.serving.extra_ranges: none",
+            "cluster_addresses: the requested address",
             "elsewhere: the requested address",
+            "stated: the requested address",
         ],
     },
     Path {
@@ -219,7 +230,9 @@ const PATHS: [Path; 6] = [
             "machine.created_at: later than the request",
             "node.uid: another",
             "node.ready: yes",
+            "node.addresses: one",
             "node.conditions: one",
+            "node.control_plane: yes",
             "node.created_at: another",
             "claims: another key, just now",
             "claims: another key, long ago",
@@ -259,7 +272,9 @@ const PATHS: [Path; 6] = [
             "machine.pool: none",
             "node.uid: another",
             "node.ready: yes",
+            "node.addresses: one",
             "node.conditions: one",
+            "node.control_plane: yes",
             "node.created_at: another",
             "claims: another key, just now",
             "claims: another key, long ago",
@@ -273,6 +288,7 @@ const PATHS: [Path; 6] = [
             "policy.naming: none",
             "policy.pools: the Machine's has to prove something",
             "policy.rules.evidence: bound",
+            "stated: the requested address",
             "policy.serving.extra_ranges: none",
         ],
     },
@@ -294,6 +310,8 @@ const PATHS: [Path; 6] = [
             "machine.join_by: before the request",
             "machine.join_key: one that nobody has",
             "machine.pool: none",
+            "node.addresses: one",
+            "node.control_plane: yes",
             "node.ready: yes",
             "node.conditions: one",
             "node.created_at: another",
@@ -302,6 +320,7 @@ const PATHS: [Path; 6] = [
             "claims: as many keys as there may be",
             "owners: another one too",
             "mirrors: one of another instance",
+            "stated: the requested address",
             "policy.bootstrappers: none",
             "policy.clock_skew: none",
             "policy.rules.join_window: none",
@@ -321,6 +340,7 @@ fn servable() -> World {
     world.policy.serving.extra_ranges = vec![rollcall_approver_core::ExtraRange {
         pool: "workers".to_owned(),
         ranges: vec!["192.0.2.0/24".parse().unwrap()],
+        shared: false,
     }];
     world
 }
@@ -403,6 +423,15 @@ fn decide(world: &World) -> Decision {
     for config in world.kubeadm_configs.iter().cloned() {
         cluster.apply(Change::KubeadmConfig(config), now);
     }
+    let said = world.cluster_addresses.clone();
+    cluster.apply(Change::ClusterAddresses("a test".to_owned(), said), now);
+    for (name, other) in &world.stated {
+        if let ServerName::Ip(ip) = name {
+            let mut states = fixtures::registered();
+            states.addresses = vec![*ip];
+            cluster.apply(Change::Node(other.clone(), states), now);
+        }
+    }
     for claim in &world.claims {
         cluster.apply(Change::Claimed(claim.clone()), now);
     }
@@ -439,6 +468,8 @@ fn is_changed(old: &World, new: &World) -> bool {
         || old.served != new.served
         || old.rivals != new.rivals
         || old.stale != new.stale
+        || old.stated != new.stated
+        || old.cluster_addresses != new.cluster_addresses
         || old.policy != new.policy
         || old.now != new.now
 }
@@ -469,12 +500,14 @@ fn a_changed_request_is_approved_only_where_the_change_is_listed() {
 const FIELDS: &[&str] = &[
     "bound",
     "claims",
+    "cluster_addresses",
     "elsewhere",
     "kubeadm_configs",
     "kubelet_ca",
     "machine.addresses",
     "machine.adopted_node",
     "machine.bootstrap_tokens",
+    "machine.control_plane",
     "machine.created_at",
     "machine.deleting",
     "machine.failed",
@@ -496,7 +529,9 @@ const FIELDS: &[&str] = &[
     "machine.zone",
     "mirrors",
     "node",
+    "node.addresses",
     "node.conditions",
+    "node.control_plane",
     "node.created_at",
     "node.ready",
     "node.uid",
@@ -537,6 +572,7 @@ const FIELDS: &[&str] = &[
     "rivals",
     "served",
     "stale",
+    "stated",
     "tokens",
 ];
 
@@ -566,6 +602,8 @@ fn name_fields(world: World) {
         lease: _,
         served: _,
         stale: _,
+        stated: _,
+        cluster_addresses: _,
         policy,
         now: _,
     } = world;
@@ -578,6 +616,8 @@ fn name_fields(world: World) {
         provider_id: _,
         system_uuid: _,
         machine_id: _,
+        addresses: _,
+        control_plane: _,
         conditions: _,
     } = node.unwrap();
     name_request(request);
@@ -613,6 +653,7 @@ fn name_machine(machine: Machine) {
         addresses: _,
         adopted_node: _,
         bootstrap_tokens: _,
+        control_plane: _,
         created_at: _,
         join_by: _,
         join_key: _,

@@ -48,6 +48,7 @@ proptest! {
         policy.serving.extra_ranges = vec![ExtraRange {
             pool: if pool { "workers" } else { "others" }.to_owned(),
             ranges: vec!["10.1.0.0/16".parse().unwrap()],
+            shared: false,
         }];
         let mut world = World::servable();
         let (ips, dns): (Vec<&str>, Vec<&str>) =
@@ -70,10 +71,12 @@ proptest! {
         let decision = cluster.preview(&fixtures::request_uid("csr-0"), at(61)).unwrap();
         let good = |name: &&&str| {
             let reserved = ["kubernetes.default", "127.0.0.1"].contains(*name);
-            // The Node's own name is its own, whatever its Machine lists.
-            let vouched = own.contains(*name) || **name == "worker-0";
-            let allowed = vouched || (pool && **name == "10.1.0.1");
-            allowed && !reserved && !others.contains(*name)
+            // The Node's own name is its own, whatever its Machine lists; in a range for the pool, machines may have an
+            // address in common.
+            let in_range = pool && **name == "10.1.0.1";
+            let own = own.contains(*name) || **name == "worker-0";
+            let others = others.contains(*name);
+            !reserved && ((own && !others) || (in_range && (own || !others)))
         };
         let all_good = !asked.is_empty() && asked.iter().filter(good).count() == asked.len();
         prop_assert_eq!(*decision.verdict() == Verdict::Approve(None), all_good, "{:?}", decision);

@@ -11,7 +11,8 @@ use serde_json::{Map, Value, json};
 use super::scene::Entry;
 use crate::convert;
 use crate::node::Node;
-use crate::{node_lease, sources};
+use crate::node_lease;
+use crate::sources::{self, cluster_addresses};
 
 /// One kind, and how an object of it is read.
 #[derive(Clone, Copy, Debug)]
@@ -25,6 +26,7 @@ pub(super) struct Kind {
 /// How an object is read.
 #[derive(Clone, Copy, Debug)]
 enum Read {
+    Addresses(&'static cluster_addresses::Kind),
     HealthCheck(fn(Value) -> Result<Option<Change>, String>),
     KubeadmConfig(fn(Value) -> Result<KubeadmConfig, String>),
     Machine(fn(Value) -> Result<Machine, String>),
@@ -127,10 +129,19 @@ impl Kind {
                 read: Read::KubeadmConfig(tokens.read),
             })
         };
+        let of_addresses = || {
+            let known = cluster_addresses::find(group, version, kind)?;
+            Some(Self {
+                group: known.group,
+                kind: known.kind,
+                read: Read::Addresses(known),
+            })
+        };
         known
             .map(|(_, kind)| kind)
             .or_else(of_source)
             .or_else(of_tokens)
+            .or_else(of_addresses)
     }
 
     /// Reads an object. What a dump often lacks is filled in where nothing depends on what it was.
@@ -139,12 +150,16 @@ impl Kind {
             return Err("metadata is missing".to_owned());
         };
         let identity = self.identify(metadata)?;
-        let news = match self.read {
-            Read::HealthCheck(read) => News::Fact(read(value)?.map(Box::new)),
-            Read::KubeadmConfig(read) => News::fact(Change::KubeadmConfig(read(value)?)),
-            Read::Machine(read) => News::fact(Change::Machine(Box::new(read(value)?))),
-            Read::Other(read) => read(value)?,
-        };
+        let news =
+            match self.read {
+                Read::Addresses(kind) => News::Fact(kind.read(&value).map(|said| {
+                    Box::new(Change::ClusterAddresses(said.object.clone(), vec![said]))
+                })),
+                Read::HealthCheck(read) => News::Fact(read(value)?.map(Box::new)),
+                Read::KubeadmConfig(read) => News::fact(Change::KubeadmConfig(read(value)?)),
+                Read::Machine(read) => News::fact(Change::Machine(Box::new(read(value)?))),
+                Read::Other(read) => read(value)?,
+            };
         Ok((identity, news))
     }
 

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 use k8s_openapi::api::certificates::v1::CertificateSigningRequest;
 use kube::core::DeserializeGuard;
 use kube::{Api, Client, ResourceExt as _};
-use rollcall_approver_core::{Change, Cluster, Feed, Scope};
+use rollcall_approver_core::{Change, Cluster, Feed, Scope, Source};
 use tokio::time::timeout;
 
 use super::kubelets;
@@ -21,6 +21,7 @@ use crate::feeds::Nodes;
 use crate::listing::{self, CALL_LIMIT, pages};
 use crate::reload;
 use crate::sources;
+use crate::sources::cluster_addresses;
 use crate::sources::instances::{self, Cloud};
 
 /// The namespace that `deploy/` puts the approver in.
@@ -55,7 +56,15 @@ pub(super) async fn open(args: &LookArgs, mut config: Config) -> anyhow::Result<
     let mut scene = Scene::new(cluster.with_node_leases());
     let nodes = listing::everything(&Nodes { conditions: true }, &client).await;
     facts(&mut scene, &Feed::Nodes, nodes, now);
+    for change in cluster_addresses::list(&client, None).await {
+        scene.cluster.apply(change, now);
+    }
     for scope in machines {
+        if scope.source == Source::ClusterApi {
+            for change in cluster_addresses::list(&management, Some(&scope)).await {
+                scene.cluster.apply(change, now);
+            }
+        }
         if let Some(source) = sources::of(scope.source) {
             let listed = (source.list)(management.clone(), scope.clone()).await;
             let listed = match listed {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use jiff::Timestamp;
-use rollcall_approver_core::{Authority, Chain, Change, Cluster, Served, dial_addresses};
+use rollcall_approver_core::{Authority, Chain, Change, Cluster, Served};
 use rollcall_csr::NodeName;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
@@ -48,7 +48,7 @@ impl ServingFacts {
         }
         for (node, certificates) in self.served.into_iter().flatten() {
             let addresses = match cluster.bound(&node).as_slice() {
-                [machine] => dial_addresses(machine),
+                [machine] => cluster.dial_addresses(machine),
                 _ => Vec::new(),
             };
             if let Some(address) = addresses.first().copied() {

@@ -1,10 +1,11 @@
 //! The part of the configuration file that is about serving certificates.
 
+use std::net::IpAddr;
 use std::num::NonZeroU16;
 use std::path::PathBuf;
 
 use rollcall_approver_core::{
-    ExtraRange, IpRange, RenewWithoutAddresses, ServerName, ServingPolicy,
+    ExtraRange, IpRange, RenewWithoutAddresses, ServerName, ServingPolicy, SharedAddress,
 };
 use rollcall_csr::NodeName;
 use serde::Deserialize;
@@ -12,8 +13,11 @@ use serde::Deserialize;
 use super::bootstrap::check_pool;
 use crate::kubelets::{CaSource, Kubelets};
 
-/// The largest private networks (RFC 1918: 10.0.0.0/8, RFC 4193: fd00::/8).
-const SHORTEST_PREFIX: u32 = 8;
+/// The shortest prefix of a range: that of the largest private networks (RFC 1918: 10.0.0.0/8, RFC 4193: fd00::/8).
+const SHORTEST: u32 = 8;
+/// The shortest prefixes of a range in which even the addresses of the cluster count: a network of one site (RFC 6177).
+const SHORTEST_SHARED_V4: u32 = 16;
+const SHORTEST_SHARED_V6: u32 = 48;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
@@ -67,6 +71,8 @@ struct ConfigMapKey {
 struct Extra {
     pool: String,
     cidrs: Vec<String>,
+    #[serde(default)]
+    shared: bool,
 }
 
 impl Serving {
@@ -152,7 +158,11 @@ impl Ca {
 
 impl Extra {
     fn read(self) -> Result<ExtraRange, String> {
-        let Self { pool, cidrs } = self;
+        let Self {
+            pool,
+            cidrs,
+            shared,
+        } = self;
         check_pool(&pool).map_err(|wrong| format!("serving.extraRanges: {wrong}"))?;
         if cidrs.is_empty() {
             return Err(format!("serving.extraRanges: {pool} has no cidrs"));
@@ -161,14 +171,44 @@ impl Extra {
             let range: IpRange = text
                 .parse()
                 .map_err(|error| format!("serving.extraRanges: {text:?} is no range: {error}"))?;
-            if range.length() < SHORTEST_PREFIX {
-                return Err(format!(
-                    "serving.extraRanges: {text:?} covers the addresses of others; name the network of pool {pool} (/{SHORTEST_PREFIX} is the widest)"
-                ));
-            }
+            check_range(&range, &pool, shared)?;
             Ok(range)
         };
-        let ranges = cidrs.iter().map(read).collect::<Result<_, _>>()?;
-        Ok(ExtraRange { pool, ranges })
+        let ranges = cidrs.iter().map(read).collect::<Result<_, String>>()?;
+        Ok(ExtraRange {
+            pool,
+            ranges,
+            shared,
+        })
+    }
+}
+
+/// Whether a range says what was meant: not nearly every address, and not one that has no effect.
+fn check_range(range: &IpRange, pool: &str, shared: bool) -> Result<(), String> {
+    let (first, last) = range.ends();
+    let class = SharedAddress::of(first).filter(|class| SharedAddress::of(last) == Some(*class));
+    let shortest = match (shared, first) {
+        // A whole class, such as all link-local addresses, may be named.
+        (true, _) if class.is_some() => 0,
+        (true, IpAddr::V4(_)) => SHORTEST_SHARED_V4,
+        (true, IpAddr::V6(_)) => SHORTEST_SHARED_V6,
+        (false, _) => SHORTEST,
+    };
+    if range.length() < shortest {
+        let shared = if shared {
+            ", which shares addresses"
+        } else {
+            ""
+        };
+        return Err(format!(
+            "serving.extraRanges: {range} covers the addresses of others; name the network of pool {pool}{shared} (/{shortest} is the \
+             widest)"
+        ));
+    }
+    match class {
+        Some(class) if !shared => Err(format!(
+            "serving.extraRanges: {range} has no effect: each address in it is {class}; shared: true allows it all the same"
+        )),
+        Some(_) | None => Ok(()),
     }
 }

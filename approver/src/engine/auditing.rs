@@ -36,6 +36,7 @@ impl Engine {
                 known.filter(|uid| !present.contains(uid)).for_each(left);
             }
             Change::Claimed(_)
+            | Change::ClusterAddresses(_, _)
             | Change::HealthCheck(_)
             | Change::HealthCheckGone(_, _)
             | Change::HealthCheckList(_, _)

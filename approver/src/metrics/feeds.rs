@@ -100,8 +100,8 @@ impl Feeds {
 /// The kind of a feed that is watched.
 fn kind(feed: &Feed) -> Option<&'static str> {
     match feed {
-        // It is read once, not watched.
-        Feed::Claims => None,
+        // Claims are read once, not watched; not every cluster has all objects that say what its own addresses are.
+        Feed::Claims | Feed::ClusterAddresses(_) => None,
         Feed::HealthChecks(_) => Some("health_checks"),
         Feed::Instances(_) => Some("instances"),
         Feed::KubeadmConfigs(_) => Some("kubeadm_configs"),
@@ -119,7 +119,11 @@ fn scope(feed: &Feed) -> Option<&Scope> {
         | Feed::Instances(scope)
         | Feed::KubeadmConfigs(scope)
         | Feed::Machines(scope) => Some(scope),
-        Feed::Claims | Feed::KubeletCa(_) | Feed::Nodes | Feed::Requests(_) => None,
+        Feed::Claims
+        | Feed::ClusterAddresses(_)
+        | Feed::KubeletCa(_)
+        | Feed::Nodes
+        | Feed::Requests(_) => None,
     }
 }
 

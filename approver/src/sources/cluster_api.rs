@@ -24,7 +24,7 @@ const POOLS: [&str; 3] = [
     "cluster.x-k8s.io/control-plane-name",
 ];
 /// The label that names the cluster that a Machine is for.
-pub(super) const CLUSTER: &str = "cluster.x-k8s.io/cluster-name";
+pub(super) const CLUSTER: &str = rollcall_approver_core::CLUSTER_LABEL;
 /// The annotation by which somebody has a Machine replaced (cluster-api, `api/core`).
 const REMEDIATE: &str = "cluster.x-k8s.io/remediate-machine";
 /// Labels that providers give Machines, as on Nodes (Kubernetes: well-known labels).
@@ -162,7 +162,10 @@ impl MachineApi for ClusterApi {
     const VERSIONS: &'static [&'static str] = &["v1beta2", "v1beta1"];
     const KIND: &'static str = "Machine";
     const PLURAL: &'static str = "machines";
-    const RIGHTS: &'static [Right] = &[Right::required(Scope::Machines, GROUP, "machines", READ)];
+    const RIGHTS: &'static [Right] = &[
+        Right::required(Scope::Machines, GROUP, "machines", READ),
+        Right::optional(Scope::Machines, GROUP, "clusters", READ),
+    ];
     type Spec = Spec;
     type Status = Status;
 

@@ -8,6 +8,15 @@ use rollcall_approver_core::{self as core, JoinKey, Machine, NotALimit};
 use rollcall_csr::NodeName;
 use serde::Deserialize;
 
+/// Labels of the machines of a control plane: of Cluster API and of Nodes (cluster-api, `api/core`; kubeadm).
+const CONTROL_PLANE: [&str; 3] = [
+    "cluster.x-k8s.io/control-plane",
+    "node-role.kubernetes.io/control-plane",
+    "node-role.kubernetes.io/master",
+];
+/// The label that says what an OpenShift Machine is for, and its value for the control plane (openshift/api,
+/// `machine/v1beta1`).
+const ROLE: (&str, &str) = ("machine.openshift.io/cluster-api-machine-role", "master");
 /// More addresses than any machine has: a record with more is not believed.
 pub(super) const MAX_ADDRESSES: usize = 256;
 /// How many unreadable addresses of one record are kept.
@@ -103,6 +112,13 @@ pub(super) fn node(name: &str, field: &'static str) -> Result<NodeName, NotAReco
         .map_err(|error| NotARecord::NodeReference(field, error.to_string()))
 }
 
+/// Whether these labels are those of a machine of the control plane.
+pub(super) fn is_control_plane(labels: &BTreeMap<String, String>) -> bool {
+    let (role, value) = ROLE;
+    let mut known = CONTROL_PLANE.into_iter();
+    known.any(|label| labels.contains_key(label)) || labels.get(role).is_some_and(|is| is == value)
+}
+
 /// The key that an object's annotations pin, if they pin one.
 pub(super) fn join_key(annotations: &BTreeMap<String, String>) -> Option<JoinKey> {
     let text = annotations.get(JOIN_KEY)?.trim();
@@ -148,6 +164,32 @@ mod tests {
         assert_eq!(machine.unread_addresses, kept);
         take_addresses(&mut machine, &["a b"; 20].map(one)).unwrap();
         assert_eq!(machine.unread_addresses, ["a b"; MAX_UNREAD]);
+    }
+
+    #[test]
+    fn the_control_plane_is_known_by_its_labels() {
+        let known = |key: &str, value: &str| {
+            is_control_plane(&BTreeMap::from([(key.to_owned(), value.to_owned())]))
+        };
+        for (key, value, is) in [
+            ("cluster.x-k8s.io/control-plane", "", true),
+            ("node-role.kubernetes.io/master", "", true),
+            ("node-role.kubernetes.io/control-plane", "true", true),
+            (
+                "machine.openshift.io/cluster-api-machine-role",
+                "master",
+                true,
+            ),
+            (
+                "machine.openshift.io/cluster-api-machine-role",
+                "worker",
+                false,
+            ),
+            ("node-role.kubernetes.io/worker", "", false),
+            ("cluster.x-k8s.io/control-plane-name", "cp", false),
+        ] {
+            assert_eq!(known(key, value), is, "{key}={value}");
+        }
     }
 
     #[test]

@@ -197,7 +197,7 @@ impl<A: HealthCheckApi> Watched for HealthChecks<A> {
 
     async fn locate(&self, client: &Client) -> kube::Result<Api<Self::Resource>> {
         let kind = (A::GROUP, A::VERSIONS, KIND, PLURAL);
-        locate(client, kind, &self.scope).await
+        locate(client, kind, &self.scope.namespace).await
     }
 
     fn put(&self, (): &mut (), object: Self::Resource) -> Option<(MachineReference, Input)> {

@@ -152,7 +152,7 @@ impl Watched for KubeadmConfigs {
     }
 
     async fn locate(&self, client: &Client) -> kube::Result<Api<Self::Resource>> {
-        locate(client, (GROUP, VERSIONS, KIND, PLURAL), &self.0).await
+        locate(client, (GROUP, VERSIONS, KIND, PLURAL), &self.0.namespace).await
     }
 
     fn labels(&self) -> Option<String> {

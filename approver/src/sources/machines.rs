@@ -12,7 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 use tracing::warn;
 
-use super::fields::{NotARecord, join_key};
+use super::fields::{NotARecord, is_control_plane, join_key};
 use super::object::Object;
 use crate::engine::Input;
 use crate::feed::Watched;
@@ -87,6 +87,7 @@ fn read<A: MachineApi>(object: Record<A>) -> Result<Machine, NotARecord> {
     let mut machine = Machine {
         deleting: metadata.deletion_timestamp.is_some(),
         join_key: metadata.annotations.as_ref().and_then(join_key),
+        control_plane: metadata.labels.as_ref().is_some_and(is_control_plane),
         ..Machine::new(
             A::SOURCE,
             MachineUid(text(&metadata.uid, "uid")?),
@@ -116,8 +117,8 @@ pub(super) type Kind = (
     &'static str,
 );
 
-/// Where the objects of a kind are, in the best of the versions that the API server has.
-pub(super) async fn locate<K>(client: &Client, kind: Kind, scope: &Scope) -> kube::Result<Api<K>>
+/// Where the objects of a kind are, in a namespace or in all, in the best of the versions that the API server has.
+pub(super) async fn locate<K>(client: &Client, kind: Kind, namespace: &str) -> kube::Result<Api<K>>
 where
     K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
 {
@@ -125,7 +126,7 @@ where
     let version = version(client, kind).await?;
     let kind = GroupVersionKind::gvk(group, version, name);
     let resource = ApiResource::from_gvk_with_plural(&kind, plural);
-    Ok(match scope.namespace.as_str() {
+    Ok(match namespace {
         "" => Api::all_with(client.clone(), &resource),
         namespace => Api::namespaced_with(client.clone(), namespace, &resource),
     })
@@ -172,7 +173,7 @@ impl<A: MachineApi> Watched for Machines<A> {
 
     async fn locate(&self, client: &Client) -> kube::Result<Api<Self::Resource>> {
         let kind = (A::GROUP, A::VERSIONS, A::KIND, A::PLURAL);
-        locate(client, kind, &self.scope).await
+        locate(client, kind, &self.scope.namespace).await
     }
 
     fn labels(&self) -> Option<String> {

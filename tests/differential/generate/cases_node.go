@@ -298,6 +298,13 @@ func reservedCases() []*scene {
 		})
 	}
 	api := "serving: {apiServers: [\"192.0.2.1\", \"2001:db8::1\", api.example.com]}\n"
+	moves := func(name, about, reserved string) *scene {
+		return served("reserved-"+name, about, func(s *scene, m *machineObject, r *certificateRequest) {
+			s.config = api
+			m.addresses = append(m.addresses, [2]string{"InternalIP", reserved})
+			r.serving(dns(r.node), address(reserved)).hold(reserved+" is what the API server is reached by", "NameShared")
+		})
+	}
 	return []*scene{
 		reserve("api-server", "the API server's name in every cluster", "kubernetes.default.svc", live),
 		reserve("api-server-elsewhere", "a name that begins like the API server's", "kubernetes.example.com", nothing),
@@ -310,6 +317,7 @@ func reservedCases() []*scene {
 		reserve("below-localhost", "and below it", "evil.localhost", nothing),
 		reserve("api-server-by-name", "the API server's name outside", "api.example.com", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.config = api
+			r.hold("api.example.com is what the API server is reached by", "NameShared")
 		}),
 		served("reserved-wildcard", "no Machine can have a wildcard", func(s *scene, m *machineObject, r *certificateRequest) {
 			s.live = true
@@ -325,8 +333,8 @@ func reservedCases() []*scene {
 			}
 			r.serving(dns(names[0]), dns(names[1]), dns(names[2]))
 		}),
-		at("api-server-address", "the API server's address", "192.0.2.1", api),
-		at("api-server-address-v6", "and the other one", "2001:db8::1", api),
+		moves("api-server-address", "the API server's address, which may move", "192.0.2.1"),
+		moves("api-server-address-v6", "and the other one", "2001:db8::1"),
 		at("loopback", "every machine's own address", "127.0.0.1", ""),
 		at("loopback-v6", "in the other family", "::1", ""),
 		at("unspecified", "no address at all", "0.0.0.0", ""),

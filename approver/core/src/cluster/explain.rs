@@ -78,6 +78,7 @@ mod tests {
         let ranges = ["workers", "edge"].map(|pool| ExtraRange {
             pool: pool.to_owned(),
             ranges: Vec::new(),
+            shared: false,
         });
         policy.serving.extra_ranges = ranges.into();
         let mut cluster = Cluster::new(policy, []);

@@ -41,13 +41,9 @@ impl Cluster {
         }
         let asking = rivals.iter().copied().chain([request]);
         let tokens = self.tokens(asking);
-        let elsewhere = match request.signer {
+        let asked = match request.signer {
             Signer::KubeApiserverClientKubelet => Vec::new(),
-            Signer::KubeletServing => {
-                let asked = serving::asked_for(request);
-                self.roll
-                    .elsewhere(asked, &name, &bound, |node| self.lives(node))
-            }
+            Signer::KubeletServing => serving::asked_for(request),
         };
         Facts {
             stale: self.stale(request, &known, now),
@@ -55,8 +51,12 @@ impl Cluster {
             tokens,
             kubeadm_configs,
             owners,
+            stated: self.stated_elsewhere(&asked, &name),
+            elsewhere: self
+                .roll
+                .elsewhere(asked, &name, &bound, |node| self.lives(node)),
+            cluster_addresses: Some(&self.cluster_addresses),
             bound,
-            elsewhere,
             node,
             of_instance: of_instance.map_or_else(Vec::new, |id| self.roll.of_instance(id)),
             asks_leases: self.asks_leases,
@@ -144,11 +144,17 @@ impl Cluster {
                 .then(|| self.freshness.stale_claims(limit, now))
                 .flatten()
         };
+        let of_cluster = || {
+            let serving = request.signer == Signer::KubeletServing;
+            let mut feeds = self.freshness.cluster_addresses().filter(|_| serving);
+            feeds.find_map(|feed| self.freshness.not_heard(feed))
+        };
         self.freshness
             .stale(limit, now)
             .or_else(claims)
             .or_else(sources)
             .or_else(tokens)
+            .or_else(of_cluster)
     }
 
     /// Everything already approved for a Machine, whichever record of it was spent: one claim for each key, with its latest

@@ -23,6 +23,9 @@ impl Cluster {
             .collect();
         self.detach(machines);
         for feed in gone.iter().flat_map(Scope::feeds) {
+            if let Feed::ClusterAddresses(name) = &feed {
+                self.cluster_addresses.forget(name);
+            }
             self.freshness.forget(&feed);
         }
         for feed in machines.iter().flat_map(Scope::feeds) {

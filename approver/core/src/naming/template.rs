@@ -7,7 +7,7 @@ use std::str::FromStr;
 use rollcall_csr::NodeName;
 
 use super::{hostname, internal_dns, names_among};
-use crate::{Address, Machine, Source};
+use crate::{Address, Machine, SharedAddress, Source, generic_name};
 
 /// A node name with gaps, such as `{{ name }}.{{ region }}.compute.internal`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -110,8 +110,7 @@ fn dashed_address(machine: &Machine) -> Option<String> {
             | Address::Hostname(_)
             | Address::InternalDns(_) => None,
         });
-    let ip =
-        internal.find(|ip| !(ip.is_loopback() || ip.is_link_local() || ip.is_unspecified()))?;
+    let ip = internal.find(|ip| SharedAddress::of(IpAddr::V4(**ip)).is_none())?;
     Some(ip.to_string().replace('.', "-"))
 }
 
@@ -119,8 +118,10 @@ fn dashed_address(machine: &Machine) -> Option<String> {
 fn first_label(machine: &Machine) -> Option<String> {
     let [hostnames, internal] = [hostname, internal_dns].map(|type_| names_among(machine, type_));
     let mut names = hostnames.into_iter().chain(internal);
-    // The first part of an address is nothing that one machine is called.
-    let name = names.find(|name| name.as_str().parse::<IpAddr>().is_err())?;
+    // The first part of an address is nothing that one machine is called, nor is a name that any machine may have.
+    let name = names.find(|name| {
+        name.as_str().parse::<IpAddr>().is_err() && generic_name::tells(machine.source, name)
+    })?;
     name.as_str().split('.').next().map(str::to_owned)
 }
 

@@ -241,6 +241,7 @@ fn serving(bytes: &mut Unstructured<'_>, serving: &mut ServingPolicy) -> Result<
         serving.extra_ranges = vec![ExtraRange {
             pool: "workers".to_owned(),
             ranges: vec!["192.0.2.0/24".parse().unwrap()],
+            shared: false,
         }];
     }
     Ok(())
@@ -401,6 +402,9 @@ fn content(bytes: &mut Unstructured<'_>, serving: bool) -> Result<Content> {
         names = some(bytes, &DNS)?;
         names.extend(some(bytes, &IPS)?);
         odd_names = bytes.int_in_range(0..=3_u8)? & bytes.int_in_range(0..=3_u8)?;
+    } else if serving && odd(bytes)? {
+        // What the API server is reached by.
+        names = vec!["10.96.0.1"];
     }
     let wanted: Key = (organization, common_name, names, odd_names, key);
     let mut signed = SIGNED.lock().unwrap();

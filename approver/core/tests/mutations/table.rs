@@ -3,9 +3,9 @@
 use jiff::SignedDuration;
 use rcgen::SanType;
 use rollcall_approver_core::{
-    Address, Contested, Dialled, Feed, JoinKey, JoinToken, KubeadmConfig, KubeletCa, Machine,
-    MachineUid, Naming, NodeCondition, Request, RequestorRule, Rules, Scope, Served, Source, Stale,
-    Standing, Strength, WindowFrom,
+    Address, ClusterAddresses, Contested, Dialled, Feed, JoinKey, JoinToken, KubeadmConfig,
+    KubeletCa, Machine, MachineUid, Naming, NodeCondition, Request, RequestorRule, Rules, Scope,
+    Served, ServerName, Source, Stale, Standing, Strength, WindowFrom,
 };
 use rollcall_csr::{ClusterId, ParseError, Signer};
 
@@ -395,7 +395,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         });
     }),
     ("elsewhere: the requested address", |world| {
-        let name = rollcall_approver_core::ServerName::read("10.0.0.1").unwrap();
+        let name = ServerName::read("10.0.0.1").unwrap();
         let other = machine("m-1", "worker-1").reference;
         world.elsewhere.push((name, other));
     }),
@@ -414,6 +414,30 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
         if let Some(node) = &mut world.node {
             node.ready = true;
         }
+    }),
+    ("node.addresses: one", |world| {
+        if let Some(node) = &mut world.node {
+            node.addresses.push("192.0.2.1".parse().unwrap());
+        }
+    }),
+    ("node.control_plane: yes", |world| {
+        if let Some(node) = &mut world.node {
+            node.control_plane = true;
+        }
+    }),
+    ("machine.control_plane: yes", |world| {
+        record(world, |machine| machine.control_plane = true);
+    }),
+    ("cluster_addresses: the requested address", |world| {
+        let names = ["10.0.0.1", "10.0.0.2"].map(|text| ServerName::read(text).unwrap());
+        world.cluster_addresses.push(ClusterAddresses {
+            names: names.into(),
+            ..ClusterAddresses::default()
+        });
+    }),
+    ("stated: the requested address", |world| {
+        let name = ServerName::read("192.0.2.1").unwrap();
+        world.stated.push((name, node("worker-9")));
     }),
     ("node.conditions: one", |world| {
         if let Some(node) = &mut world.node {
@@ -546,7 +570,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     (
         "policy.serving.api_servers: the requested address",
         |world| {
-            let name = rollcall_approver_core::ServerName::read("10.0.0.1").unwrap();
+            let name = ServerName::read("10.0.0.1").unwrap();
             world.policy.serving.api_servers.insert(name);
         },
     ),
@@ -558,6 +582,7 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
             world.policy.serving.extra_ranges = vec![rollcall_approver_core::ExtraRange {
                 pool: "workers".to_owned(),
                 ranges: vec!["192.0.2.0/24".parse().unwrap()],
+                shared: false,
             }];
         } else {
             world.policy.serving.extra_ranges.clear();

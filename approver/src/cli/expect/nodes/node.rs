@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ManagedFieldsEntry;
+use rollcall_approver_core::SharedAddress;
 use rollcall_csr::NodeName;
 
 /// What the field managers of cloud controller managers have in their names: by default that is the name of the program
@@ -85,11 +86,7 @@ impl Running {
 
 /// Whether an address can be that of one machine among others.
 pub(super) fn is_one_machines(ip: &IpAddr) -> bool {
-    let link_local = match ip {
-        IpAddr::V4(ip) => ip.is_link_local(),
-        IpAddr::V6(ip) => ip.is_unicast_link_local(),
-    };
-    !(link_local || ip.is_loopback() || ip.is_unspecified() || ip.is_multicast())
+    SharedAddress::of(*ip).is_none()
 }
 
 /// The cloud controller manager that wrote the addresses of this type. A manager that changes what another one wrote takes the
