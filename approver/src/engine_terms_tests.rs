@@ -12,7 +12,10 @@ const REQUESTS: Feed = Feed::Requests(Signer::KubeApiserverClientKubelet);
 
 /// A hold of ten seconds from now on.
 fn hold(term: u64) -> Leadership {
-    Leadership::Until(Instant::now() + Duration::from_secs(10), term)
+    Leadership::Until(
+        Instant::now().checked_add(Duration::from_secs(10)).unwrap(),
+        term,
+    )
 }
 
 /// An engine that leads in this term, which rests on the claims and on the requests.
@@ -54,7 +57,7 @@ async fn what_comes_while_the_hold_has_run_out_is_approved_when_it_is_renewed() 
 #[tokio::test(start_paused = true)]
 async fn a_term_approves_nothing_before_all_that_it_rests_on_was_read_in_it() {
     let mut running = begin(2).await;
-    let long = Instant::now() + LONG;
+    let long = Instant::now().checked_add(LONG).unwrap();
     running.leadership.send_replace(Leadership::Until(long, 2));
     running.machine(machine("m-0", "worker-0")).await;
     running.request(&csr("csr-0", "worker-0")).await;

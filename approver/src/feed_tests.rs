@@ -342,7 +342,9 @@ async fn all_is_listed_anew_when_this_replica_begins_to_lead() {
     assert_told(&mut told, &["request csr-0"]).await;
     // What was listed before the term began is no answer for it.
     let call = expect_list(&mut server, CSRS).await;
-    let later = Instant::now() + Duration::from_secs(100);
+    let later = Instant::now()
+        .checked_add(Duration::from_secs(100))
+        .unwrap();
     leadership.send_replace(Leadership::Until(later, 2));
     call.answer(&list(&[], "20"));
     let call = expect_list(&mut server, CSRS).await;

@@ -124,12 +124,7 @@ impl Cluster {
     /// Takes in one piece of news. Returns the pending requests to judge again.
     pub fn apply(&mut self, change: Change, now: Timestamp) -> BTreeSet<RequestUid> {
         match change {
-            // An approver whose clock was ahead approved nothing later than now.
-            Change::Claimed(mut claim) => {
-                claim.approved_at = claim.approved_at.min(now);
-                self.claims.insert(claim);
-                BTreeSet::new()
-            }
+            Change::Claimed(claim) => self.put_claim(claim, now),
             Change::ClusterAddresses(feed, said) => self.put_cluster_addresses(feed, said),
             Change::HealthCheck(check) => self.put_health_check(*check),
             Change::HealthCheckGone(source, reference) => {
@@ -172,15 +167,17 @@ impl Cluster {
                 woken.extend(self.wake(|known| known.retain_nodes(&present)));
                 woken
             }
-            Change::Request(mut request) => {
-                if let Standing::Approved(at) = &mut request.standing {
-                    *at = (*at).min(now);
-                }
-                self.put_request(*request)
-            }
+            Change::Request(request) => self.put_request(no_later(*request, now)),
             Change::RequestGone(uid) => self.remove_request(&uid),
             Change::RequestList(signer, present) => self.retain_requests(signer, &present),
         }
+    }
+
+    /// An approver whose clock was ahead approved nothing later than now.
+    fn put_claim(&mut self, mut claim: Claim, now: Timestamp) -> BTreeSet<RequestUid> {
+        claim.approved_at = claim.approved_at.min(now);
+        self.claims.insert(claim);
+        BTreeSet::new()
     }
 
     fn lose(&mut self, feed: Feed, since: Timestamp) -> BTreeSet<RequestUid> {
@@ -453,6 +450,14 @@ impl Cluster {
         let filed = names.iter().filter_map(|name| self.filed.get(name));
         filed.flat_map(Filed::waiting).cloned().collect()
     }
+}
+
+/// A request that was approved now at the latest, whatever the clock of who approved it said.
+fn no_later(mut request: Request, now: Timestamp) -> Request {
+    if let Standing::Approved(at) = &mut request.standing {
+        *at = (*at).min(now);
+    }
+    request
 }
 
 #[cfg(test)]
