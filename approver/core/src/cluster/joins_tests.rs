@@ -77,7 +77,7 @@ fn each_step_is_seen() {
         standing: Standing::Approved(at(93)),
         ..World::servable().request
     };
-    put(&mut cluster, serving);
+    cluster.apply(Change::Request(Box::new(serving)), at(94));
     assert_eq!(join(&cluster, at(94)).stage, JoinStage::Serving);
     is_ready(&mut cluster, at(90), true);
     assert_eq!(join(&cluster, at(95)).stage, JoinStage::Ready);
