@@ -279,11 +279,18 @@ pub(crate) async fn check(
             ask_all(&management, right, of_events).await;
         }
     }
-    for right in AUTO_SCALING.iter().filter(|_| mirrors) {
+    if mirrors {
+        ask_mirror(&client, &management).await;
+    }
+}
+
+/// Asks for what it takes to mirror Auto Scaling Groups.
+async fn ask_mirror(client: &Client, management: &Client) {
+    for right in AUTO_SCALING {
         let cluster = if right.scope == Scope::Machines {
-            &management
+            management
         } else {
-            &client
+            client
         };
         ask_all(cluster, right, None).await;
     }

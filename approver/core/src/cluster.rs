@@ -122,6 +122,7 @@ impl Cluster {
     }
 
     /// Takes in one piece of news. Returns the pending requests to judge again.
+    #[expect(clippy::too_many_lines, reason = "one arm for each kind of news")]
     pub fn apply(&mut self, change: Change, now: Timestamp) -> BTreeSet<RequestUid> {
         match change {
             Change::Claimed(claim) => self.put_claim(claim, now),
@@ -149,23 +150,20 @@ impl Cluster {
             Change::MachineGone(uid) => self.remove_machine(&uid),
             Change::MachineList(scope, present) => self.retain_machines(&scope, &present),
             Change::Node(name, node) => {
-                let mut woken = self.put_stated(&name, &node.addresses);
-                woken.extend(self.wake(|known| known.put_node(name, node)));
-                woken
+                let stated = self.put_stated(&name, &node.addresses);
+                &stated | &self.wake(|known| known.put_node(name, node))
             }
             Change::NodeGone(name) => {
-                let mut woken = self.put_stated(&name, &[]);
-                woken.extend(self.wake(|known| known.remove_node(name)));
-                woken
+                let stated = self.put_stated(&name, &[]);
+                &stated | &self.wake(|known| known.remove_node(name))
             }
             Change::NodeLease(name, renewed) => {
                 let lease = NodeLease { at: now, renewed };
                 self.wake(|known| known.put_lease(name, lease))
             }
             Change::NodeList(present) => {
-                let mut woken = self.retain_stated(&present);
-                woken.extend(self.wake(|known| known.retain_nodes(&present)));
-                woken
+                let stated = self.retain_stated(&present);
+                &stated | &self.wake(|known| known.retain_nodes(&present))
             }
             Change::Request(request) => self.put_request(no_later(*request, now)),
             Change::RequestGone(uid) => self.remove_request(&uid),

@@ -263,11 +263,7 @@ impl World {
         cluster_addresses.put("a test".to_owned(), self.cluster_addresses.clone());
         let facts = Facts {
             cluster_addresses: Some(&cluster_addresses),
-            stated: self
-                .stated
-                .iter()
-                .map(|(name, node)| (name.clone(), node))
-                .collect(),
+            stated: pairs(&self.stated),
             stale: self.stale.clone(),
             owners: self.owners.iter().collect(),
             bound: self.bound.iter().collect(),
@@ -278,11 +274,7 @@ impl World {
                 .map(|(id, machines)| (*id, machines.iter().collect()))
                 .collect(),
             kubeadm_configs: self.kubeadm_configs.clone(),
-            elsewhere: self
-                .elsewhere
-                .iter()
-                .map(|(name, other)| (name.clone(), other))
-                .collect(),
+            elsewhere: pairs(&self.elsewhere),
             node: self.node.as_ref(),
             of_instance: self.of_instance.iter().collect(),
             asks_leases: self.asks_leases,
@@ -304,6 +296,12 @@ impl World {
         };
         decide(&self.request, &facts, &self.policy, self.now)
     }
+}
+
+/// What facts hold by reference.
+fn pairs<T>(owned: &[(ServerName, T)]) -> Vec<(ServerName, &T)> {
+    let pairs = owned.iter();
+    pairs.map(|(name, other)| (name.clone(), other)).collect()
 }
 
 /// The words of a decision, in order.

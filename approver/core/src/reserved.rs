@@ -161,9 +161,10 @@ fn of_cluster<'a>(
     let found = known.and_then(|known| known.find(name, &records));
     let endpoint = known.and_then(|known| known.endpoint(name, &records));
     let configured = policy.api_servers.contains(name);
-    let of_api_servers = found.map_or(configured || endpoint.is_some(), |found| {
-        found.of_api_servers
-    });
+    let of_api_servers = match found {
+        Some(found) => found.of_api_servers,
+        None => configured || endpoint.is_some(),
+    };
     if of_api_servers && is_own(name, &records, endpoint.is_some(), facts) {
         return None;
     }

@@ -23,21 +23,7 @@ pub(crate) fn decide(
     now: Timestamp,
 ) -> Decision {
     let mut against = check_serving_profile(request);
-    let reserved = match &request.content {
-        Ok(content) => {
-            reserved::check(content.names(), itself::sole(facts), facts, &policy.serving)
-        }
-        Err(_) => Reserved::default(),
-    };
-    against.extend(reserved.findings.iter().cloned());
-    against.extend(itself::check(request, facts, policy, now));
-    if let (Ok(content), Some(machine)) = (&request.content, itself::sole(facts)) {
-        let mut asked = Asked::of(content.names());
-        asked.names.retain(|name| !reserved.holds(name));
-        let own = own_names(request, facts, machine);
-        against.extend(check_shared(&asked, &own, facts, machine, &policy.serving));
-        against.extend(check_owned(&asked, &own, facts, machine, &policy.serving));
-    }
+    against.extend(check_names(request, facts, policy, now));
     against.extend(itself::check_newest(request, facts, check_serving_profile));
     let way = second_way(request, facts, policy, &against, now);
     if way.good.is_some() {
@@ -68,6 +54,29 @@ pub(crate) fn decide(
             ),
         )
     })
+}
+
+/// Everything about the node and the names that it asks for: whose they are, where that matters.
+fn check_names(
+    request: &Request,
+    facts: &Facts<'_>,
+    policy: &Policy,
+    now: Timestamp,
+) -> Vec<Finding> {
+    let (sole, serving) = (itself::sole(facts), &policy.serving);
+    let reserved = match &request.content {
+        Ok(content) => reserved::check(content.names(), sole, facts, serving),
+        Err(_) => Reserved::default(),
+    };
+    let mut against = reserved.findings.clone();
+    against.extend(itself::check(request, facts, policy, now));
+    if let (Some(mut asked), Some(machine)) = (asked(request), sole) {
+        asked.names.retain(|name| !reserved.holds(name));
+        let own = own_names(request, facts, machine);
+        against.extend(check_shared(&asked, &own, facts, machine, serving));
+        against.extend(check_owned(&asked, &own, facts, machine, serving));
+    }
+    against
 }
 
 /// What the node serves now, where that is all that could still vouch for names that the Machine does not have, and

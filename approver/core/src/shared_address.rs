@@ -154,6 +154,7 @@ mod tests {
     use super::*;
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table")]
     fn each_class_is_known_in_every_form() {
         use SharedAddress::{
             Bridge, Broadcast, Compatible, LinkLocal, Loopback, Metadata, Multicast, Unspecified,

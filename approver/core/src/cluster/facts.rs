@@ -13,6 +13,7 @@ use crate::{Claim, Facts, Machine, Policy, Request, RequestUid, Stale, Standing,
 
 impl Cluster {
     /// The facts of a request, by the feeds as they are now.
+    #[expect(clippy::too_many_lines, reason = "one line for each fact")]
     pub(super) fn facts<'a>(&'a self, request: &'a Request, now: Timestamp) -> Facts<'a> {
         let Some(name) = request.node_name() else {
             return Facts {
