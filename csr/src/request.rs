@@ -27,7 +27,10 @@ pub struct CertificationRequest {
 
 /// What became of each statement, once somebody wanted to know. It follows from the rest of the request.
 #[derive(Clone, Debug, Default)]
-struct Proofs(Arc<OnceLock<Vec<Option<Result<(), EvidenceError>>>>>);
+struct Proofs(Arc<OnceLock<Vec<Proof>>>);
+
+/// The result of verifying one statement; none for a kind that is not known.
+type Proof = Option<Result<(), EvidenceError>>;
 
 impl PartialEq for Proofs {
     fn eq(&self, _: &Self) -> bool {

@@ -44,12 +44,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(100);
 /// # Errors
 /// Whatever ends the work in vain; the sentence says what to do about it.
 pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), AgentError> {
-    // What cannot be written in the end is found before anybody is asked for anything.
-    let targets = [Some(&settings.kubeconfig), settings.name_file.as_ref()];
-    targets
-        .into_iter()
-        .flatten()
-        .try_for_each(|path| files::check_target(path))?;
+    check_targets(settings)?;
     afterwards::set_copied_identity_aside(settings, around)?;
     wait_for_clock(settings, around).await;
     let now = around.clock.now();
@@ -106,6 +101,16 @@ pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), Agen
     let (chain, not_after) = certify(settings, around, &cluster, &key).await?;
     install(settings, around, &cluster.bootstrap, &key, &chain)?;
     done(settings, around, not_after)
+}
+
+/// Refuses targets that cannot be written, before anything is asked of the API server.
+fn check_targets(settings: &Settings) -> Result<(), AgentError> {
+    let targets = [Some(&settings.kubeconfig), settings.name_file.as_ref()];
+    targets
+        .into_iter()
+        .flatten()
+        .try_for_each(|path| files::check_target(path))?;
+    Ok(())
 }
 
 /// An identity that is not valid yet is mostly an identity on a machine whose clock is behind, as machines without a clock

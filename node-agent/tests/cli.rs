@@ -237,6 +237,7 @@ fn a_bootstrap_kubeconfig_without_permission_is_named() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn a_bootstrap_kubeconfig_with_anything_wrong_says_what() {
     let token = &format!("token: {TOKEN}");
     let server = "server: 'https://api.test'";

@@ -129,6 +129,7 @@ async fn records(admin: &Client) -> Vec<(String, Value)> {
 }
 
 #[tokio::test]
+#[expect(clippy::too_many_lines, reason = "one story, step by step")]
 async fn twenty_nodes_are_adopted_and_each_renews_both_certificates() {
     let (control_plane, approver, config) = start(CONFIG).await;
     let admin = control_plane.admin();

@@ -345,7 +345,7 @@ async fn a_leader_whose_calls_are_refused_until_its_lease_is_over_writes_nothing
     let first = setting.join("worker-0").await;
     tokio::time::sleep(Duration::from_secs(11)).await;
     let second = setting.ask("worker-0").await;
-    setting.approved(&[second.clone()]).await;
+    setting.approved(std::slice::from_ref(&second)).await;
     slow.answer();
     tokio::time::sleep(Duration::from_secs(8)).await;
     assert_eq!(setting.are_approved(&[&first, &second]).await, 1);

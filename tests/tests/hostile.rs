@@ -2,7 +2,6 @@
 //! half a request over HTTP; and what others approve or refuse.
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::arithmetic_side_effects,
     reason = "tests fail by panicking"
 )]

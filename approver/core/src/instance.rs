@@ -121,6 +121,7 @@ mod tests {
     const UID: &str = "a2b7c8d9-1111-4222-8333-444455556666";
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn one_instance_is_known_whichever_way_its_id_is_written() {
         let other = "a2b7c8d9-1111-4222-8333-444455556667";
         let cases = [

@@ -97,6 +97,7 @@ mod tests {
     );
 
     #[test]
+    #[expect(clippy::too_many_lines, reason = "a table of cases")]
     fn any_sign_of_the_last_minutes_counts_and_the_latest_is_named() {
         const NOW: i64 = 10_000;
         let cases: [Case; 10] = [

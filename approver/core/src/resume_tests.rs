@@ -300,10 +300,14 @@ fn a_resume_counts_and_names_machine_and_key() {
     assert!(words.iter().all(|word| decision.message().contains(word)));
 }
 
+/// A name, a change of the world that approves, and the reasons that follow.
+type LimitCase = (&'static str, fn(&mut World, KeyHash), &'static [Reason]);
+
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn a_resume_has_limits() {
     let shown = |holder: &Holder| KeyHash::of_spki(&holder.key.subject_public_key_info());
-    let cases: &[(&str, fn(&mut World, KeyHash), &[Reason])] = &[
+    let cases: &[LimitCase] = &[
         (
             "switched off",
             |world, _| world.policy.resume.enabled = false,

@@ -141,6 +141,7 @@ fn contenders(records: &[Machine]) -> Vec<String> {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn what_gets_nothing_contests_nothing_and_what_could_be_approved_does() {
     let became = |name: &str| Some(node(name));
     let cases: [(&str, Machine, &[&str]); 9] = [
@@ -194,6 +195,7 @@ fn what_gets_nothing_contests_nothing_and_what_could_be_approved_does() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn records_of_two_sources_are_of_one_machine_only_where_something_but_their_name_shows_it() {
     const HOST: &str =
         "baremetalhost:///openshift-machine-api/h-0/a2b7c8d9-1111-4222-8333-444455556666";
@@ -317,6 +319,7 @@ fn records_of_two_sources_are_of_one_machine_only_where_something_but_their_name
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn a_record_without_a_reference_is_bound_to_the_node_of_its_instance_whose_name_it_owns() {
     let of = |id: Option<&str>| Node {
         provider_id: id.map(str::to_owned),
@@ -378,6 +381,7 @@ fn a_record_without_a_reference_is_bound_to_the_node_of_its_instance_whose_name_
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn an_address_of_what_gets_nothing_is_free_once_its_node_is_gone() {
     let asked = || vec![ServerName::read("10.0.0.1").unwrap()];
     let elsewhere = |change: fn(&mut Machine)| {
@@ -391,7 +395,8 @@ fn an_address_of_what_gets_nothing_is_free_once_its_node_is_gone() {
         let lives = |name: &NodeName| name.as_str() == "lives";
         roll.elsewhere(asked(), &node("worker-0"), &[], lives).len()
     };
-    let cases: [(&str, fn(&mut Machine), usize); 6] = [
+    type Case = (&'static str, fn(&mut Machine), usize);
+    let cases: [Case; 6] = [
         ("pending", |_| (), 1),
         (
             "a Node that lives",
