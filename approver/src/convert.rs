@@ -179,11 +179,7 @@ pub(crate) fn to_request_with(
             .creation_timestamp
             .ok_or(Unusable::Missing("creationTimestamp"))?
             .0,
-        standing: match standing(&conditions) {
-            // What somebody deletes is not approved, even where a finalizer keeps it for a while.
-            Standing::Pending if metadata.deletion_timestamp.is_some() => Standing::Closed,
-            standing => standing,
-        },
+        standing: standing_now(&conditions, metadata.deletion_timestamp.is_some()),
         issued: status.certificate.is_some(),
         content: known.unwrap_or_else(|| CertificationRequest::from_pem(&spec.request.0)),
     };
@@ -236,6 +232,15 @@ fn conditions(object: &CertificateSigningRequest) -> &[CertificateSigningRequest
     let status = object.status.as_ref();
     let conditions = status.and_then(|status| status.conditions.as_deref());
     conditions.unwrap_or_default()
+}
+
+/// What somebody deletes is not approved, even where a finalizer keeps it for a while.
+fn standing_now(conditions: &[CertificateSigningRequestCondition], terminating: bool) -> Standing {
+    let standing = standing(conditions);
+    if terminating && standing == Standing::Pending {
+        return Standing::Closed;
+    }
+    standing
 }
 
 /// Denied and Failed outweigh Approved: such a request never gets a certificate.

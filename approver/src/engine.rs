@@ -186,11 +186,8 @@ impl Engine {
         let mut soon = false;
         self.leadership_changed();
         loop {
-            let due = self
-                .cluster
-                .next_due()
-                .and_then(until)
-                .unwrap_or(RECORD_PERIOD);
+            let due = self.cluster.next_due().and_then(until);
+            let due = due.unwrap_or(RECORD_PERIOD);
             let woken = tokio::select! {
                 () = stop.cancelled() => break,
                 Some(ended) = self.writes.join_next() => match self.written(ended) {
@@ -220,10 +217,7 @@ impl Engine {
                     continue;
                 }
                 _ = review.tick() => {
-                    self.outside.health.turned();
-                    self.read_clock();
-                    let woken = self.next_share();
-                    self.judge_and_dispatch(woken);
+                    self.review();
                     continue;
                 }
                 _ = record.tick() => {
@@ -236,21 +230,32 @@ impl Engine {
                     self.cluster.pending().filter(|_| !self.heard).collect()
                 }
             };
-            self.outside.health.turned();
             if std::mem::take(&mut self.claims_alone) && !soon {
                 soon = true;
                 record.reset_after(RECORD_SOON);
             }
-            let idle = std::mem::take(&mut self.idle);
-            self.changed |= !(idle && woken.is_empty() && self.to_judge.is_empty());
-            self.judge_and_dispatch(woken);
-            self.outside
-                .metrics
-                .machines
-                .set(count(self.cluster.roll().len()));
-            self.outside.metrics.pending.set(count(self.targets.len()));
+            self.end_turn(woken);
         }
         self.drain().await;
+    }
+
+    /// Judges a share of all that is pending again, whatever woke it or did not.
+    fn review(&mut self) {
+        self.outside.health.turned();
+        self.read_clock();
+        let woken = self.next_share();
+        self.judge_and_dispatch(woken);
+    }
+
+    /// Judges what a turn of the loop woke, and reports what it left.
+    fn end_turn(&mut self, woken: BTreeSet<RequestUid>) {
+        self.outside.health.turned();
+        let idle = std::mem::take(&mut self.idle);
+        self.changed |= !(idle && woken.is_empty() && self.to_judge.is_empty());
+        self.judge_and_dispatch(woken);
+        let metrics = &self.outside.metrics;
+        metrics.machines.set(count(self.cluster.roll().len()));
+        metrics.pending.set(count(self.targets.len()));
     }
 
     /// Judges some of the requests that wait for it, and hands the decisions on.

@@ -167,15 +167,19 @@ fn log_broken(feed: &Feed, broken: &Broken, optional: bool, complaint: &mut Comp
     if broken.is_expired() {
         // Nothing is wrong: the API server remembers a while only, and nothing of the time before it was started.
         debug!(%feed, error = text, "what has changed meanwhile is not known; listing again");
-    } else if optional && broken.is_refusal() {
-        if complaint.is_news(&text) {
-            info!(%feed, reason = text, "this cannot be read here; decisions rest on what else is known");
-        }
-    } else if complaint.is_news(&text) {
-        error!(%feed, error = text, "the watch broke; it is tried again until it works");
-    } else {
-        debug!(%feed, error = text, "the watch is still broken");
+        return;
     }
+    match (complaint.is_news(&text), optional && broken.is_refusal()) {
+        (true, true) => log_refused(feed, &text),
+        (true, false) => {
+            error!(%feed, error = text, "the watch broke; it is tried again until it works");
+        }
+        (false, _) => debug!(%feed, error = text, "the watch is still broken"),
+    }
+}
+
+fn log_refused(feed: &Feed, reason: &str) {
+    info!(%feed, reason, "this cannot be read here; decisions rest on what else is known");
 }
 
 struct Runner<W: Watched> {
@@ -394,9 +398,11 @@ impl<W: Watched> Runner<W> {
     async fn list(&mut self) -> Result<Place<W>, Broken> {
         let api = timeout(CALL_LIMIT, self.watched.locate(&self.client));
         let api = api.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
-        let mut params = ListParams::default();
-        params.field_selector = self.watched.fields();
-        params.label_selector = self.watched.labels();
+        let params = ListParams {
+            field_selector: self.watched.fields(),
+            label_selector: self.watched.labels(),
+            ..ListParams::default()
+        };
         let mut pages = Pages::new(&self.client, &api, params, (W::FIRST_PAGE, W::PAGE));
         let (mut present, mut from) = (HashSet::new(), None);
         loop {

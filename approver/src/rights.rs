@@ -215,6 +215,39 @@ pub fn of_tokens(source: Source) -> &'static [Right] {
     tokens.map_or(&[], |tokens| tokens.rights)
 }
 
+/// Asks for the rights that a feed of Machines or of their bootstrap tokens needs.
+async fn check_feed(management: &Client, feed: &Feed) {
+    let is_on_machines = |right: &&Right| right.scope == Scope::Machines;
+    let (scope, rights) = match feed {
+        Feed::KubeadmConfigs(scope) => (scope, of_tokens(scope.source)),
+        Feed::Machines(scope) => (scope, of_source(scope.source)),
+        Feed::Claims
+        | Feed::ClusterAddresses(_)
+        | Feed::HealthChecks(_)
+        | Feed::Instances(_)
+        | Feed::KubeletCa(_)
+        | Feed::Nodes
+        | Feed::Requests(_) => return,
+    };
+    let namespace = Some(scope.namespace.as_str()).filter(|name| !name.is_empty());
+    for right in rights {
+        ask_all(management, right, namespace).await;
+    }
+    if !matches!(feed, Feed::Machines(_)) {
+        return;
+    }
+    // Events about Machines that are in no namespace go to the namespace `default`.
+    let namespaced = sources::of(scope.source).is_none_or(|known| known.namespaced);
+    let of_events = if namespaced {
+        namespace
+    } else {
+        Some("default")
+    };
+    for right in RIGHTS.iter().filter(is_on_machines) {
+        ask_all(management, right, of_events).await;
+    }
+}
+
 /// Asks for every right and names those that are missing. Nothing stops: roles may come later than the approver. The
 /// Machines are in the cluster of the second client.
 pub(crate) async fn check(
@@ -249,35 +282,8 @@ pub(crate) async fn check(
         };
         ask_all(&client, right, namespace).await;
     }
-    for feed in named {
-        let (scope, rights) = match &feed {
-            Feed::KubeadmConfigs(scope) => (scope, of_tokens(scope.source)),
-            Feed::Machines(scope) => (scope, of_source(scope.source)),
-            Feed::Claims
-            | Feed::ClusterAddresses(_)
-            | Feed::HealthChecks(_)
-            | Feed::Instances(_)
-            | Feed::KubeletCa(_)
-            | Feed::Nodes
-            | Feed::Requests(_) => continue,
-        };
-        let namespace = Some(scope.namespace.as_str()).filter(|name| !name.is_empty());
-        for right in rights {
-            ask_all(&management, right, namespace).await;
-        }
-        if !matches!(feed, Feed::Machines(_)) {
-            continue;
-        }
-        // Events about Machines that are in no namespace go to the namespace `default`.
-        let namespaced = sources::of(scope.source).is_none_or(|known| known.namespaced);
-        let of_events = if namespaced {
-            namespace
-        } else {
-            Some("default")
-        };
-        for right in RIGHTS.iter().filter(is_on_machines) {
-            ask_all(&management, right, of_events).await;
-        }
+    for feed in &named {
+        check_feed(&management, feed).await;
     }
     if mirrors {
         ask_mirror(&client, &management).await;

@@ -48,23 +48,25 @@ pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
         .block_on(tasks::on_worker(start(settings)))
 }
 
+#[expect(
+    clippy::too_many_lines,
+    reason = "one line for each part, in the order in which they start"
+)]
 async fn start(settings: Settings) -> anyhow::Result<()> {
     let health = Health::new();
     let clients = Clients::connect(&settings, &health).await?;
     let in_force = clients.fixed.with(&settings.config);
     let mode = in_force.mode;
-    info!(version = env!("CARGO_PKG_VERSION"), mode = ?mode, "rollcall-approver");
-    let candidate = Candidate::new(clients.cluster.clone(), &clients.namespace, identity());
-    let candidate = settings.leader_elect.then_some(candidate);
-
+    info!(
+        version = env!("CARGO_PKG_VERSION"),
+        ?mode,
+        "rollcall-approver"
+    );
+    let candidate = clients.candidate(settings.leader_elect);
     let (audit, metrics) = (Audit::default(), Metrics::new());
     metrics.config_taken_over(Timestamp::now());
     let mut tasks = Tasks::default();
-    let served = (metrics.clone(), audit.clone());
-    let addresses = Addresses {
-        metrics: settings.metrics_addr,
-        probes: settings.probe_addr,
-    };
+    let (served, addresses) = ((metrics.clone(), audit.clone()), addresses(&settings));
     let ready = serve::start(&mut tasks, addresses, health.clone(), served).await?;
     let (news, inbox) = mpsc::channel(NEWS);
     let (modes, mode_in_force) = watch::channel(mode);
@@ -90,12 +92,7 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     let joins = clients.keep_records(&mut tasks, &turn, &metrics);
     let to_engine = (leadership.clone(), news.clone());
     let record = record_claims(&mut tasks, claims, to_engine, metrics.clone());
-    let watching = new_start::watch_over(health.clone(), settings.kubeconfig.clone());
-    tasks.add("connection", watching);
-    tasks.once("rights", clients.check_rights(&settings.config));
-    let bootstrappers = settings.config.policy.bootstrappers.clone();
-    let others = others::check(clients.cluster.clone(), bootstrappers);
-    tasks.once("other approvers", others);
+    check_surroundings(&mut tasks, &clients, &settings, &health);
 
     let outside = Outside {
         requests: Api::all(clients.cluster),
@@ -125,6 +122,24 @@ async fn start(settings: Settings) -> anyhow::Result<()> {
     outcome
 }
 
+/// The addresses that metrics and probes are served at.
+fn addresses(settings: &Settings) -> Addresses {
+    Addresses {
+        metrics: settings.metrics_addr,
+        probes: settings.probe_addr,
+    }
+}
+
+/// Watches over the connection, and asks once for the rights of this approver and of others.
+fn check_surroundings(tasks: &mut Tasks, clients: &Clients, settings: &Settings, health: &Health) {
+    let watching = new_start::watch_over(health.clone(), settings.kubeconfig.clone());
+    tasks.add("connection", watching);
+    tasks.once("rights", clients.check_rights(&settings.config));
+    let bootstrappers = settings.config.policy.bootstrappers.clone();
+    let others = others::check(clients.cluster.clone(), bootstrappers);
+    tasks.once("other approvers", others);
+}
+
 /// The clusters that a run talks to.
 struct Clients {
     /// The one that nodes join.
@@ -137,6 +152,11 @@ struct Clients {
 }
 
 impl Clients {
+    /// What may be elected, where replicas elect one that leads.
+    fn candidate(&self, elects: bool) -> Option<Candidate> {
+        elects.then(|| Candidate::new(self.cluster.clone(), &self.namespace, identity()))
+    }
+
     async fn connect(settings: &Settings, health: &Health) -> anyhow::Result<Self> {
         let Connection {
             client,

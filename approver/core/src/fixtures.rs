@@ -258,7 +258,6 @@ impl World {
     }
 
     /// What is decided.
-    #[expect(clippy::too_many_lines, reason = "one line for each fact")]
     pub(crate) fn decide(&self) -> Decision {
         let mut cluster_addresses = KnownAddresses::default();
         cluster_addresses.put("a test".to_owned(), self.cluster_addresses.clone());

@@ -393,6 +393,7 @@ fn unvouched() -> World {
 }
 
 /// What is decided by the facts that a cluster gathers from this: whose a name is, is a fact that has to change with it.
+#[expect(clippy::too_many_lines, reason = "one line for each field")]
 fn decide(world: &World) -> Decision {
     let now = world.now;
     let feeds = world.stale.iter().map(|stale| stale.feed.clone());
@@ -577,6 +578,7 @@ const FIELDS: &[&str] = &[
 ];
 
 /// Names every field of a world and of what is in it.
+#[expect(clippy::too_many_lines, reason = "one line for each field")]
 fn name_fields(world: World) {
     let World {
         request,

@@ -1,5 +1,9 @@
 //! What holds for every node that asks for itself: it gets nothing that its one Machine does not vouch for.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "a helper of a test may panic"
+)]
 
 #[expect(dead_code, reason = "other tests use what this one does not")]
 #[path = "../src/fixtures.rs"]

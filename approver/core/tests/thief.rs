@@ -1,12 +1,15 @@
 //! What the holder of a bootstrap credential gets who is not the machine: the table of SECURITY.md, each cell played out.
-#![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
+#![expect(
+    clippy::arithmetic_side_effects,
+    clippy::unwrap_used,
+    reason = "a helper of a test may panic"
+)]
 
 #[expect(dead_code, reason = "other tests use what this one does not")]
 #[path = "../src/fixtures.rs"]
 mod fixtures;
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::{Duration, Instant};
 
 use fixtures::{at, machine, node, registered, request, request_uid};
 use jiff::SignedDuration;
@@ -197,6 +200,7 @@ fn with(change: impl FnOnce(&mut Rules)) -> Policy {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one story, step by step")]
 fn every_cell_of_the_table_in_security_md() {
     let strict = |rules: &mut Rules| rules.max_issues = 1;
     let hold = |rules: &mut Rules| rules.contested = Contested::Hold;
@@ -317,16 +321,14 @@ fn a_thief_who_only_ever_refiles_gets_nothing_and_a_machine_that_loses_its_keys_
     );
 }
 
-/// One key, very many requests: one live approval, one claim, and judgements that do not take longer.
+/// One key, very many requests: one live approval and one claim, so that a judgement has no more to look at than before.
 #[test]
-fn what_a_judgement_costs_does_not_depend_on_how_much_was_approved() {
-    let others: i64 = 2000;
+fn one_key_has_one_approval_and_one_claim_however_often_it_asks() {
     let mut cluster = Cluster::new(Policy::default(), []);
     let record = machine("m-0", "worker-0");
     cluster.apply(Change::Machine(Box::new(record)), at(0));
     let template = request("any", "worker-0", 1);
     let mut judged = |number: i64, when| {
-        let begin = Instant::now();
         let made = Request {
             uid: RequestUid(number.to_string()),
             name: number.to_string(),
@@ -334,7 +336,6 @@ fn what_a_judgement_costs_does_not_depend_on_how_much_was_approved() {
         };
         cluster.apply(Change::Request(Box::new(made.clone())), at(61));
         let decision = cluster.judge(&made.uid, at(when)).unwrap();
-        let took = begin.elapsed();
         // Somebody else approves it.
         let approved = Request {
             standing: Standing::Approved(at(when)),
@@ -342,25 +343,12 @@ fn what_a_judgement_costs_does_not_depend_on_how_much_was_approved() {
         };
         cluster.settle(&made.uid, Settlement::Written);
         cluster.apply(Change::Request(Box::new(approved)), at(when));
-        (decision.reason(), took)
+        decision.reason()
     };
-    assert_eq!(judged(0, 61).0, Reason::FirstCertificate);
-    let mut early = Duration::ZERO;
-    let mut late = Duration::ZERO;
-    for number in 1..others {
-        let (reason, took) = judged(number, 62);
-        assert_eq!(reason, Reason::AlreadyIssued);
-        if number <= 200 {
-            early += took;
-        }
-        if number > others - 200 {
-            late += took;
-        }
+    assert_eq!(judged(0, 61), Reason::FirstCertificate);
+    for number in 1..2000 {
+        assert_eq!(judged(number, 62), Reason::AlreadyIssued);
     }
-    assert!(
-        late < early * 20,
-        "the last 200 took {late:?}, the first {early:?}"
-    );
     assert_eq!(cluster.claims_to_record(at(1_000_000)).len(), 1);
 }
 

@@ -65,21 +65,7 @@ pub(super) async fn open(args: &LookArgs, mut config: Config) -> anyhow::Result<
                 scene.cluster.apply(change, now);
             }
         }
-        if let Some(source) = sources::of(scope.source) {
-            let listed = (source.list)(management.clone(), scope.clone()).await;
-            let listed = match listed {
-                Ok(changes) => Ok(with_instances(&scope, changes).await),
-                Err(error) => Err(error),
-            };
-            facts(&mut scene, &Feed::Machines(scope.clone()), listed, now);
-            if let Some(checks) = &source.health_checks {
-                // Where there are none, or a person may not read them, nothing is said of them.
-                let listed = (checks.list)(management.clone(), scope).await;
-                for change in listed.unwrap_or_default() {
-                    scene.cluster.apply(change, now);
-                }
-            }
-        }
+        read_machines(&mut scene, &management, scope, now).await;
     }
     for scope in tokens {
         if let Some(tokens) = sources::of(scope.source).and_then(|source| source.tokens.as_ref()) {
@@ -96,6 +82,25 @@ pub(super) async fn open(args: &LookArgs, mut config: Config) -> anyhow::Result<
     kubelets::ask(&mut scene, &config.kubelets, args.dial).await?;
     kubelets::ask_for_leases(&mut scene, &client).await;
     Ok(Live { client, scene })
+}
+
+/// Takes in the Machines of a scope, with what their instances and MachineHealthChecks say.
+async fn read_machines(scene: &mut Scene, management: &Client, scope: Scope, now: Timestamp) {
+    let Some(source) = sources::of(scope.source) else {
+        return;
+    };
+    let listed = match (source.list)(management.clone(), scope.clone()).await {
+        Ok(changes) => Ok(with_instances(&scope, changes).await),
+        Err(error) => Err(error),
+    };
+    facts(scene, &Feed::Machines(scope.clone()), listed, now);
+    if let Some(checks) = &source.health_checks {
+        // Where there are none, or a person may not read them, nothing is said of them.
+        let listed = (checks.list)(management.clone(), scope).await;
+        for change in listed.unwrap_or_default() {
+            scene.cluster.apply(change, now);
+        }
+    }
 }
 
 /// All requests. One that cannot be read is told and left out.

@@ -350,7 +350,10 @@ mod tests {
     fn openshifts_own_bootstrappers_are_known_where_its_machines_are_and_only_there() {
         let rules = |body: &str| parse(body).unwrap().policy.bootstrappers;
         let group = RequestorRule::group("system:bootstrappers");
-        assert_eq!(rules("machines: [{clusterAPI: {}}]"), [group.clone()]);
+        assert_eq!(
+            rules("machines: [{clusterAPI: {}}]"),
+            std::slice::from_ref(&group)
+        );
         assert_eq!(
             rules("machines: [{gardener: {namespace: garden}}]"),
             [group]

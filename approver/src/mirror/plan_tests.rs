@@ -293,7 +293,7 @@ fn an_instance_of_a_warm_pool_is_expected_from_the_moment_at_which_it_leaves() {
     assert_eq!(record.spec.join_by, "2026-11-24T23:00:00Z".parse().ok());
     assert_eq!(record.annotations()[LAUNCHED_AT], "2026-11-24T18:00:00Z");
     assert_eq!(left.seen(&[]), left.before, "until it has a record");
-    assert_eq!(left.seen(&[record.clone()]), Seen::default());
+    assert_eq!(left.seen(std::slice::from_ref(record)), Seen::default());
 }
 
 #[test]

@@ -48,6 +48,7 @@ fn refusal(text: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn what_is_missing_or_wrong_is_told_by_its_field() {
     let token = "token: abcdef.0123456789abcdef";
     let cases = [

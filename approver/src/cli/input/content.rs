@@ -88,8 +88,8 @@ pub(super) fn text(bytes: Vec<u8>) -> Result<String, String> {
 
 /// UTF-16, as PowerShell writes it: with a byte order mark, or without one where every other byte is zero.
 fn utf16(bytes: &[u8]) -> Option<Result<String, String>> {
-    let (little, big): (fn([u8; 2]) -> u16, fn([u8; 2]) -> u16) =
-        (u16::from_le_bytes, u16::from_be_bytes);
+    type Unit = fn([u8; 2]) -> u16;
+    let (little, big): (Unit, Unit) = (u16::from_le_bytes, u16::from_be_bytes);
     let (rest, unit) = match bytes {
         [0xff, 0xfe, rest @ ..] => (rest, little),
         [0xfe, 0xff, rest @ ..] => (rest, big),
