@@ -146,8 +146,9 @@ fn said() -> ClusterAddresses {
 fn of_cluster(own: &[&str]) -> World {
     let mut world = World::servable();
     world.cluster_addresses = vec![said()];
-    let (ips, dns): (Vec<&str>, Vec<&str>) =
-        own.iter().partition(|text| text.parse::<IpAddr>().is_ok());
+    let (ips, dns): (Vec<&str>, Vec<&str>) = own
+        .iter()
+        .partition(|text| text.parse::<std::net::IpAddr>().is_ok());
     let ip = |text: &&str| Address::InternalIp(text.parse().unwrap());
     let dns_name = |text: &&str| Address::InternalDns(node(text));
     world.bound().addresses = ips.iter().map(ip).chain(dns.iter().map(dns_name)).collect();

@@ -33,6 +33,7 @@ fn write(folder: &Path, name: &str, content: &str) -> String {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "a table of cases")]
 fn a_bootstrap_kubeconfig_that_no_machine_should_have_is_refused_by_field() {
     let folder = tempfile::tempdir().unwrap();
     let ca = inputs().join("ca.crt").display().to_string();
