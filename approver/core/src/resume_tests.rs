@@ -8,9 +8,11 @@ use jiff::SignedDuration;
 use rcgen::PublicKeyData as _;
 use rollcall_csr::KeyHash;
 
-use crate::fixtures::{NAMESPACE, World, at, claim, key_hash, machine, node, reasons, request};
+use crate::fixtures::{
+    NAMESPACE, World, at, claim, key_hash, machine, node, reasons, registered, request,
+};
 use crate::issuing_fixtures::{Leaf, midnight};
-use crate::{MachineReference, RequestUid, Stale, Standing, Verdict, Wait};
+use crate::{MachineReference, Node, RequestUid, Stale, Standing, Verdict, Wait};
 
 /// A change of the world of a holder, and what becomes of it.
 pub(crate) type Case = (
@@ -136,6 +138,27 @@ pub(crate) const PROOFS: &[Case] = &[
         &[EvidenceInvalid],
     ),
     (
+        "a record made anew since, of the Node's own instance",
+        |world, _| make_anew(world, "aws://eu-west-1/i-0123456789abcdef0"),
+        "approve",
+        &[Resume],
+    ),
+    (
+        "a record made anew since, of another instance",
+        |world, _| make_anew(world, "aws:///eu-west-1a/i-0123456789abcdef1"),
+        "hold",
+        &[EvidenceInvalid],
+    ),
+    (
+        "a certificate of before the Node of that instance",
+        |world, _| {
+            make_anew(world, "aws:///eu-west-1a/i-0123456789abcdef0");
+            world.node.as_mut().unwrap().created_at = midnight(11);
+        },
+        "hold",
+        &[EvidenceInvalid],
+    ),
+    (
         "a join key is pinned and not proven",
         |world, _| world.bound().join_key = Some(Holder::new().pinned()),
         "hold",
@@ -168,6 +191,16 @@ pub(crate) const PROOFS: &[Case] = &[
 
 fn world_cluster(holder: &Holder) -> rollcall_csr::ClusterId {
     rollcall_csr::ClusterId::of_ca(&holder.issuer.der())
+}
+
+/// Makes the record anew after the certificate was issued, while its Node, of this instance, stays.
+fn make_anew(world: &mut World, instance: &str) {
+    world.bound().created_at = midnight(11);
+    world.node = Some(Node {
+        created_at: midnight(9),
+        provider_id: Some(instance.to_owned()),
+        ..registered()
+    });
 }
 
 #[test]
