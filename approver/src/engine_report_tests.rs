@@ -99,7 +99,15 @@ async fn a_hold_is_told_on_the_machine_too_once_for_each_reason() {
     };
     let begin = "Warning MachineFailed m-0 CertificateSigningRequest csr-0: ";
     assert!(one.starts_with(begin), "{one}");
-    // It is not clear which one is meant, so both are told.
+    // What has failed contests nothing. Of two that could be given, it is not clear which one is meant: both are told.
+    let mut good = machine("m-0", "worker-0");
+    good["metadata"]["resourceVersion"] = json!("6");
+    running.machine(good).await;
+    for _ in 0..2 {
+        assert_eq!(running.event().await.0, "Warning Contested");
+    }
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    drop(told_of_machines(&mut running));
     running.machine(machine("m-1", "worker-0")).await;
     for _ in 0..2 {
         assert_eq!(running.event().await.0, "Warning MachineAmbiguous");

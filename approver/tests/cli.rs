@@ -395,8 +395,8 @@ fn an_unreachable_server_is_told_once_for_each_watch_and_a_signal_still_ends_the
     let (sink, lines) = mpsc::channel();
     thread::spawn(move || stderr.lines().try_for_each(|line| sink.send(line.unwrap())));
     let mut told = Vec::new();
-    // Requests to two signers, Nodes, Machines and the kubelet CA of any cluster.
-    while told.len() < 5 {
+    // Requests to two signers, Nodes, Machines, the kubelet CA of any cluster, and the six kinds that hold its addresses.
+    while told.len() < 11 {
         let line = lines.recv_timeout(PATIENCE).unwrap();
         assert!(!line.contains("failed with error"), "{line}");
         if line.contains("the watch broke") {

@@ -59,6 +59,10 @@ fn requests(verdict: &str, reasons: &[&str]) -> Vec<(String, Value)> {
                 continue;
             }
             let object = case.request(answer).unwrap();
+            // Requests of v1beta1 may name no signer, and the one of today takes none without.
+            if cases::spec(object, "signerName").is_null() {
+                continue;
+            }
             let spec = ["request", "signerName", "usages"]
                 .map(|field| (field.to_owned(), cases::spec(object, field)));
             let name = format!("{}/{}", case.name, answer.csr);
