@@ -269,10 +269,10 @@ impl Machine {
     /// Whether this is the same machine as another record is of. Records of one source are always of different machines. Of
     /// two sources, these show it, the first that says anything:
     ///
-    /// - Their provider ids, which name the instance ([`instance::compare`]).
+    /// - Their provider ids, which name the instance (`instance::compare`).
     /// - The Node that both have become, by the word of the controllers that bind them.
-    /// - That OpenShift keeps one as the mirror of the other ([`Self::is_mirror_of`]).
-    /// - That an administrator named the other's node in an ExpectedMachine ([`Self::is_named_by`]).
+    /// - That OpenShift keeps one as the mirror of the other (`is_mirror_of`).
+    /// - That an administrator named the other's node in an ExpectedMachine (`is_named_by`).
     ///
     /// That two records are called the same shows nothing: whoever may make a record in some namespace chooses its name.
     pub fn is_same_as(&self, other: &Self) -> bool {

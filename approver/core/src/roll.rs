@@ -137,7 +137,7 @@ impl Roll {
     }
 
     /// The Machines that have become this Node, each by one of its records: one, when all is well. By their node reference;
-    /// where none has that, those that own the name and are of one machine with the Node ([`Machine::is_of_node`]): a record
+    /// where none has that, those that own the name and are of one machine with the Node (`Machine::is_of_node`): a record
     /// that was made anew has no reference yet. Where several have, one that gets nothing counts only if the Node is its own.
     pub fn bound(&self, name: &NodeName, node: Option<&Node>) -> Vec<&Machine> {
         let is_own =
