@@ -194,6 +194,8 @@ struct Runner<W: Watched> {
     listed_at: Instant,
     /// Whether nothing is missing since the last break.
     caught_up: bool,
+    /// Whether a list was ever followed by its watch: before, there is nothing to go on from.
+    completed: bool,
     leadership: Option<watch::Receiver<Leadership>>,
     /// The term in which everything was listed last.
     listed_in: Option<u64>,
@@ -228,6 +230,7 @@ impl<W: Watched> Runner<W> {
             heard: Instant::now(),
             listed_at: Instant::now(),
             caught_up: false,
+            completed: false,
             leadership,
             listed_in: None,
             waits: pauses(FIRST_PAUSE, LONGEST_PAUSE),
@@ -282,7 +285,8 @@ impl<W: Watched> Runner<W> {
 
     /// Lists if there is no version to go on from, or if too much may have been missed, then runs one watch to its end.
     async fn follow(&mut self, place: &mut Option<Place<W>>) -> Result<Watch, Broken> {
-        let behind = !self.caught_up && self.heard.elapsed() > SHORT_BREAK;
+        let missed = !self.completed || self.heard.elapsed() > SHORT_BREAK;
+        let behind = !self.caught_up && missed;
         if behind || self.begins_term() {
             *place = None;
         }
@@ -334,6 +338,7 @@ impl<W: Watched> Runner<W> {
     /// Everything was listed, and is watched from there on.
     async fn complete(&mut self) -> Result<(), Broken> {
         self.catch_up().await?;
+        self.completed = true;
         self.heard = self.listed_at;
         if self.listed_in.is_some() {
             let complete = Input::Complete(self.feed.clone(), self.listed_in);
