@@ -19,6 +19,24 @@ use rollcall_e2e::requests::{self, NodeRequest};
 use rollcall_e2e::{ControlPlane, wait};
 use serde_json::{Value, json};
 
+/// The kinds that hold what the API server and Services are reached by. A first certificate holds no names.
+const ADDRESSES: [&str; 5] = [
+    "endpointslices",
+    "infrastructures",
+    "networks",
+    "servicecidrs",
+    "services",
+];
+
+/// A configuration that uses every right of `deploy/base`.
+const REPLACE: &str = "apiVersion: rollcall.dev/v1alpha1
+kind: ApproverConfig
+bootstrap: {leftoverNodes: replace}
+";
+
+/// The namespace of the Leases of Nodes.
+const NODE_LEASES: &str = "kube-node-lease";
+
 /// Far more than anything here takes; only a failure waits that long.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -56,13 +74,16 @@ impl Right {
     /// Whether nothing is approved without it.
     fn is_needed_to_approve(&self) -> bool {
         let resource = self.text("resources");
-        // Events are told besides, and the record of claims is read at every start but written only later. The Lease
-        // and the record are read before they are made, so that the right to make them is not needed while they exist.
+        // Events are told besides. The Lease and the record of claims are read before they are made, so that the right to
+        // make them is not needed while they exist; whether the record can be written is tried at every start.
         resource != "events"
             && !(["configmaps", "leases"].contains(&resource) && self.verb == "create")
-            && !(resource == "configmaps" && self.verb == "update")
-            // Only what nodes serve is verified by the kubelet CA, the one ConfigMap that is watched.
+            // Only what nodes serve is verified by the kubelet CA and held against the addresses of the cluster: the
+            // ConfigMaps that are watched, and the kinds that say what the API server and Services are reached by.
             && !(resource == "configmaps" && ["list", "watch"].contains(&self.verb.as_str()))
+            && !ADDRESSES.contains(&resource)
+            // The Lease of a Node is asked for only where a leftover Node is replaced.
+            && self.role["metadata"]["namespace"] != NODE_LEASES
     }
 
     /// The question whether somebody has the right.
@@ -145,8 +166,13 @@ impl Setting<'_> {
         self.control_plane.apply(&right.without()).await.unwrap();
         self.wait_for_rbac(right, false).await;
         let logs = self.control_plane.logs_dir().join(number.to_string());
+        // The right on the Leases of Nodes is used with this setting only.
+        let config = self.control_plane.logs_dir().join("replace.yaml");
+        std::fs::write(&config, REPLACE).unwrap();
+        let arguments = ["--config", config.to_str().unwrap()];
         let mut approver =
-            Program::approver_in("approver-under-test", &logs, &self.kubeconfig, &[]).unwrap();
+            Program::approver_in("approver-under-test", &logs, &self.kubeconfig, &arguments)
+                .unwrap();
         let verb = format!("verb=\"{}\"", right.verb);
         let resource = format!("resource=\"{}\"", right.text("resources"));
         approver
