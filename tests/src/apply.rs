@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
-use kube::api::{DynamicObject, Patch, PatchParams};
+use kube::api::{DynamicObject, ListParams, Patch, PatchParams};
 use kube::core::GroupVersionKind;
 use kube::discovery::{ApiCapabilities, ApiResource, Scope, pinned_kind};
 use kube::{Api, ResourceExt as _};
@@ -112,7 +112,7 @@ impl ControlPlane {
     async fn wait_for_kind(&self, name: &str) -> Result<()> {
         let definitions: Api<CustomResourceDefinition> = Api::all(self.admin());
         let what = "condition Established";
-        wait::object(&definitions, name, what, KIND_DEADLINE, |definition| {
+        let definition = wait::object(&definitions, name, what, KIND_DEADLINE, |definition| {
             let conditions = definition
                 .status
                 .iter()
@@ -122,6 +122,25 @@ impl ControlPlane {
                 .any(|condition| condition.type_ == "Established" && condition.status == "True")
         })
         .await?;
+        self.wait_for_storage(&definition).await
+    }
+
+    /// Waits until objects of every served version can be listed: at first the API server may answer that the storage is
+    /// initializing (429).
+    async fn wait_for_storage(&self, definition: &CustomResourceDefinition) -> Result<()> {
+        let (group, names) = (&definition.spec.group, &definition.spec.names);
+        let served = definition.spec.versions.iter();
+        for version in served.filter(|version| version.served) {
+            let kind = GroupVersionKind::gvk(group, &version.name, &names.kind);
+            let resource = ApiResource::from_gvk_with_plural(&kind, &names.plural);
+            let objects: Api<DynamicObject> = Api::all_with(self.admin(), &resource);
+            let what = format!("a list of {}", names.plural);
+            wait::poll(&what, KIND_DEADLINE, || async {
+                objects.list(&ListParams::default().limit(1)).await?;
+                Ok(())
+            })
+            .await?;
+        }
         Ok(())
     }
 }

@@ -269,7 +269,8 @@ fn check_rights(control_plane: &ControlPlane, config: &str) {
     }
 }
 
-#[tokio::test]
+// The command is waited for on one thread while the pretended kubelet answers it on another.
+#[tokio::test(flavor = "multi_thread")]
 async fn an_adopted_node_whose_record_has_no_address_gets_again_what_it_serves_where_a_setting_says_so()
  {
     if let Err(missing) = Node::prerequisites() {

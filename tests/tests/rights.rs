@@ -19,15 +19,6 @@ use rollcall_e2e::requests::{self, NodeRequest};
 use rollcall_e2e::{ControlPlane, wait};
 use serde_json::{Value, json};
 
-/// The kinds that hold what the API server and Services are reached by. A first certificate holds no names.
-const ADDRESSES: [&str; 5] = [
-    "endpointslices",
-    "infrastructures",
-    "networks",
-    "servicecidrs",
-    "services",
-];
-
 /// A configuration that uses every right of `deploy/base`.
 const REPLACE: &str = "apiVersion: rollcall.dev/v1alpha1
 kind: ApproverConfig
@@ -74,16 +65,21 @@ impl Right {
     /// Whether nothing is approved without it.
     fn is_needed_to_approve(&self) -> bool {
         let resource = self.text("resources");
-        // Events are told besides. The Lease and the record of claims are read before they are made, so that the right to
-        // make them is not needed while they exist; whether the record can be written is tried at every start.
-        resource != "events"
-            && !(["configmaps", "leases"].contains(&resource) && self.verb == "create")
-            // Only what nodes serve is verified by the kubelet CA and held against the addresses of the cluster: the
-            // ConfigMaps that are watched, and the kinds that say what the API server and Services are reached by.
-            && !(resource == "configmaps" && ["list", "watch"].contains(&self.verb.as_str()))
-            && !ADDRESSES.contains(&resource)
-            // The Lease of a Node is asked for only where a leftover Node is replaced.
-            && self.role["metadata"]["namespace"] != NODE_LEASES
+        let verb = self.verb.as_str();
+        let is_of_leftovers = self.role["metadata"]["namespace"] == NODE_LEASES;
+        let is_spared = match resource {
+            // Events are told besides.
+            "events" => true,
+            // The Lease and the record of claims are read before they are made, so that the right to make them is not
+            // needed while they exist; whether the record can be written is tried at every start.
+            "leases" => verb == "create",
+            // Only what nodes serve is verified by the kubelet CA, and held against the addresses of the cluster.
+            "configmaps" => ["create", "list", "watch"].contains(&verb),
+            // These hold what the API server and Services are reached by. A first certificate holds no names.
+            "endpointslices" | "infrastructures" | "networks" | "servicecidrs" | "services" => true,
+            _ => false,
+        };
+        !is_spared && !is_of_leftovers
     }
 
     /// The question whether somebody has the right.

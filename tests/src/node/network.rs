@@ -107,6 +107,16 @@ impl Network {
         format!("{address}/{PREFIX_LENGTH}")
     }
 
+    /// Gives the node one more address.
+    ///
+    /// # Errors
+    /// If the address cannot be added.
+    pub fn add_address(&self, address: IpAddr) -> Result<()> {
+        let address = Self::with_prefix_length(address);
+        self.namespaces
+            .run("ip", &["addr", "add", &address, "dev", "eth0"])
+    }
+
     /// Makes the plug for a virtual machine on the switch; it goes with the network.
     pub(crate) fn add_plug(&self, name: &str) -> Result<()> {
         let inside = |arguments: &[&str]| self.namespaces.run("ip", arguments);
@@ -161,9 +171,8 @@ impl Network {
 
     fn connect_node(&self) -> Result<()> {
         let inside = |arguments: &[&str]| self.namespaces.run("ip", arguments);
-        let node_address = Self::with_prefix_length(self.node_address());
         inside(&["link", "set", "lo", "up"])?;
-        inside(&["addr", "add", &node_address, "dev", "eth0"])?;
+        self.add_address(self.node_address())?;
         inside(&["link", "set", "eth0", "up"])?;
         // kubelet looks for a default route; nothing beyond the host's end answers.
         inside(&[
