@@ -95,22 +95,25 @@ pub(super) async fn ask(scene: &mut Scene, kubelets: &Kubelets, dial: bool) -> a
         return Ok(());
     }
     let dialer = Dialer::new(kubelets.port)?;
-    let answers: Vec<_> = stream::iter(dials)
-        .map(|dial| {
-            let dialer = dialer.clone();
-            async move {
-                let served = dialer.dial(&dial).await;
-                Change::Served(dial.node, served)
-            }
-        })
-        .buffer_unordered(DIALS)
-        .collect()
-        .await;
+    let answers = dials.into_iter().map(|dial| {
+        let dialer = dialer.clone();
+        async move {
+            let served = dialer.dial(&dial).await;
+            Change::Served(dial.node, served)
+        }
+    });
+    take_in(scene, answers).await;
+    Ok(())
+}
+
+/// Waits for answers, many at a time, and takes them in.
+async fn take_in(scene: &mut Scene, answers: impl Iterator<Item = impl Future<Output = Change>>) {
+    let answers = stream::iter(answers).buffer_unordered(DIALS);
+    let answers: Vec<Change> = answers.collect().await;
     let now = Timestamp::now();
     for answer in answers {
         scene.cluster.apply(answer, now);
     }
-    Ok(())
 }
 
 /// Asks for the Lease of every Node that a pending request waits for.
@@ -123,13 +126,8 @@ pub(super) async fn ask_for_leases(scene: &mut Scene, client: &Client) {
     let nodes: BTreeSet<NodeName> = decisions
         .filter_map(|decision| decision.lease().cloned())
         .collect();
-    let answers: Vec<_> = stream::iter(nodes)
-        .map(|node| node_lease::ask(client.clone(), node))
-        .buffer_unordered(DIALS)
-        .collect()
-        .await;
-    let now = Timestamp::now();
-    for answer in answers {
-        scene.cluster.apply(answer, now);
-    }
+    let answers = nodes
+        .into_iter()
+        .map(|node| node_lease::ask(client.clone(), node));
+    take_in(scene, answers).await;
 }

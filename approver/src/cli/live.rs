@@ -48,6 +48,7 @@ pub(super) async fn open(args: &LookArgs, mut config: Config) -> anyhow::Result<
     let now = Timestamp::now();
     let entries = requests(&client).await?;
     let machines = config.machines;
+    let replaces_leftovers = config.policy.replace_leftover_nodes;
     let tokens = config.policy.bootstrap_tokens.clone();
     let named = reload::facts(&machines, &config.policy);
     let feeds = [Feed::Claims, Feed::Nodes].into_iter().chain(named);
@@ -80,7 +81,10 @@ pub(super) async fn open(args: &LookArgs, mut config: Config) -> anyhow::Result<
     }
     kubelets::read_ca(&mut scene, &client, &config.kubelets.ca).await;
     kubelets::ask(&mut scene, &config.kubelets, args.dial).await?;
-    kubelets::ask_for_leases(&mut scene, &client).await;
+    // Nothing else waits for the Lease of a Node.
+    if replaces_leftovers {
+        kubelets::ask_for_leases(&mut scene, &client).await;
+    }
     Ok(Live { client, scene })
 }
 
