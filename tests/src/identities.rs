@@ -107,6 +107,19 @@ impl ControlPlane {
     /// If the API server refuses, or the file cannot be written.
     pub async fn bootstrap_token_kubeconfig(&self, ttl: Duration) -> Result<PathBuf> {
         let (id, secret) = new_bootstrap_token()?;
+        self.save_bootstrap_token(&id, &secret, ttl).await
+    }
+
+    /// The same with a bootstrap token of this id: six lower-case letters and digits.
+    ///
+    /// # Errors
+    /// If the API server refuses, or the file cannot be written.
+    pub async fn bootstrap_token_kubeconfig_of(&self, id: &str, ttl: Duration) -> Result<PathBuf> {
+        let (_, secret) = new_bootstrap_token()?;
+        self.save_bootstrap_token(id, &secret, ttl).await
+    }
+
+    async fn save_bootstrap_token(&self, id: &str, secret: &str, ttl: Duration) -> Result<PathBuf> {
         let expiration = Timestamp::now()
             .checked_add(ttl)
             .context("the life of the bootstrap token is too long")?;

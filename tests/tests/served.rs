@@ -22,6 +22,8 @@ use serde_json::json;
 /// Far more than anything here takes; only a failure waits that long.
 const TIMEOUT: Duration = Duration::from_secs(60);
 const NAME: &str = "worker-0.example.internal";
+/// A name that the node serves besides its own, and that its Machine lacks.
+const ALIAS: &str = "worker-0.alias.internal";
 
 #[tokio::test]
 async fn a_real_kubelet_gets_again_what_it_serves_though_its_machine_lacks_the_address() {
@@ -138,9 +140,9 @@ impl Pretended {
         })
     }
 
-    /// The node asks for its name, its address and these names besides.
+    /// The node asks for its names, its address and these names besides.
     async fn ask(&self, more: &[&str]) -> String {
-        let names = [&[NAME], more].concat();
+        let names = [&[NAME, ALIAS], more].concat();
         let request = NodeRequest::serving(NAME, &names, &[self.ip]).unwrap();
         request.submit(&self.kubelet).await.unwrap()
     }
@@ -166,7 +168,7 @@ fn profile(node: &str, ip: IpAddr) -> CertificateProfile {
     let client = CertificateProfile::node(node);
     CertificateProfile {
         organizations: client.organizations,
-        ..CertificateProfile::server(&client.common_name, &[NAME], &[ip])
+        ..CertificateProfile::server(&client.common_name, &[NAME, ALIAS], &[ip])
     }
 }
 
@@ -190,7 +192,10 @@ async fn what_somebody_else_serves_vouches_for_nothing_and_both_authorities_coun
     node.assert_approved(&request).await;
     // A name more than it serves is still more than anybody vouches for.
     let request = node.ask(&["more.example.internal"]).await;
-    let more = format!("is for other names than the request: [{NAME}, {}]", node.ip);
+    let more = format!(
+        "is for other names than the request: [{ALIAS}, {NAME}, {}]",
+        node.ip
+    );
     node.assert_held(&request, &more).await;
     check_rights(&node.approver);
 }
