@@ -57,12 +57,16 @@ impl Site {
 
     /// The same, with another join window.
     pub(crate) fn config_with_window(&self, machines: &str, window: &str) -> String {
+        self.config_with_bootstrap(machines, &format!("joinWindow: {window}"))
+    }
+
+    /// The same, with this line about machines that are no nodes yet.
+    pub(crate) fn config_with_bootstrap(&self, machines: &str, line: &str) -> String {
         // By default, OpenShift's own names are those of bootstrappers on OpenShift only.
         let requestors = "bootstrap:\n  requestors:\n  - username: \
                           system:serviceaccount:openshift-machine-config-operator:node-bootstrapper\n  \
                           - group: system:bootstrappers\n";
-        let fields =
-            format!("{requestors}  joinWindow: {window}\nmaxStaleness: 3s\nmachines:\n{machines}");
+        let fields = format!("{requestors}  {line}\nmaxStaleness: 3s\nmachines:\n{machines}");
         config_with(&self.control_plane, &fields).unwrap()
     }
 

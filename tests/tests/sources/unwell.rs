@@ -78,7 +78,8 @@ async fn a_source_that_does_not_answer_is_picked_up_when_it_does() {
         .custom_kubeconfig("slow", &slow.url(), ca, &nobody)
         .unwrap();
     let kubeconfig = kubeconfig.to_str().unwrap();
-    let approver = site.approver(SOURCES, &["--management-kubeconfig", kubeconfig]);
+    let config = site.config_with_bootstrap(SOURCES, "contested: newest");
+    let approver = site.start(&config, &["--management-kubeconfig", kubeconfig], &[]);
     let request = site.join_one_of_two().await;
     // It is given up, and asked again.
     approver
