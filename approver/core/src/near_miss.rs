@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr};
 use rollcall_csr::NodeName;
 
 use self::difference::{Difference, plain, short};
-use crate::{Machine, Roll, Source};
+use crate::{Machine, Roll, Source, generic_name};
 
 /// The most Machines that a sentence names.
 const NAMED: usize = 3;
@@ -21,8 +21,6 @@ const SHORTEST_PART: usize = 4;
 const CUTS: usize = 8;
 /// What Windows cuts host names to (NetBIOS; RFC 1001 section 14.1).
 pub(super) const NETBIOS: usize = 15;
-/// Names that mean the machine itself to every machine (RFC 6761 section 6.3, and what Linux distributions add).
-const LOCAL: [&str; 2] = ["localhost", "localhost.localdomain"];
 
 /// Where near misses are looked for.
 pub(crate) struct Search<'a> {
@@ -67,7 +65,7 @@ impl Search<'_> {
 
     /// What to say when no Machine is called anything like it.
     fn without(&self, name: &NodeName) -> String {
-        if LOCAL.contains(&name.as_str()) {
+        if generic_name::is_default(name) {
             return format!(
                 "{name} means any machine: see that the host gets a name of its own before its kubelet starts"
             );

@@ -5,13 +5,13 @@ use futures::StreamExt as _;
 use kube::api::{Patch, PatchParams, PostParams};
 use kube::{Api, ResourceExt as _};
 use serde_json::json;
-use tokio::time::timeout;
 
 use super::super::apply::{AT_ONCE, FIELD_MANAGER};
 use super::plan::{Fate, Plan};
 use crate::cli::print::complain;
 use crate::errors::describe;
 use crate::expected_machine::{ExpectedMachine, NodeReference};
+use crate::limit;
 use crate::listing::CALL_LIMIT;
 use crate::object_name::{get_opt, segment};
 
@@ -159,10 +159,8 @@ async fn bind(
 
 /// Waits for a call, but not for ever.
 async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> anyhow::Result<T> {
-    match timeout(CALL_LIMIT, call).await {
-        Ok(outcome) => outcome.map_err(|error| anyhow!(describe(&error))),
-        Err(_) => Err(anyhow!("no answer for {} s", CALL_LIMIT.as_secs())),
-    }
+    let outcome = limit::in_time(CALL_LIMIT, call).await;
+    outcome.map_err(|error| anyhow!(describe(&error)))
 }
 
 #[cfg(test)]
