@@ -1,5 +1,5 @@
-//! Tells the cluster's users why a request waits: Events on the request and its Machine, and annotations on the request
-//! itself for the machine that made it, off the approval path.
+//! Reports to the cluster's users why a request waits: Events on the request and its Machine, and annotations on the request
+//! itself for the machine that made it. Runs off the approval path.
 
 mod annotation;
 
@@ -27,34 +27,34 @@ use crate::lease::Leadership;
 use crate::metrics::Metrics;
 use crate::persistence::Complaint;
 
-/// The name under which Events are reported.
+/// The reporter name of the Events.
 const REPORTER: &str = "rollcall-approver";
-/// Where Events about cluster-scoped objects go (Kubernetes: `client-go/tools/events`).
+/// The namespace of Events about cluster-scoped objects (Kubernetes: `client-go/tools/events`).
 const CLUSTER_SCOPED: &str = "default";
-/// How many Events and annotations may wait to be written; what is more is left out, and counted.
+/// The number of Events and annotations that may wait to be written; more are dropped and counted.
 const QUEUE: usize = 4096;
-/// How many of them one requestor may be the cause of, so that its junk leaves room for the others.
+/// The limit for Events caused by one requestor, so that junk requests leave room for the others.
 const PER_REQUESTOR: usize = 1024;
 /// The shortest time between two writes: 50 a second leave the API server free for approvals.
 const PACE: Duration = Duration::from_millis(20);
 
-/// How long one write may take: while one cluster does not answer, the other's Events wait.
+/// The limit of one write: while one cluster does not answer, the other's Events wait.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
-/// How long one reason is not told again of one object: a hold that comes and goes writes one Event in this time. An Event
-/// lives an hour (`--event-ttl` of kube-apiserver), so it is still there when it is told again.
+/// The time in which one reason is not repeated on one object: a hold that comes and goes writes one Event in this time. An
+/// Event lives an hour (`--event-ttl` of kube-apiserver), so it still exists when it is repeated.
 const REPEAT: Duration = Duration::from_secs(10 * 60);
 
 /// The cluster that an object is in.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Place {
-    /// The one that nodes join.
+    /// The cluster that nodes join.
     #[default]
     Cluster,
-    /// The one that keeps the Machine records, which may be the same.
+    /// The cluster that keeps the Machine records, which may be the same.
     Management,
 }
 
-/// One thing to tell about one object.
+/// The content of an Event about one object.
 #[derive(Debug)]
 pub(crate) struct Announcement {
     pub(crate) place: Place,
@@ -65,29 +65,29 @@ pub(crate) struct Announcement {
     pub(crate) note: String,
 }
 
-/// One thing to write.
+/// An Event or annotation to write.
 #[derive(Debug)]
 enum Telling {
     Annotation(Annotation),
     Event(Announcement),
 }
 
-/// What waits to be written.
+/// The queue of pending writes.
 type Waiting = Mutex<Fair<Telling>>;
 
-/// Where announcements are handed in. Never waits.
+/// The handle that queues announcements. Never blocks.
 #[derive(Clone, Debug)]
 pub(crate) struct Announcer {
     waiting: Arc<Waiting>,
-    /// Says that something waits; its end is the end of the publisher.
+    /// Signals that something waits; its end is the end of the publisher.
     wake: mpsc::Sender<()>,
     silent: Arc<AtomicBool>,
     metrics: Metrics,
 }
 
 impl Announcer {
-    /// The announcer, and the task that does its writing, to the cluster that nodes join and to the one that keeps the
-    /// Machine records.
+    /// Creates the announcer, and the task that writes to the cluster that nodes join and to the one that keeps the Machine
+    /// records.
     pub(crate) fn new(
         client: Client,
         management: Client,
@@ -117,22 +117,22 @@ impl Announcer {
         (announcer, publisher.run(woken))
     }
 
-    /// From here on nothing is written (mode `audit`), not even what waits already; or it is again.
+    /// Stops all writes from now on (mode `audit`), pending ones included, or allows them again.
     pub(crate) fn set_silent(&self, silent: bool) {
         self.silent.store(silent, Ordering::Relaxed);
     }
 
-    /// Hands one in that a request of this requestor is the cause of; when too many wait already, it is left out.
+    /// Queues an announcement caused by a request of this requestor; drops it if too many wait already.
     pub(crate) fn tell(&self, requestor: &str, announcement: Announcement) {
         self.hand_in(requestor, Telling::Event(announcement));
     }
 
-    /// Has a request of this requestor tell what it is held for; when too much waits already, it is left out.
+    /// Queues an annotation with the reason of the hold on a request of this requestor; drops it if too many wait already.
     pub(crate) fn annotate(&self, requestor: &str, annotation: Annotation) {
         self.hand_in(requestor, Telling::Annotation(annotation));
     }
 
-    /// Whether one more may wait for this requestor; if not, it counts as left out.
+    /// Returns true if one more may wait for this requestor; otherwise counts it as dropped.
     pub(crate) fn has_room(&self, requestor: &str) -> bool {
         self.is_room(&lock(&self.waiting), requestor)
     }
@@ -141,7 +141,7 @@ impl Announcer {
         let mut waiting = lock(&self.waiting);
         if self.is_room(&waiting, requestor) {
             waiting.push(requestor, telling);
-            // A publisher that has been woken already looks at everything; one that has ended writes nothing more.
+            // A publisher that is awake reads the whole queue; one that has ended writes nothing more.
             self.wake.try_send(()).ok();
         }
     }
@@ -159,7 +159,7 @@ fn lock(waiting: &Waiting) -> MutexGuard<'_, Fair<Telling>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Writes one at once, and says how that ended.
+/// Writes one at once and returns the result.
 pub(crate) async fn publish_now(client: &Client, announcement: Announcement) -> kube::Result<()> {
     let event = to_event(announcement, &crate::connect::host_name(), Timestamp::now());
     let namespace = event.metadata.namespace.clone().unwrap_or_default();
@@ -167,7 +167,7 @@ pub(crate) async fn publish_now(client: &Client, announcement: Announcement) -> 
     api.create(&PostParams::default(), &event).await.map(drop)
 }
 
-/// What does the writing.
+/// The task that writes.
 struct Publisher {
     client: Client,
     management: Client,
@@ -175,7 +175,7 @@ struct Publisher {
     leadership: watch::Receiver<Leadership>,
     waiting: Arc<Waiting>,
     silent: Arc<AtomicBool>,
-    /// When which reason was written of which object. The pace bounds how many there are.
+    /// The last time of each reason on each object. The pace limits their number.
     written: HashMap<(String, &'static str), Instant>,
     complaint: Complaint,
     annotation_complaint: Complaint,
@@ -202,7 +202,7 @@ impl Publisher {
         }
     }
 
-    /// The next one to write; none when nobody can hand one in any more.
+    /// Returns the next one to write; `None` once all senders are gone.
     async fn next(&self, woken: &mut mpsc::Receiver<()>) -> Option<Telling> {
         loop {
             let next = lock(&self.waiting).pop();
@@ -213,7 +213,7 @@ impl Publisher {
         }
     }
 
-    /// Writes an annotation, if this replica still leads: another one has its own. Returns whether that was tried.
+    /// Writes an annotation, if this replica still leads: another leader writes its own. Returns true if it tried.
     async fn annotate(&mut self, annotation: &Annotation) -> bool {
         let leads = self.leadership.borrow().holds();
         if leads {
@@ -232,7 +232,7 @@ impl Publisher {
         leads
     }
 
-    /// Writes an Event, unless this was told of the object lately. Returns whether that was tried.
+    /// Writes an Event, unless the same was reported on the object recently. Returns true if it tried.
     async fn announce(&mut self, announcement: Announcement) -> bool {
         let uid = announcement.about.uid.clone().unwrap_or_default();
         let key = (uid, announcement.reason);
@@ -254,7 +254,7 @@ impl Publisher {
         true
     }
 
-    /// Writes one. Returns what went wrong.
+    /// Writes one. Returns the error.
     async fn publish(&self, announcement: Announcement) -> Option<String> {
         let client = match announcement.place {
             Place::Cluster => &self.client,
@@ -271,8 +271,8 @@ impl Publisher {
     }
 }
 
-/// The Event object. It is named by the uid of what it is about, because a request's name may hold capitals and an
-/// Event's may not.
+/// The Event object. Its name contains the uid of the object it is about, because a request's name may contain capitals and
+/// an Event's may not.
 fn to_event(announcement: Announcement, instance: &str, now: Timestamp) -> Event {
     let Announcement {
         place: _,

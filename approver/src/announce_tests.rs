@@ -1,4 +1,4 @@
-//! Events: what is written about a request, and that a failure to write one stops nothing.
+//! Events: their content for a request, and that a failed write of one stops nothing.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 
@@ -29,7 +29,7 @@ fn leads() -> watch::Receiver<Leadership> {
     watch::channel(Leadership::forever()).1
 }
 
-/// An announcer whose two clusters are one.
+/// An announcer with one cluster for both roles.
 fn announcer() -> (Announcer, Server) {
     let (client, server) = server();
     let (announcer, publishing) = Announcer::new(client.clone(), client, leads(), Metrics::new());
@@ -76,7 +76,7 @@ async fn an_event_that_is_refused_does_not_stop_the_next() {
 async fn too_many_events_are_left_out_and_counted() {
     let (client, _server) = server();
     let metrics = Metrics::new();
-    // Nothing takes them out of the queue.
+    // No task takes them out of the queue.
     let (announcer, _publishing) = Announcer::new(client.clone(), client, leads(), metrics.clone());
     for number in 0..PER_REQUESTOR + 3 {
         announcer.tell("mallory", announcement(&format!("csr-{number}"), "a"));
@@ -123,7 +123,7 @@ async fn a_reason_that_comes_and_goes_is_one_event_of_an_object_for_a_while() {
     let event = expect_event(&mut server, EVENTS).await;
     assert_eq!(event["regarding"]["name"], "csr-1");
     server.expect_none(REPEAT).await;
-    // An Event does not live for ever, so the reason is told again one day.
+    // An Event expires, so the reason is reported again later.
     announcer.tell("alice", announcement("csr-0", "a"));
     expect_event(&mut server, EVENTS).await;
 }

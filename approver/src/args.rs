@@ -24,19 +24,19 @@ Exit codes:
   1   failed while running
   64  bad usage, configuration or input";
 
-/// Lets machines that were asked for join a Kubernetes or OpenShift cluster, and nobody else.
+/// Approves kubelet certificate signing requests for expected machines only.
 ///
-/// A machine that boots asks for the kubelet's certificate with a CertificateSigningRequest. The approver checks every
-/// such request against the roll, the Machine records of the cluster, and approves only what the roll vouches for.
-/// Everything else waits, and says what for.
+/// A machine that boots requests the kubelet's certificate with a CertificateSigningRequest. The approver checks every
+/// such request against the roll, the Machine records of the cluster, and approves it only if a Machine matches.
+/// Other requests of kubelets stay pending or are denied, with the reason.
 #[derive(Debug, Parser)]
 #[command(name = "rollcall-approver", version, after_help = EXIT_CODES)]
 pub struct Args {
-    /// What to do.
+    /// Command to run.
     #[command(subcommand)]
     pub command: Command,
 
-    /// How log lines look.
+    /// Log format.
     #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text)]
     pub log_format: LogFormat,
 }
@@ -65,7 +65,7 @@ impl Args {
     }
 }
 
-/// What to do.
+/// Command to run.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Approve requests by hand: what policy would approve, or anything with --override and a reason.
@@ -85,7 +85,7 @@ pub enum Command {
     #[command(after_help = EXIT_CODES)]
     Expect(ExpectArgs),
 
-    /// Say what would be decided of requests and why: of those in the cluster, or, offline, of those in files.
+    /// Show the decision on requests and the reasons: for those in the cluster, or, offline, for those in files.
     #[command(after_help = EXIT_CODES)]
     Explain(ExplainArgs),
 
@@ -124,7 +124,7 @@ pub struct ClusterArgs {
     pub namespace: Option<String>,
 }
 
-/// Which cluster a command for people looks at, and how closely.
+/// The cluster that an interactive command reads, and the extra checks.
 #[derive(Clone, Debug, Default, clap::Args)]
 pub struct LookArgs {
     /// The cluster.
@@ -137,7 +137,7 @@ pub struct LookArgs {
     pub dial: bool,
 }
 
-/// How an answer is written.
+/// Output format.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Output {
     /// JSON.
@@ -169,11 +169,11 @@ pub struct ExplainArgs {
     #[arg(long, value_name = "FILE")]
     pub kubelet_ca: Option<PathBuf>,
 
-    /// What each node serves now: a directory of `NODE.pem`.
+    /// Serving certificates in use on nodes: a directory of `NODE.pem`.
     #[arg(long, value_name = "DIR")]
     pub serving_certs: Option<PathBuf>,
 
-    /// How the answer is written.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
 
@@ -189,7 +189,7 @@ pub struct ListArgs {
     #[arg(long)]
     pub all: bool,
 
-    /// How the answer is written.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
 
@@ -217,11 +217,11 @@ pub struct ApproveArgs {
     #[arg(long = "override", requires = "reason")]
     pub overrule: bool,
 
-    /// Why policy is overridden. Stands in the condition and in an Event.
+    /// Reason for the override, recorded in the condition and in an Event.
     #[arg(long, value_name = "TEXT", requires = "overrule", value_parser = reason)]
     pub reason: Option<String>,
 
-    /// How the answer is written.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
 
@@ -237,11 +237,11 @@ pub struct DenyArgs {
     #[arg(value_name = "CSR", required = true)]
     pub requests: Vec<String>,
 
-    /// Why. Stands in the condition and in an Event.
+    /// Reason, recorded in the condition and in an Event.
     #[arg(long, value_name = "TEXT", value_parser = reason)]
     pub reason: String,
 
-    /// How the answer is written.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
 
@@ -250,7 +250,7 @@ pub struct DenyArgs {
     pub kubeconfig: Option<PathBuf>,
 }
 
-/// A reason says something.
+/// Rejects an empty reason.
 fn reason(text: &str) -> Result<String, String> {
     let text = text.trim();
     if text.is_empty() {
@@ -266,7 +266,7 @@ pub struct RunArgs {
     #[command(flatten)]
     pub cluster: ClusterArgs,
 
-    /// What to do with a verdict: `enforce` approves, `manual` only shows it, `audit` writes nothing at all.
+    /// Handling of a decision: `enforce` approves, `manual` only shows it, `audit` writes nothing at all.
     /// Overrides the configuration file.
     #[arg(long, value_enum)]
     pub mode: Option<Mode>,
@@ -275,7 +275,7 @@ pub struct RunArgs {
     #[arg(long, value_name = "ADDRESS")]
     pub metrics_addr: Option<SocketAddr>,
 
-    /// Serve /healthz and /readyz here too, and nothing else, so that metrics can be kept from whoever probes.
+    /// Serve only /healthz and /readyz here too, so that metrics can be kept from clients that probe.
     #[arg(long, value_name = "ADDRESS")]
     pub probe_addr: Option<SocketAddr>,
 
@@ -284,7 +284,7 @@ pub struct RunArgs {
     pub leader_elect: bool,
 }
 
-/// How log lines look.
+/// Log format.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum LogFormat {
     /// One JSON object a line.

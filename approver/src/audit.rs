@@ -1,4 +1,4 @@
-//! What mode `audit` finds out: where Rollcall would have decided otherwise than others did.
+//! The results of mode `audit`: the decisions of Rollcall that differ from those of other approvers.
 
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,14 +11,14 @@ use tracing::{debug, warn};
 use crate::convert::{Target, shorten};
 use crate::metrics::Metrics;
 
-/// How many differences are kept to be read: the newest ones. At most about 3 KiB each, so less than a megabyte.
+/// The number of differences that are kept: the newest ones. At most about 3 KiB each, so less than a megabyte.
 const LAST: usize = 256;
-/// How many nodes are kept that no Machine knows: far more than a cluster has.
+/// The number of nodes without a Machine that are kept: far more than a cluster has.
 const UNKNOWN: usize = 10_000;
-/// Of how many pending requests it is kept what would have been done; what is more is judged when others decide.
+/// The number of pending requests with a kept decision; further ones are decided when others decide them.
 const KEPT: usize = 10_000;
 
-/// What others did with a request.
+/// The action of others on a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Others {
@@ -31,7 +31,7 @@ pub(crate) enum Others {
 }
 
 impl Others {
-    /// The word for it in logs, metrics and the report.
+    /// The word in logs, metrics and the report.
     pub(crate) fn as_str(self) -> &'static str {
         match self {
             Self::Approved => "approved",
@@ -40,7 +40,7 @@ impl Others {
         }
     }
 
-    /// Whether Rollcall would have done the same.
+    /// Returns true if Rollcall would have done the same.
     fn agrees_with(self, verdict: &Verdict) -> bool {
         match verdict {
             Verdict::Approve(_) => self == Self::Approved,
@@ -50,7 +50,7 @@ impl Others {
     }
 }
 
-/// What others did, and what they gave as the reason.
+/// The action of others, and the reason that they gave.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Theirs {
     decision: Others,
@@ -59,7 +59,7 @@ pub(crate) struct Theirs {
 }
 
 impl Theirs {
-    /// What stands in the conditions of a request.
+    /// Reads it from the conditions of a request.
     pub(crate) fn of(target: &Target) -> Self {
         let Some(condition) = target.decided() else {
             return Self::left();
@@ -76,7 +76,7 @@ impl Theirs {
         }
     }
 
-    /// Nobody decided.
+    /// The value for a request that was never decided.
     pub(crate) fn left() -> Self {
         Self {
             decision: Others::Left,
@@ -86,7 +86,7 @@ impl Theirs {
     }
 }
 
-/// What Rollcall would have done.
+/// The decision that Rollcall would have made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Ours {
     verdict: &'static str,
@@ -94,10 +94,10 @@ struct Ours {
     message: String,
 }
 
-/// One request that Rollcall would not have decided as others did.
+/// One request that Rollcall would have decided differently.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Difference {
-    /// When it was seen.
+    /// The time at which it was seen.
     at: Timestamp,
     csr: String,
     signer: &'static str,
@@ -108,7 +108,7 @@ struct Difference {
     rollcall: Ours,
 }
 
-/// How many requests went one way.
+/// The number of requests with one combination of decisions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Count {
     verdict: &'static str,
@@ -117,35 +117,35 @@ struct Count {
     count: u64,
 }
 
-/// A node that others let in, or had renew, while no Machine knew it: `expect --from-audit` adopts such.
+/// A node that others admitted, or let renew, although it has no Machine: `expect --from-audit` adopts such nodes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 struct Unknown {
     node: String,
-    /// The request that was approved last, when that was seen, and what Rollcall would have held it for.
+    /// The request that was approved last, the time it was seen, and the reason for which Rollcall would have held it.
     csr: String,
     at: Timestamp,
     reason: &'static str,
-    /// How many were approved.
+    /// The number of approved requests.
     count: u64,
 }
 
-/// What is told of an audit. Names and order of the fields are a contract.
+/// The report of an audit. Names and order of the fields are a contract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Report {
-    /// Since when every watch has been complete.
+    /// The time since when every watch has been complete.
     since: Timestamp,
     agreements: u64,
     differences: u64,
-    /// Every way that requests went.
+    /// Every combination of decisions that occurred.
     decisions: Vec<Count>,
     /// The newest differences, the newest last.
     last: Vec<Difference>,
-    /// The nodes that others approved while no Machine knew them.
+    /// The nodes that others approved although they have no Machine.
     unknown: Vec<Unknown>,
 }
 
-/// What was found out so far.
+/// The findings so far.
 #[derive(Debug, Default)]
 struct Findings {
     since: Option<Timestamp>,
@@ -156,7 +156,7 @@ struct Findings {
 }
 
 impl Findings {
-    /// Remembers a node that others let in though no Machine knows it.
+    /// Records a node that others admitted although it has no Machine.
     fn note_unknown(&mut self, difference: &Difference) {
         let Difference { node, csr, at, .. } = difference;
         let known = self.unknown.contains_key(node);
@@ -175,18 +175,18 @@ impl Findings {
     }
 }
 
-/// The audit. Cheap to clone: all clones are one.
+/// The audit. Cheap to clone: all clones share the findings.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Audit(Arc<Mutex<Findings>>);
 
 impl Audit {
-    /// Decisions of others count from here on.
+    /// Starts the audit: decisions of others count from now on.
     pub(crate) fn begin(&self, now: Timestamp) {
         self.findings().since.get_or_insert(now);
     }
 
-    /// Keeps a decision on a pending request, if it is one that cannot be taken back: this is what would have been done,
-    /// whatever happens later.
+    /// Keeps a decision on a pending request, if it is one that cannot be taken back: this is the decision Rollcall would
+    /// have made, whatever happens later.
     pub(crate) fn keep(&self, uid: &RequestUid, decision: &Decision) {
         let mut findings = self.findings();
         let is_final = matches!(decision.verdict(), Verdict::Approve(_) | Verdict::Deny);
@@ -196,7 +196,7 @@ impl Audit {
         }
     }
 
-    /// Compares what others did with what Rollcall would have done: what was kept, else the decision of this moment.
+    /// Compares the action of others with Rollcall's decision: the kept one, otherwise the decision of this moment.
     pub(crate) fn compare(
         &self,
         request: &Request,
@@ -229,7 +229,7 @@ impl Audit {
         findings.last.push_back(difference);
     }
 
-    /// The report; none when nothing was audited.
+    /// The report; `None` if nothing was audited.
     pub(crate) fn report(&self) -> Option<Report> {
         let findings = self.findings();
         let since = findings.since?;
@@ -255,7 +255,7 @@ impl Audit {
         })
     }
 
-    /// A panic elsewhere leaves the findings as true as they were.
+    /// A panic elsewhere does not make the findings invalid.
     fn findings(&self) -> MutexGuard<'_, Findings> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -285,7 +285,7 @@ fn difference(
 }
 
 impl Difference {
-    /// Both sides on one line. What others wrote stands in fields only, where it is quoted.
+    /// Logs both sides on one line. Text of others is only in fields, where it is quoted.
     fn log(&self, agrees: bool) {
         let (request, requestor, node) = (&self.csr, &self.requestor, &self.node);
         let (verdict, reason) = (self.rollcall.verdict, self.rollcall.reason);

@@ -1,4 +1,4 @@
-//! How much of an audit is kept, and what never is.
+//! The limits of an audit's findings, and the decisions that are never kept.
 
 use rollcall_approver_core::{Facts, Policy, decide};
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::convert::to_request;
 use crate::fixtures::{csr, read};
 
-/// A request of which no Machine is known, and the decision about it.
+/// A request without a known Machine, and the decision about it.
 fn held(name: &str) -> (Request, Decision) {
     let (request, _) = to_request(read(&csr(name, "stranger"))).unwrap();
     let now = request.created_at;

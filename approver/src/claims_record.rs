@@ -1,8 +1,8 @@
-//! The record of claims: ConfigMaps that remember which Machines are spent after the requests that spent them are gone.
-//! They are read before the first approval and written off the approval path.
+//! The record of claims: ConfigMaps that record which Machines are spent after the requests that spent them are gone. They
+//! are read before the first approval and written off the approval path.
 //!
-//! What fits into one ConfigMap stands in the first, as it always has, so that an approver of an earlier version knows it
-//! too. More is spread over all of them, by the uid of the Machine.
+//! Few claims are all in the first ConfigMap, so that an approver of an earlier version can read them too. More claims are
+//! spread over all ConfigMaps, by the uid of the Machine.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,7 +21,7 @@ use tracing::{error, warn};
 use crate::errors::{Failure, classify, describe};
 use crate::limit::in_time;
 
-/// The names of the ConfigMaps: as many as it takes for `MOST_CLAIMS` of the core, with room to spare.
+/// The names of the ConfigMaps: enough for `MOST_CLAIMS` of the core, with a margin.
 pub(crate) const NAMES: &[&str] = &[
     "rollcall-claims",
     "rollcall-claims-1",
@@ -34,30 +34,30 @@ pub(crate) const NAMES: &[&str] = &[
 ];
 /// The name of the first ConfigMap.
 const FIRST: &str = "rollcall-claims";
-/// How many claims one ConfigMap holds when all are in use. A claim takes 175 bytes in JSON, and etcd takes requests of
-/// 1.5 MiB (etcd: `--max-request-bytes`), so about 8,900.
+/// The number of claims that one ConfigMap holds when all are in use. A claim takes 175 bytes in JSON, and etcd accepts
+/// requests of 1.5 MiB (etcd: `--max-request-bytes`), so about 8,900.
 const MOST_IN_ONE: usize = 7000;
-/// How many claims are kept in the first ConfigMap alone.
+/// The number of claims up to which only the first ConfigMap is used.
 const FEW: usize = 5000;
-/// How long it may take to read or to write one of them.
+/// The limit of one read or write of a ConfigMap.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
-/// Stands between the uids of Machine and request in a key: no uid holds one.
+/// The separator of the uids of Machine and request in a key: no uid contains it.
 const SEPARATOR: char = '_';
-/// The key of an entry that is no claim: when it was last seen that the record can be written.
+/// The key of an entry that is not a claim: the last time when the record was writable.
 const WRITABLE: &str = "writable";
 
 /// The record in its namespace.
 #[derive(Clone)]
 pub(crate) struct ClaimsRecord {
     api: Api<ConfigMap>,
-    /// Whether anything stands in other ConfigMaps than the first.
+    /// True if any ConfigMap except the first has entries.
     spread: Arc<AtomicBool>,
 }
 
 type Entries = BTreeMap<String, String>;
 
 impl ClaimsRecord {
-    /// The record that a namespace keeps.
+    /// The record in a namespace.
     pub(crate) fn new(client: Client, namespace: &str) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
@@ -65,8 +65,7 @@ impl ClaimsRecord {
         }
     }
 
-    /// Reads every claim. An entry that cannot be read counts as a claim by a key that nobody has, if it says of which
-    /// Machine.
+    /// Reads every claim. An unreadable entry counts as a claim by a key that no machine has, if it names its Machine.
     pub(crate) async fn load(&self) -> kube::Result<Vec<Claim>> {
         let mut claims = Vec::new();
         for name in NAMES {
@@ -84,7 +83,7 @@ impl ClaimsRecord {
         Ok(claims)
     }
 
-    /// Writes that the record can be written: what cannot be is of no use to whoever comes next.
+    /// Writes a test entry: a record that cannot be written is of no use to the next leader.
     pub(crate) async fn prove_writable(&self) -> kube::Result<()> {
         let now = Timestamp::now().to_string();
         let entry = |mut entries: Entries| {
@@ -94,7 +93,7 @@ impl ClaimsRecord {
         in_time(CALL_LIMIT, self.update(FIRST, entry)).await
     }
 
-    /// Writes the claims that have to outlive their requests, in place of what was there.
+    /// Replaces the record by the claims that have to outlive their requests.
     pub(crate) async fn store(&self, claims: Vec<Claim>) -> bool {
         let trouble = match self.store_all(&claims).await {
             Ok(()) => return true,
@@ -126,7 +125,7 @@ impl ClaimsRecord {
             return Err(format!("{} claims are too many for {name}", entries.len()));
         }
         if spread {
-            // What moves out of the first ConfigMap must stand in the others before.
+            // Claims that leave the first ConfigMap must be in the others before.
             self.spread.store(true, Ordering::Relaxed);
             parts.reverse();
         } else if !before {
@@ -145,7 +144,7 @@ impl ClaimsRecord {
         Ok(())
     }
 
-    /// Replaces what a ConfigMap holds, if it is to hold something else.
+    /// Replaces the content of a ConfigMap, if it changes.
     async fn update(
         &self,
         name: &str,
@@ -184,8 +183,8 @@ impl ClaimsRecord {
     }
 }
 
-/// Where the claims on a Machine stand when the record is spread: the sum of the bytes of its uid, which the API server
-/// made at random.
+/// The index of the ConfigMap for the claims on a Machine when the record is spread: the sum of the bytes of its uid, which
+/// the API server generated at random.
 fn part_of(machine: &MachineUid) -> usize {
     let bytes = machine.0.bytes();
     let sum = bytes.fold(0_usize, |sum, byte| sum.wrapping_add(usize::from(byte)));

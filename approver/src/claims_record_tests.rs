@@ -1,4 +1,4 @@
-//! The record of claims: what is read, written and left alone.
+//! The record of claims: its reads, its writes, and the parts that stay unchanged.
 
 use std::sync::Mutex;
 use std::time::Duration;
@@ -63,7 +63,7 @@ async fn claims_are_read_and_an_unreadable_entry_does_not_hide_the_others() {
     others(&mut server, &json!({})).await;
     let loaded = loading.await.unwrap();
     assert_eq!(loaded.get(..2).unwrap(), [claim("a"), claim("b")]);
-    // The Machine is spent, whoever has it.
+    // The Machine is spent, although the key is unknown.
     let [unknown] = loaded.get(2..).unwrap() else {
         panic!("{loaded:?}");
     };
@@ -88,7 +88,7 @@ async fn no_record_is_no_claim_and_a_failure_is_not() {
     assert_eq!(classify(&forbidden.unwrap_err()), Failure::Forbidden);
 }
 
-/// Answers what is asked of the other parts with this data, or that they are not there.
+/// Answers the reads of the other parts with this data, or that they do not exist.
 async fn others(server: &mut crate::fixtures::Server, data: &Value) {
     for number in 1..=7 {
         let call = server.expect("GET", &format!("{ONE}-{number}")).await;
@@ -100,7 +100,7 @@ async fn others(server: &mut crate::fixtures::Server, data: &Value) {
     }
 }
 
-/// A pretended namespace that keeps ConfigMaps, and refuses those that etcd would.
+/// A simulated namespace that keeps ConfigMaps, and refuses those that etcd would.
 async fn keep(mut server: crate::fixtures::Server, kept: Arc<Mutex<BTreeMap<String, Value>>>) {
     while let Some(call) = server.next().await {
         let name = call
@@ -129,7 +129,7 @@ async fn very_many_claims_are_stored_and_read_and_few_stand_where_they_always_di
     let many: Vec<Claim> = (0..20_000_u64)
         .map(|number| Claim {
             key: KeyHash::of_spki(&number.to_be_bytes()),
-            // Of the form of the uids that the API server makes.
+            // In the form of the uids that the API server makes.
             machine: MachineUid(format!(
                 "{:032x}",
                 u128::from(number).wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)
@@ -148,7 +148,7 @@ async fn very_many_claims_are_stored_and_read_and_few_stand_where_they_always_di
     for count in [20_000, 5000, 0, 5001, 1] {
         let some = many.get(..count).unwrap().to_vec();
         assert!(record.store(some.clone()).await, "{count}");
-        // Another approver, which knows only what stands there.
+        // Another approver, which knows only the content of the record.
         assert_eq!(
             by_machine(record.load().await.unwrap()),
             by_machine(some),
@@ -164,7 +164,7 @@ async fn very_many_claims_are_stored_and_read_and_few_stand_where_they_always_di
             "{count}: {first} in the first"
         );
     }
-    // More than there is room for: what is stored stays, and the caller is told.
+    // More claims than fit: the stored ones stay, and the caller gets an error.
     let too_many = many
         .iter()
         .cycle()
@@ -177,7 +177,7 @@ async fn very_many_claims_are_stored_and_read_and_few_stand_where_they_always_di
     assert_eq!(record.load().await.unwrap().len(), 1);
 }
 
-/// Stores these claims over what `answer` says is there, and returns whether that worked.
+/// Stores these claims over the content that `answer` serves, and returns true if that worked.
 async fn store(claims: Vec<Claim>, answer: impl AsyncFnOnce(&mut crate::fixtures::Server)) -> bool {
     let (client, mut server) = server();
     let record = ClaimsRecord::new(client, "rollcall");

@@ -5,12 +5,13 @@ mod bootstrap;
 mod limits;
 mod requestor;
 mod serving;
+pub(crate) mod without_effect;
 
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use jiff::SignedDuration;
-use rollcall_approver_core::{DenyClass, Naming, Policy, Scope, Source};
+use rollcall_approver_core::{DenyClass, Naming, Policy, Scope, Source, Vouching};
 use serde::Deserialize;
 
 pub(crate) use self::auto_scaling::AwsAutoScaling;
@@ -75,17 +76,30 @@ pub(crate) struct Config {
 
 impl Default for Config {
     fn default() -> Self {
-        Self {
-            mode: Mode::default(),
-            policy: Policy::default(),
-            machines: sources::default(),
-            kubelets: Kubelets::default(),
-            auto_scaling: Vec::new(),
-        }
+        Self::of(sources::default())
     }
 }
 
 impl Config {
+    /// The defaults, with Machines of every source: what is read of a dump when nothing says what the approver reads.
+    pub(crate) fn of_everything() -> Self {
+        Self::of(sources::everything())
+    }
+
+    /// The defaults, with these sources of Machines.
+    fn of(machines: Vec<Scope>) -> Self {
+        Self {
+            mode: Mode::default(),
+            policy: Policy {
+                vouching: Vouching::First(machines.clone()),
+                ..Policy::default()
+            },
+            machines,
+            kubelets: Kubelets::default(),
+            auto_scaling: Vec::new(),
+        }
+    }
+
     /// Reads and checks a file; without one, the defaults hold.
     pub(crate) fn load_or_default(path: Option<&Path>) -> Result<Self, ConfigError> {
         path.map_or_else(|| Ok(Self::default()), Self::load)
@@ -121,6 +135,7 @@ impl Config {
             machines,
             max_staleness,
             serving,
+            vouching,
         } = file;
         let names_requestors = bootstrap.as_ref().is_some_and(Bootstrap::names_requestors);
         if let Some(bootstrap) = bootstrap {
@@ -139,6 +154,10 @@ impl Config {
         let machines = match machines {
             Some(entries) => read_machines(entries, &mut policy, &mut auto_scaling)?,
             None => sources::default(),
+        };
+        policy.vouching = match vouching.unwrap_or_default() {
+            Vouches::Any => Vouching::Any,
+            Vouches::First => Vouching::First(machines.clone()),
         };
         if !names_requestors {
             bootstrap::keep_those_of(&machines, &mut policy.bootstrappers);
@@ -212,6 +231,7 @@ struct File {
     #[serde(default, deserialize_with = "limits::max_staleness")]
     max_staleness: Option<Duration>,
     serving: Option<Serving>,
+    vouching: Option<Vouches>,
 }
 
 #[derive(Deserialize)]
@@ -223,6 +243,15 @@ enum ApiVersion {
 #[derive(Deserialize)]
 enum Kind {
     ApproverConfig,
+}
+
+/// Which records speak for a machine that several sources know.
+#[derive(Clone, Copy, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+enum Vouches {
+    Any,
+    #[default]
+    First,
 }
 
 #[derive(Clone, Copy, Deserialize)]

@@ -1,4 +1,4 @@
-//! The connection to the API server: whose credentials, and how long to wait.
+//! The connection to the API server: its credentials and time limits.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -20,33 +20,33 @@ use tracing::info;
 use crate::ConfigError;
 use crate::health::Health;
 
-/// How long the start of a connection may take.
+/// The limit for the start of a connection.
 const CONNECT: Duration = Duration::from_secs(5);
-/// How long nothing may come over a connection that an answer is awaited on: longer than any watch may be silent (`feed.rs`).
+/// The longest silence of a connection while an answer is pending: longer than any watch may be silent (`feed.rs`).
 const SILENCE: Duration = Duration::from_secs(40);
-/// After how long without traffic, how often from then on, and how many times the kernel asks whether the other side is
-/// still there: a peer that has vanished is found out in half a minute.
+/// TCP keepalive: the idle time before the first probe, the interval and the number of probes. A vanished peer is detected
+/// in half a minute.
 const KEEPALIVE: (Duration, Duration, u32) = (Duration::from_secs(15), Duration::from_secs(5), 3);
 
 /// A client, and the namespace that its credentials belong to.
 pub(crate) struct Connection {
     pub(crate) client: Client,
     pub(crate) namespace: String,
-    /// What it says of the cluster.
+    /// The facts about the cluster.
     pub(crate) cluster: Known,
 }
 
-/// What a connection says of its cluster, whatever stands in the configuration.
+/// The facts about a cluster that come from its connection, independent of the configuration.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
-    /// What the API server is reached by: no node may serve under it.
+    /// The names and addresses of the API server: no node may serve under them.
     pub(crate) api_servers: Vec<ServerName>,
-    /// The CA certificates by which the API server is known, as those who prove something name them.
+    /// The CA certificates that identify the API server, in the form in which evidence names its cluster.
     pub(crate) ids: Vec<ClusterId>,
 }
 
 impl Known {
-    /// Adds it to the settings of the decision.
+    /// Adds these facts to the settings of the decision.
     pub(crate) fn add_to(&self, policy: &mut Policy) {
         let api_servers = self.api_servers.iter().cloned();
         policy.serving.api_servers.extend(api_servers);
@@ -61,8 +61,8 @@ impl Connection {
         Self::with(config, |config| Ok(Client::try_from(config)?))
     }
 
-    /// The same for a program that runs for long: no call is tried again behind its back, no call waits for ever, and it is
-    /// noted when the API server answers.
+    /// Connects for a program that runs for long: the client does not retry calls by itself, every call has a limit, and
+    /// answers of the API server are recorded.
     pub(crate) async fn open_lasting(
         kubeconfig: Option<&Path>,
         health: Option<Health>,
@@ -90,8 +90,8 @@ impl Connection {
     }
 }
 
-/// A client without kube's own retries, which would go on in a write that is no longer wanted; otherwise as
-/// `kube::client::ClientBuilder` makes it, over connections that are watched by the kernel.
+/// A client without kube's own retries, which would continue an obsolete write; otherwise as
+/// `kube::client::ClientBuilder` makes it, over connections that the kernel checks.
 fn lasting_client(config: Config, health: Option<Health>) -> anyhow::Result<Client> {
     let mut connector = HttpConnector::new();
     connector.enforce_http(false);
@@ -119,7 +119,7 @@ fn lasting_client(config: Config, health: Option<Health>) -> anyhow::Result<Clie
     Ok(Client::new(service, config.default_namespace))
 }
 
-/// How to connect: by a named kubeconfig, else by the one that kubectl would use, else as the pod.
+/// Loads the settings of the connection: a named kubeconfig, else the one that kubectl would use, else those of the pod.
 pub(crate) async fn load(kubeconfig: Option<&Path>) -> Result<Config, ConfigError> {
     let all = match kubeconfig {
         Some(path) => vec![path.to_owned()],
@@ -149,7 +149,7 @@ pub(crate) async fn load(kubeconfig: Option<&Path>) -> Result<Config, ConfigErro
     Ok(config)
 }
 
-/// The kubeconfigs that kubectl would read, those of them that are there.
+/// The existing kubeconfigs among those that kubectl would read.
 fn kubectls() -> Vec<PathBuf> {
     let named = std::env::var_os("KUBECONFIG").filter(|list| !list.is_empty());
     let Some(list) = named else {
@@ -172,7 +172,7 @@ async fn from_files(files: &[PathBuf]) -> Result<Config, String> {
     }
     let selected = rollcall_kubeconfig::select(&all).map_err(|error| error.to_string())?;
     check_cluster(&selected)?;
-    // A CA in a file is read anew when it changes, as the pod's own is.
+    // A CA in a file is read again when it changes, as the pod's own is.
     let cluster = selected.cluster;
     let in_file = cluster.certificate_authority_data.is_none();
     let authority = cluster.certificate_authority.filter(|_| in_file);
@@ -183,7 +183,7 @@ async fn from_files(files: &[PathBuf]) -> Result<Config, String> {
     Ok(config)
 }
 
-/// Refuses a cluster entry with which nobody can be sure who answers, or that needs what no program of Rollcall has.
+/// Rejects a cluster entry that cannot authenticate the server, or that needs a feature which Rollcall does not have.
 pub(crate) fn check_cluster(selected: &Selected) -> Result<(), String> {
     let cluster = &selected.cluster;
     if cluster.insecure_skip_tls_verify == Some(true) {
@@ -202,7 +202,7 @@ pub(crate) fn check_cluster(selected: &Selected) -> Result<(), String> {
     Ok(())
 }
 
-/// An authority without any certificate would make every server look like an impostor, for ever.
+/// A CA file without any certificate would make the verification of every server fail, permanently.
 fn check_authority(config: Config) -> Result<Config, String> {
     if config.root_cert.as_ref().is_some_and(Vec::is_empty) {
         return Err("its certificate authority holds no certificate in PEM".to_owned());
@@ -210,20 +210,20 @@ fn check_authority(config: Config) -> Result<Config, String> {
     Ok(config)
 }
 
-/// What the API server is reached by, as far as it is known here: by the connection itself and, in a pod, by the address
-/// of the Service `kubernetes` (Kubernetes: the variables of Services, `pkg/kubelet/envvars`).
+/// The known names and addresses of the API server: those of the connection itself and, in a pod, the address of the Service
+/// `kubernetes` (Kubernetes: the variables of Services, `pkg/kubelet/envvars`).
 fn api_servers(config: &Config) -> Vec<ServerName> {
     let host = config.cluster_url.host().map(str::to_owned);
     let service = std::env::var("KUBERNETES_SERVICE_HOST").ok();
     let names = host.into_iter().chain(service);
-    // The text of an IPv6 address stands in brackets in a URL. What is no name at all can be asked for by nobody.
+    // An IPv6 address in a URL is in brackets. A text that is not a name cannot occur in a request.
     names
         .filter_map(|text| ServerName::read(text.trim_matches(['[', ']'])))
         .collect()
 }
 
-/// A name that no other process has, but that a restarted container of the same pod has again: then the Lease is its
-/// own already, and nobody waits.
+/// An identity that is unique to this process, but that a restarted container of the same pod has again: then the Lease is
+/// its own already, without a wait.
 pub(crate) fn identity() -> String {
     match std::env::var("POD_UID") {
         Ok(pod) if !pod.is_empty() => pod,
@@ -234,7 +234,7 @@ pub(crate) fn identity() -> String {
     }
 }
 
-/// The name of this host, in a pod the pod's; empty where the kernel does not tell.
+/// The host name, in a pod the name of the pod; empty if the kernel does not return it.
 pub(crate) fn host_name() -> String {
     std::fs::read_to_string("/proc/sys/kernel/hostname")
         .unwrap_or_default()

@@ -1,4 +1,4 @@
-//! Kubernetes types to the core's, and back: the only place that knows both.
+//! Conversion between Kubernetes types and those of the core: the only place that knows both.
 
 use std::collections::BTreeMap;
 
@@ -19,22 +19,23 @@ use crate::node::Node;
 use crate::object_name::segment;
 use crate::text::escaped;
 
-/// The longest message of a condition, note of an Event or annotation that is written, in bytes (Kubernetes limits an Event's note
-/// to 1 kB: `pkg/apis/core/validation/events.go`).
+/// The longest message of a condition, note of an Event or annotation that is written, in bytes (Kubernetes limits an
+/// Event's note to 1 kB: `pkg/apis/core/validation/events.go`).
 pub(crate) const MAX_MESSAGE: usize = 1000;
 
-/// How many bytes of metadata are kept for a request until it is decided: a kubelet's request has none. One credential can file
+/// The bytes of metadata kept for a request until it is decided: a kubelet's request has none. One credential can create
 /// very many requests.
 const MAX_KEPT: usize = 1024;
-/// How many bytes of metadata a request may have that is decided: what `kubectl apply` notes of the largest request, with room.
+/// The limit for the metadata of a request that is decided: what `kubectl apply` records of the largest request, with a
+/// margin.
 const MAX_CARRIED: usize = 64 * 1024;
 
-/// The annotations by which a request tells what it is held for.
+/// The annotations for the reason of a hold on a request.
 const TOLD: [&str; 2] = [REASON_ANNOTATION, MESSAGE_ANNOTATION];
-/// The annotation by which a request is changed that a former leader may still be approving.
+/// The annotation that changes the version of a request that a former leader may still be approving.
 const MARK_ANNOTATION: &str = "rollcall.dev/seen-by";
 
-/// Why an object cannot be judged.
+/// The reasons why an object cannot be decided.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unusable {
     #[error("metadata.{0} is missing")]
@@ -51,21 +52,22 @@ pub(crate) enum Unusable {
     Signer(#[from] rollcall_csr::UnknownSigner),
 }
 
-/// What a write to a request needs to know of the object, and the core does not.
+/// The part of a request object that a write needs and the core does not.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Target {
     pub(crate) name: String,
     pub(crate) uid: String,
     pub(crate) resource_version: String,
     signer: Signer,
-    /// What the request says that it is held for.
+    /// The reason of the hold that the request's annotations contain now.
     told: [Option<String>; 2],
-    /// What a write has to carry back, unless it is too large to be kept for each request: then it is read again.
+    /// The metadata that a write has to send back, unless it is too large to be kept for each request: then it is read
+    /// again.
     carried: Option<Box<Carried>>,
     conditions: Vec<CertificateSigningRequestCondition>,
 }
 
-/// Metadata that the approval sub-resource takes as they are sent, so that what is there has to be sent back.
+/// Metadata that the approval sub-resource overwrites with what is sent, so that the present values have to be sent back.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Carried {
     annotations: Option<BTreeMap<String, String>>,
@@ -75,7 +77,7 @@ pub(crate) struct Carried {
 }
 
 impl Carried {
-    /// Those of an object.
+    /// Returns those of an object.
     pub(crate) fn of(metadata: ObjectMeta) -> Self {
         Self {
             annotations: metadata.annotations,
@@ -85,7 +87,7 @@ impl Carried {
         }
     }
 
-    /// How many bytes they are, nearly.
+    /// Their approximate size in bytes.
     fn size(&self) -> usize {
         let maps = [&self.annotations, &self.labels];
         let pairs = maps.into_iter().flatten().flatten();
@@ -103,13 +105,13 @@ impl Carried {
 }
 
 impl Target {
-    /// What a write has to carry back, where it is kept.
+    /// The metadata that a write has to send back, if it is kept.
     pub(crate) fn carried(&self) -> Option<&Carried> {
         self.carried.as_deref()
     }
 
-    /// The condition by which the request was decided, if it was. A request that failed was approved before, as a rule:
-    /// then that counts.
+    /// The condition by which the request was decided, if it was. A failed request was usually approved before: then the
+    /// approval counts.
     pub(crate) fn decided(&self) -> Option<&CertificateSigningRequestCondition> {
         let find = |type_| {
             let mut conditions = self.conditions.iter();
@@ -118,7 +120,8 @@ impl Target {
         ["Denied", "Approved", "Failed"].into_iter().find_map(find)
     }
 
-    /// Whether the request says itself what it is held for, or nothing if it is not held. What it says is not believed.
+    /// Returns true if the annotations of the request match its hold, or its absence. They are not trusted for anything
+    /// else.
     pub(crate) fn tells(&self, hold: Option<&Hold>) -> bool {
         let [reason, message] = &self.told;
         reason.as_deref() == hold.map(|hold| hold.reason)
@@ -126,7 +129,7 @@ impl Target {
     }
 }
 
-/// Why a request is held, as the request itself tells it.
+/// The reason of a hold, as in the annotations of the request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Hold {
     reason: &'static str,
@@ -134,7 +137,7 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    /// What a decision to hold says, with what the Event says too.
+    /// The text of a decision to hold, the same as in the Event.
     pub(crate) fn new(reason: core::Reason, message: &str) -> Self {
         Self {
             reason: reason.as_str(),
@@ -143,15 +146,15 @@ impl Hold {
     }
 }
 
-/// What `spec.request` asks for, or why that could not be read.
+/// The content of `spec.request`, or the error of reading it.
 pub(crate) type Content = Result<CertificationRequest, ParseError>;
 
-/// Reads a request object: what the core judges, and what a write needs.
+/// Converts a request object to the input of the core and the input of a write.
 pub(crate) fn to_request(object: CertificateSigningRequest) -> Result<(Request, Target), Unusable> {
     to_request_with(object, None)
 }
 
-/// Reads a request object: what the core judges, and what a write needs. What it asks for is read unless it is known.
+/// Converts a request object to the input of the core and the input of a write. Its content is parsed unless it is known.
 pub(crate) fn to_request_with(
     object: CertificateSigningRequest,
     known: Option<Content>,
@@ -214,15 +217,15 @@ pub(crate) fn to_request_with(
     Ok((request, target))
 }
 
-/// Whether nothing more happens to a request before it is removed: it has its certificate, or will never get one.
+/// Returns true if nothing more happens to a request before it is removed: it has its certificate, or will never get one.
 pub(crate) fn is_over(object: &CertificateSigningRequest) -> bool {
     let status = object.status.as_ref();
     status.is_some_and(|status| status.certificate.is_some())
         || standing(conditions(object)) == Standing::Closed
 }
 
-/// Whether a request was denied. Then it never was approved either (Kubernetes: `pkg/apis/certificates/validation`, the two
-/// exclude each other).
+/// Returns true if a request was denied. Then it was never approved either (Kubernetes: `pkg/apis/certificates/validation`,
+/// the two exclude each other).
 pub(crate) fn is_denied(object: &CertificateSigningRequest) -> bool {
     let mut conditions = conditions(object).iter();
     conditions.any(|condition| condition.type_ == "Denied")
@@ -234,7 +237,7 @@ fn conditions(object: &CertificateSigningRequest) -> &[CertificateSigningRequest
     conditions.unwrap_or_default()
 }
 
-/// What somebody deletes is not approved, even where a finalizer keeps it for a while.
+/// A request that is being deleted is not approved, even if a finalizer keeps it for a while.
 fn standing_now(conditions: &[CertificateSigningRequestCondition], terminating: bool) -> Standing {
     let standing = standing(conditions);
     if terminating && standing == Standing::Pending {
@@ -243,14 +246,14 @@ fn standing_now(conditions: &[CertificateSigningRequestCondition], terminating: 
     standing
 }
 
-/// Denied and Failed outweigh Approved: such a request never gets a certificate.
+/// Denied and Failed override Approved: such a request never gets a certificate.
 fn standing(conditions: &[CertificateSigningRequestCondition]) -> Standing {
     let find = |type_: &str| conditions.iter().find(|condition| condition.type_ == type_);
     if find("Denied").or_else(|| find("Failed")).is_some() {
         return Standing::Closed;
     }
     find("Approved").map_or(Standing::Pending, |condition| {
-        // The API server fills the time in; without it the claim counts as the oldest there can be, and still counts.
+        // The API server fills in the time; without it the claim counts as the oldest possible, and still counts.
         Standing::Approved(
             condition
                 .last_update_time
@@ -260,7 +263,7 @@ fn standing(conditions: &[CertificateSigningRequestCondition]) -> Standing {
     })
 }
 
-/// The condition that says how a request was decided.
+/// The condition that records the decision on a request.
 pub(crate) fn to_condition(
     type_: &str,
     finding: &core::Finding,
@@ -276,7 +279,7 @@ pub(crate) fn to_condition(
     }
 }
 
-/// The body of a write that decides: one more condition. What the request was held for no longer stands on it then.
+/// The body of a write that decides: one more condition, without the annotations of a hold.
 pub(crate) fn to_approval(
     target: &Target,
     carried: Carried,
@@ -287,7 +290,7 @@ pub(crate) fn to_approval(
     to_update(target, carried, conditions, None)
 }
 
-/// The body of a write that decides nothing: it only has the request tell what it is held for.
+/// The body of a write that only annotates the request with the reason of its hold.
 pub(crate) fn to_annotated(
     target: &Target,
     carried: Carried,
@@ -296,7 +299,7 @@ pub(crate) fn to_annotated(
     to_update(target, carried, target.conditions.clone(), hold)
 }
 
-/// The body of a write that only makes the request another version of itself.
+/// The body of a write that only changes the version of the request.
 pub(crate) fn to_marked(
     target: &Target,
     carried: Carried,
@@ -310,9 +313,9 @@ pub(crate) fn to_marked(
     body
 }
 
-/// The body of a write to the approval sub-resource: conditions and what it is held for, everything else as it was. The API
-/// server keeps its own spec (Kubernetes: `pkg/registry/certificates/certificates/strategy.go`), so the request itself is not
-/// sent back.
+/// The body of a write to the approval sub-resource: conditions and annotations of the hold, everything else unchanged. The
+/// API server keeps its own spec (Kubernetes: `pkg/registry/certificates/certificates/strategy.go`), so the request itself
+/// is not sent back.
 fn to_update(
     target: &Target,
     carried: Carried,
@@ -347,7 +350,7 @@ fn to_update(
     }
 }
 
-/// Cuts what somebody else wrote in place of a message of ours: longer than any of those is enough to tell that it is none.
+/// Cuts text that another client wrote in place of our message: anything longer than ours is already known to differ.
 fn cut(text: String) -> String {
     if text.len() <= MAX_MESSAGE {
         return text;
@@ -356,7 +359,7 @@ fn cut(text: String) -> String {
     text.get(..end).unwrap_or_default().to_owned()
 }
 
-/// What an Event about a request points at.
+/// The reference to a request for an Event.
 pub(crate) fn to_reference(target: &Target) -> ObjectReference {
     ObjectReference {
         api_version: Some("certificates.k8s.io/v1".to_owned()),
@@ -367,7 +370,7 @@ pub(crate) fn to_reference(target: &Target) -> ObjectReference {
     }
 }
 
-/// Reads a Node, and, where they are asked for, its conditions.
+/// Converts a Node, with its conditions if they are requested.
 pub(crate) fn to_node(
     mut object: Node,
     with_conditions: bool,
@@ -384,7 +387,7 @@ pub(crate) fn to_node(
         .ok_or(Unusable::Missing("creationTimestamp"))?
         .0;
     let mut node = object.take(uid, created_at);
-    // Of its labels, only those of the control plane are read.
+    // Only the control-plane labels are parsed.
     node.control_plane = metadata.labels.is_some();
     if with_conditions {
         node.conditions = object.take_conditions();
@@ -392,7 +395,8 @@ pub(crate) fn to_node(
     Ok((name, node))
 }
 
-/// Escapes what could steer a terminal or forge a line, and cuts the message to [`MAX_MESSAGE`] bytes, between characters.
+/// Escapes characters that could control a terminal or forge a line, and cuts the message to [`MAX_MESSAGE`] bytes, between
+/// characters.
 pub(crate) fn shorten(message: &str) -> String {
     let message = escaped(message);
     message

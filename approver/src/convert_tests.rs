@@ -1,4 +1,4 @@
-//! What the core sees of Kubernetes objects, and what of them cannot be judged.
+//! The conversion of Kubernetes objects to the core's types, and the objects that cannot be decided.
 
 use serde_json::{Value, json};
 
@@ -45,7 +45,7 @@ fn a_request_that_is_being_deleted_is_never_approved() {
     for (conditions, expected) in [
         (json!([]), Standing::Closed),
         (json!([condition("Denied")]), Standing::Closed),
-        // An approval that was given stays one, and its claim with it.
+        // An approval remains one, and its claim with it.
         (
             json!([condition("Approved")]),
             Standing::Approved("2026-11-01T00:00:00Z".parse().unwrap()),
@@ -90,7 +90,7 @@ fn a_request_stands_as_its_conditions_say() {
 fn a_request_that_cannot_be_parsed_is_still_a_request() {
     let (request, _) = request(|object| object["spec"]["request"] = json!("bm90aGluZw==")).unwrap();
     assert_eq!(request.content.unwrap_err().as_str(), "NotPem");
-    // A requestor, usages or groups that are missing are nobody's and none.
+    // A missing requestor counts as unknown, and missing usages or groups as empty.
     let (request, _) = self::request(|object| {
         let spec = object["spec"].as_object_mut().unwrap();
         for field in ["username", "groups", "usages"] {
@@ -164,7 +164,7 @@ fn of_a_node_little_is_kept() {
 fn messages_are_cut_between_characters() {
     assert_eq!(shorten("short"), "short");
     assert_eq!(shorten(&"a".repeat(1001)), "a".repeat(1000));
-    // The character that does not fit whole is left out.
+    // The character that does not fit completely is left out.
     let long = format!("{}é", "a".repeat(999));
     assert_eq!(shorten(&long), "a".repeat(999));
 }

@@ -1,8 +1,8 @@
-//! Dials nodes, to see what they serve. All that a dial does is a TLS handshake: nothing is sent over it, nobody's
-//! identity is shown, and it is closed at once. It is no proxy's business either.
+//! Dials nodes to read their serving certificates. A dial is only a TLS handshake: it sends no data, shows no client
+//! certificate, uses no proxy, and closes at once.
 //!
-//! The certificate is not verified here but by the core, which has the CA, the name and the time. Here the other side
-//! only proves that it has the key of the certificate that it shows.
+//! The core verifies the certificate, because it has the CA, the name and the time. Here the peer only proves that it has
+//! the key of the certificate that it shows.
 
 use std::collections::{HashSet, VecDeque};
 use std::net::{IpAddr, SocketAddr};
@@ -31,11 +31,11 @@ use tracing::debug;
 
 use crate::engine::Input;
 
-/// How long connection and handshake may take, for each address.
+/// The limit for connection and handshake, for each address.
 const LIMIT: Duration = Duration::from_secs(3);
-/// How long an address may be silent before the next one is dialled beside it (RFC 8305, section 8, gives 250 ms).
+/// The time without an answer after which the next address is dialled in parallel (RFC 8305, section 8, gives 250 ms).
 const NEXT: Duration = Duration::from_millis(250);
-/// How many nodes are dialled at one time. One that is silent costs a socket, and its turn ends soon after [`LIMIT`].
+/// The number of concurrent dials. A silent node costs a socket, and its dial ends soon after [`LIMIT`].
 pub(crate) const DIALS: usize = 256;
 
 /// Dials nodes at one port.
@@ -60,7 +60,7 @@ impl Dialer {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(witness))
             .with_no_client_auth();
-        // A resumed session shows no certificate.
+        // A resumed session does not show a certificate.
         config.resumption = Resumption::disabled();
         Ok(Self {
             connector: TlsConnector::from(Arc::new(config)),
@@ -68,7 +68,7 @@ impl Dialer {
         })
     }
 
-    /// Dials a node at its addresses in their order, each a moment after the one before, until one answers with a
+    /// Dials a node at its addresses in their order, each a moment after the previous one, until one answers with a
     /// certificate.
     pub(crate) async fn dial(&self, dial: &Dial) -> Served {
         let mut failures = Vec::new();
@@ -128,7 +128,7 @@ impl Dialer {
     }
 }
 
-/// Dials whom the engine wants dialled, each node once at a time, and tells it what came of that, until it is gone.
+/// Dials the nodes that the engine requests, each by one dial at a time, and sends it the results until the engine ends.
 pub(crate) async fn run(
     dialer: Dialer,
     mut wanted: mpsc::UnboundedReceiver<Dial>,
@@ -143,7 +143,7 @@ pub(crate) async fn run(
                 let Some(dial) = dial else {
                     return Ok(());
                 };
-                // What a node serves wakes all that waits for it, and then the engine may want it dialled anew.
+                // A result wakes all requests that wait for it, and then the engine may request another dial.
                 if busy.insert(dial.node.clone()) {
                     queue.push_back(dial);
                 }
@@ -171,7 +171,7 @@ pub(crate) async fn run(
     }
 }
 
-/// Takes whatever certificate is shown, and sees that whoever shows it has its key.
+/// Accepts any certificate, and verifies only that the peer has its key.
 #[derive(Debug)]
 struct Witness(WebPkiSupportedAlgorithms);
 

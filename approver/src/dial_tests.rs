@@ -1,4 +1,4 @@
-//! Dials to pretended kubelets on the loopback interface.
+//! Dials to simulated kubelets on the loopback interface.
 
 use tokio::io::AsyncReadExt as _;
 use tokio::net::TcpListener;
@@ -8,7 +8,7 @@ use super::*;
 use crate::kubelet_fixtures::{KubeletAuthority, acceptor};
 
 const HERE: &str = "127.0.0.1";
-/// Another address of the same interface, where nobody listens.
+/// Another address of the same interface, without a listener.
 const NOBODY: &str = "127.0.0.2";
 
 fn dial(addresses: &[&str]) -> Dial {
@@ -18,14 +18,14 @@ fn dial(addresses: &[&str]) -> Dial {
     }
 }
 
-/// A port on which somebody listens.
+/// A port with a listener.
 async fn listener() -> (TcpListener, Dialer) {
     let listener = TcpListener::bind((HERE, 0)).await.unwrap();
     let port = listener.local_addr().unwrap().port();
     (listener, Dialer::new(port).unwrap())
 }
 
-/// Serves one connection. Returns what came over it after the handshake.
+/// Serves one connection. Returns the bytes received after the handshake.
 async fn serve(listener: TcpListener, acceptor: TlsAcceptor) -> std::io::Result<Vec<u8>> {
     let (stream, _) = listener.accept().await?;
     let mut stream = acceptor.accept(stream).await?;
@@ -47,7 +47,7 @@ async fn a_dial_brings_what_is_served_and_sends_nothing() {
     let chain = served.answer.unwrap();
     assert_eq!(chain.address.to_string(), HERE);
     assert_eq!(chain.certificates, [issued.der, ca.der()]);
-    // Closed as TLS wants it, with nothing before.
+    // Closed as TLS requires, without data before.
     assert_eq!(server.await.unwrap().unwrap(), b"");
 }
 

@@ -1,4 +1,4 @@
-//! The engine: one task that owns everything known, feeds changes to the core, and has its decisions written.
+//! The engine: one task that owns all known facts, passes changes to the core, and starts the writes of its decisions.
 
 mod annotations;
 mod auditing;
@@ -47,37 +47,37 @@ use crate::metrics::{Feeds, Metrics};
 use crate::reload::InForce;
 use crate::write::{Outcome, Side};
 
-/// How long the start, or that of a new source, may take before requests are told that facts are missing.
+/// The time for the start, or that of a new source, before requests are reported as held for missing facts.
 const START_GRACE: Duration = Duration::from_secs(10);
-/// How often claims are looked through for those that must be recorded.
+/// The interval of the check for claims that must be recorded.
 const RECORD_PERIOD: Duration = Duration::from_secs(60);
-/// How soon claims are recorded once an approved request has gone, so that a burst of deletions is one write.
+/// The delay of recording claims once an approved request has gone, so that a burst of deletions is one write.
 const RECORD_SOON: Duration = Duration::from_secs(1);
-/// The shortest time between two accounts of how ExpectedMachines stand: many come at once when a whole rack boots.
+/// The shortest time between two updates of the state of ExpectedMachines: many come at once when a whole rack boots.
 const JOINS_PERIOD: Duration = Duration::from_millis(250);
-/// How old a claim is when it is recorded: long before the request cleaner takes an approved request away, one hour
-/// (Kubernetes: `pkg/controller/certificates/cleaner`), and long after most machines have become Nodes.
+/// The age at which a claim is recorded: long before the request cleaner deletes an approved request, one hour (Kubernetes:
+/// `pkg/controller/certificates/cleaner`), and long after most machines have become Nodes.
 const RECORD_AFTER: SignedDuration = SignedDuration::from_mins(10);
 
-/// How many requests are judged before news and the answers to writes are looked at again,
+/// Requests decided per loop iteration, so that inputs and write results are handled soon.
 const SLICE: usize = 64;
-/// and for how long: one judgement takes microseconds, but milliseconds where signatures have to be verified.
+/// The time limit of the same: one decision takes microseconds, but milliseconds if signatures have to be verified.
 const SLICE_TIME: Duration = Duration::from_millis(5);
 
-/// News for the engine.
+/// An input of the engine.
 #[derive(Debug)]
 pub(crate) enum Input {
-    /// Something changed.
+    /// A fact changed.
     Change(Change),
-    /// What a term rests on was read anew since it began.
+    /// A feed that a term depends on was read again since it began.
     Complete(Feed, Option<u64>),
-    /// Another configuration is in force from here on.
+    /// Another configuration takes effect.
     Config(Box<InForce>),
     /// A request appeared or changed.
     Request(Box<(Request, Target)>),
 }
 
-/// What the engine talks to.
+/// The channels and tasks around the engine.
 pub(crate) struct Outside {
     pub(crate) requests: Api<CertificateSigningRequest>,
     pub(crate) announcer: Announcer,
@@ -88,11 +88,11 @@ pub(crate) struct Outside {
     pub(crate) health: Health,
     /// Claims to be recorded, each time all of them.
     pub(crate) record: watch::Sender<Vec<Claim>>,
-    /// Nodes to be dialled; what comes of it is news.
+    /// Nodes to be dialled; the results are inputs.
     pub(crate) dials: mpsc::UnboundedSender<Dial>,
-    /// Nodes whose Leases are to be asked for; the answers are news.
+    /// Nodes for which Leases are to be read; the answers are inputs.
     pub(crate) leases: mpsc::UnboundedSender<NodeName>,
-    /// How ExpectedMachines stand, each time all of them.
+    /// The state of ExpectedMachines, each time all of them.
     pub(crate) joins: watch::Sender<Joins>,
 }
 
@@ -102,49 +102,49 @@ pub(crate) struct Engine {
     cluster: Cluster,
     outside: Outside,
     targets: HashMap<RequestUid, Known>,
-    /// When each of them came.
+    /// The arrival time of each of them.
     came: HashMap<RequestUid, Instant>,
     feeds: Feeds,
     told: HashMap<RequestUid, Told>,
-    /// When requests are looked at that may have to tell something else.
+    /// Scheduled checks of the annotations of requests.
     annotations: DelayQueue<RequestUid>,
     to_judge: Turns,
     jobs: Queue,
     writes: JoinSet<(Job, Outcome)>,
-    /// How many of the writes under way are denials.
+    /// The number of denials among the writes in progress.
     denials: usize,
     retries: DelayQueue<RequestUid>,
     failures: HashMap<RequestUid, Failures>,
-    /// How long requests are not told yet what facts are missing; `None` once that is over.
+    /// The end of the time in which missing facts are not reported on requests; `None` once it is over.
     patience: Option<Instant>,
     heard: bool,
     /// The term in which this replica leads.
     term: Option<u64>,
-    /// How many terms have begun, counted from when the requests were listed in each.
+    /// The number of terms so far, counted from when the requests were listed in each.
     terms: u64,
     fences: JoinSet<Fenced>,
-    /// The requests for whose approval others are being changed.
+    /// The requests that wait for changes of others before their approval.
     fencing: HashSet<RequestUid>,
-    /// What has to be read anew before anything is approved in this term.
+    /// The feeds that have to be read again before anything is approved in this term.
     awaited: BTreeSet<Feed>,
-    /// Whether requests were woken that could not be judged just then.
+    /// True if requests were woken that could not be decided then.
     missed: bool,
-    /// The time by both clocks when they were read last.
+    /// The time by both clocks when they were last read.
     clocks: (std::time::Instant, Timestamp),
-    /// Which share of what waits is judged anew next.
+    /// The share of the waiting requests that is decided again next.
     share: u64,
-    /// Whether approved requests have gone, so that their claims stand in memory only.
+    /// True if approved requests have gone, so that their claims are in memory only.
     claims_alone: bool,
-    /// Pools named by the configuration that no Machine is in, as told last.
+    /// Pools of the configuration without any Machine, as last logged.
     empty_pools: BTreeSet<String>,
-    /// Whether something happened since it was told how ExpectedMachines stand.
+    /// True if anything happened since the state of ExpectedMachines was last sent.
     changed: bool,
-    /// Whether the news that came last said what is known already.
+    /// True if the last inputs contained only known facts.
     idle: bool,
 }
 
 impl Engine {
-    /// An engine that knows nothing yet.
+    /// Creates an engine without facts.
     pub(crate) fn new(mode: Mode, cluster: Cluster, outside: Outside) -> Self {
         Self {
             mode,
@@ -178,7 +178,7 @@ impl Engine {
         }
     }
 
-    /// Runs until it is told to stop, then lets the writes under way end.
+    /// Runs until `stop` is cancelled, then lets the writes in progress end.
     pub(crate) async fn run(mut self, mut news: mpsc::Receiver<Input>, stop: CancellationToken) {
         let mut record = period(RECORD_PERIOD);
         let mut joins = period(JOINS_PERIOD);
@@ -239,7 +239,7 @@ impl Engine {
         self.drain().await;
     }
 
-    /// Judges a share of all that is pending again, whatever woke it or did not.
+    /// Decides a share of all pending requests again, whether woken or not.
     fn review(&mut self) {
         self.outside.health.turned();
         self.read_clock();
@@ -247,7 +247,7 @@ impl Engine {
         self.judge_and_dispatch(woken);
     }
 
-    /// Judges what a turn of the loop woke, and reports what it left.
+    /// Decides the requests woken by one loop iteration, and reports the state.
     fn end_turn(&mut self, woken: BTreeSet<RequestUid>) {
         self.outside.health.turned();
         let idle = std::mem::take(&mut self.idle);
@@ -258,7 +258,7 @@ impl Engine {
         metrics.pending.set(count(self.targets.len()));
     }
 
-    /// Judges some of the requests that wait for it, and hands the decisions on.
+    /// Decides some of the waiting requests and queues the decisions.
     fn judge_and_dispatch(&mut self, woken: BTreeSet<RequestUid>) {
         self.wake(woken);
         self.judge_some();
@@ -266,7 +266,8 @@ impl Engine {
         self.wake(woken);
     }
 
-    /// Notes requests to be judged. While nothing may be, they are left: all that is pending is woken when that is over.
+    /// Queues requests to be decided. While deciding is not possible, they are dropped: all pending requests are woken
+    /// later.
     fn wake(&mut self, woken: BTreeSet<RequestUid>) {
         let ready = self.heard || self.patience.is_none();
         if !ready || (self.mode != Mode::Audit && !self.leads()) {
@@ -306,7 +307,7 @@ impl Engine {
         }
     }
 
-    /// Hands a decision to the writers, or tells why there is nothing to write.
+    /// Queues a decision for writing, or reports why there is nothing to write.
     fn act(&mut self, uid: RequestUid, decision: &Decision) {
         let side = match decision.verdict() {
             Verdict::Approve(_) => Some(Side::Approved),
@@ -339,26 +340,26 @@ impl Engine {
                     warnings,
                 });
             }
-            // What a node serves, or its Lease, is known in a moment, and then there is more to tell.
+            // The dial or the Lease answers in a moment, and then there is more to report.
             None if self.dial(decision) || self.ask_for_lease(decision) => {}
             None => self.tell(&uid, decision),
         }
     }
 
-    /// Has a node dialled, if a decision waits for that.
+    /// Requests a dial of a node, if a decision waits for that. Returns true if so.
     fn dial(&self, decision: &Decision) -> bool {
         let dial = decision.dial().cloned();
         dial.is_some_and(|dial| self.outside.dials.send(dial).is_ok())
     }
 
-    /// Asks for the Lease of a Node, if a decision waits for that.
+    /// Requests the Lease of a Node, if a decision waits for that. Returns true if so.
     fn ask_for_lease(&self, decision: &Decision) -> bool {
         let node = decision.lease().cloned();
         node.is_some_and(|node| self.outside.leases.send(node).is_ok())
     }
 
-    /// Says how ExpectedMachines stand, where somebody keeps their status. Not before everything is known: half the facts
-    /// would take back what an earlier replica wrote.
+    /// Sends the state of ExpectedMachines to the task that writes their status, if there is one. Not before all facts are
+    /// known: partial facts would revert what an earlier replica wrote.
     fn hand_over_joins(&mut self) {
         self.changed = false;
         if !self.heard || self.outside.joins.is_closed() {
@@ -374,7 +375,7 @@ impl Engine {
         });
     }
 
-    /// Does what is due every minute. Wakes nobody.
+    /// Does the periodic work of every minute. Wakes no request.
     fn look_through(&mut self) -> BTreeSet<RequestUid> {
         self.look_at_pools();
         self.record_claims();
@@ -382,7 +383,7 @@ impl Engine {
     }
 
     fn record_claims(&mut self) {
-        // Of those that no longer matter, a replica that stands by forgets as much as the one that leads.
+        // A standby replica forgets irrelevant claims just as the leader does.
         self.cluster.forget_claims_of_gone_machines();
         if self.mode != Mode::Enforce || !self.heard || !self.leads() {
             return;
@@ -402,7 +403,7 @@ fn period(every: Duration) -> Interval {
     interval
 }
 
-/// Waits for this moment, and for ever when there is none.
+/// Waits for this moment, or without end if it is `None`.
 async fn at(moment: Option<Instant>) {
     match moment {
         Some(moment) => tokio::time::sleep_until(moment).await,
@@ -410,7 +411,7 @@ async fn at(moment: Option<Instant>) {
     }
 }
 
-/// How long until a time; nothing when it has passed.
+/// The time left until a moment; `None` if it has passed.
 fn until(at: Timestamp) -> Option<Duration> {
     Some(Duration::try_from(at.duration_since(Timestamp::now())).unwrap_or(Duration::ZERO))
 }

@@ -1,4 +1,4 @@
-//! What an audit finds out of what others decide.
+//! The findings of an audit from the decisions of others.
 
 use rollcall_approver_core::Feed;
 use serde_json::{Value, json};
@@ -17,7 +17,7 @@ fn decided(object: &Value, type_: &str, reason: &str) -> Value {
     object
 }
 
-/// The report of an audit, once it counts so many requests.
+/// The report of an audit, once it counts this number of requests.
 async fn report(running: &Running, count: u64) -> Value {
     for _ in 0..100 {
         let report = serde_json::to_value(running.audit.report()).unwrap();
@@ -33,7 +33,7 @@ async fn report(running: &Running, count: u64) -> Value {
 #[tokio::test(start_paused = true)]
 async fn an_audit_says_where_others_decided_otherwise() {
     let mut running = start(Mode::Audit, &[Feed::Nodes]);
-    // Decided before every watch was complete: nobody knows by which facts.
+    // Decided before every watch was complete: the facts of that time are unknown.
     running
         .request(&decided(&csr("csr-old", "worker-9"), "Approved", "Loop"))
         .await;

@@ -1,4 +1,4 @@
-//! What a node serves: whom the engine has dialled, and what is told meanwhile.
+//! Serving certificates of nodes: the dials that the engine requests, and its reports meanwhile.
 
 use rollcall_approver_core::{Authority, Chain, Node, Served};
 use serde_json::{Value, json};
@@ -10,7 +10,7 @@ use crate::kubelet_fixtures::{KubeletAuthority, addresses};
 
 const IPS: [&str; 2] = ["10.0.0.1", "10.0.0.2"];
 
-/// A node that asks for an address more than its Machine has.
+/// A node that requests one more address than its Machine has.
 fn serving(name: &str) -> Value {
     let mut object = csr_for(name, "worker-0", addresses(&IPS));
     object["spec"]["signerName"] = json!("kubernetes.io/kubelet-serving");
@@ -20,7 +20,7 @@ fn serving(name: &str) -> Value {
     object
 }
 
-/// An engine that knows Node, Machine and CA, and has been asked.
+/// An engine that knows Node, Machine and CA, and has a request.
 async fn asked(mode: Mode, ca: &KubeletAuthority) -> Running {
     let running = start(mode, &[]);
     let authority = Authority::from_der(&ca.der()).unwrap();

@@ -1,4 +1,4 @@
-//! Very many requests of one credential, and who is served meanwhile.
+//! Very many requests of one credential, and the service of other requestors meanwhile.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ use crate::fixtures::{Call, csr, machine};
 /// Far more than are written at one time.
 const MANY: usize = 300;
 
-/// A request that is denied, since no kubelet asks for these usages.
+/// A request that is denied, because a kubelet does not ask for these usages.
 fn junk(name: &str, requestor: &str) -> Value {
     let mut object = csr(name, "worker-9");
     object["spec"]["usages"] = json!(["client auth"]);
@@ -34,7 +34,7 @@ async fn an_approval_overtakes_every_denial_that_waits() {
     let mut under_way = vec![running.writes.expect("PUT", &approval("junk-0")).await];
     running.machine(machine("m-0", "worker-0")).await;
     running.request(&csr("csr-0", "worker-0")).await;
-    // Denials that were handed on already come first; the approval has room although none of them is answered.
+    // Denials that were sent already come first; the approval has room although none of them is answered.
     loop {
         let call = running.writes.call().await;
         if name_of(&call) == "csr-0" {
@@ -43,7 +43,7 @@ async fn an_approval_overtakes_every_denial_that_waits() {
         under_way.push(call);
         assert!(under_way.len() < MANY, "the approval waits for denials");
     }
-    // How many of them were judged before is a matter of time.
+    // The number of requests that were decided before depends on timing.
     assert!((1..=16).contains(&under_way.len()), "{}", under_way.len());
 }
 
@@ -89,7 +89,7 @@ async fn another_requestor_does_not_wait_until_very_many_are_judged() {
     running.machine(machine("m-0", "worker-0")).await;
     running.request(&csr("csr-0", "worker-0")).await;
     running.writes.expect_none(Duration::from_secs(1)).await;
-    // A new leader judges everything that waits.
+    // A new leader decides all waiting requests.
     running.leadership.send_replace(Leadership::forever());
     let _under_way = running.writes.expect("PUT", &approval("csr-0")).await;
     let line = |number: usize| {

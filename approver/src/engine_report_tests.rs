@@ -1,4 +1,4 @@
-//! What is told of decisions: Events on requests and on Machines.
+//! Reports of decisions: Events on requests and on Machines.
 
 use rollcall_approver_core::{Contested, Policy};
 use serde_json::json;
@@ -7,7 +7,7 @@ use super::tests::{Running, start};
 use super::*;
 use crate::fixtures::{csr, machine};
 
-/// Everything that was told of Machines so far, as `type reason name note`.
+/// All Events on Machines so far, as `type reason name note`.
 fn told_of_machines(running: &mut Running) -> Vec<String> {
     let mut told = Vec::new();
     while let Ok(event) = running.machine_events.try_recv() {
@@ -20,7 +20,7 @@ fn told_of_machines(running: &mut Running) -> Vec<String> {
     told
 }
 
-/// Two keys for one name, whose Machine appears: the newer one is approved, where the configuration says so.
+/// Two keys for one name, with a Machine that appears later: the newer one is approved, if the configuration allows it.
 async fn contested() -> Running {
     let mut running = start(Mode::Enforce, &[]);
     let mut policy = Policy::default();
@@ -87,7 +87,7 @@ async fn a_hold_is_told_on_the_machine_too_once_for_each_reason() {
     let mut failed = machine("m-0", "worker-0");
     failed["status"]["phase"] = json!("Failed");
     running.machine(failed.clone()).await;
-    // Two keys, one reason: the Machine is told once.
+    // Two keys, one reason: the Machine gets one Event.
     for name in ["csr-0", "csr-1"] {
         running.request(&csr(name, "worker-0")).await;
         assert_eq!(running.event().await.0, "Warning MachineFailed");
@@ -99,7 +99,7 @@ async fn a_hold_is_told_on_the_machine_too_once_for_each_reason() {
     };
     let begin = "Warning MachineFailed m-0 CertificateSigningRequest csr-0: ";
     assert!(one.starts_with(begin), "{one}");
-    // What has failed contests nothing. Of two that could be given, it is not clear which one is meant: both are told.
+    // A failed Machine does not compete. If two could be meant, it is not clear which one is: both get an Event.
     let mut good = machine("m-0", "worker-0");
     good["metadata"]["resourceVersion"] = json!("6");
     running.machine(good).await;

@@ -1,4 +1,4 @@
-//! Another configuration while requests wait.
+//! The change to another configuration while requests wait.
 
 use std::collections::BTreeSet;
 
@@ -9,12 +9,12 @@ use super::tests::{LONG, Running, approved, start};
 use super::*;
 use crate::fixtures::{csr, machine};
 
-/// Where the Machines of these tests are.
+/// The scope of the Machines of these tests.
 fn usual() -> Scope {
     Scope::new(Source::OpenShift, "openshift-machine-api")
 }
 
-/// An engine that reads Machines there, and has read them all.
+/// An engine that reads Machines in this scope, and has read them all.
 async fn start_complete(mode: Mode) -> Running {
     let running = start(mode, &[Feed::Machines(usual())]);
     running
@@ -23,7 +23,7 @@ async fn start_complete(mode: Mode) -> Running {
     running
 }
 
-/// What another configuration comes to that differs from the defaults by its mode.
+/// The effective configuration that differs from the defaults only in its mode.
 fn in_mode(mode: Mode) -> InForce {
     InForce {
         mode,
@@ -61,7 +61,7 @@ async fn modes_change_while_requests_wait() {
     let object = csr("csr-0", "worker-0");
     running.request(&object).await;
     running.events.expect_none(LONG).await;
-    // What was only logged before is told now, and what a person had to decide is decided.
+    // Decisions that were only logged before are reported now, and those left to a person are written.
     running.config(in_mode(Mode::Manual)).await;
     assert_eq!(running.event().await.0, "Normal MachineNotFound");
     running.machine(machine("m-0", "worker-0")).await;
@@ -95,7 +95,7 @@ async fn a_new_source_that_is_quick_troubles_nobody_and_one_that_is_not_is_named
     running.config(config).await;
     running.request(&csr("csr-1", "worker-1")).await;
     assert_eq!(running.event().await.0, "Warning FactsStale");
-    // A source that is taken out again holds nothing up.
+    // A source that is removed again delays nothing.
     running.config(in_mode(Mode::Enforce)).await;
     assert_eq!(running.event().await.0, "Normal MachineNotFound");
 }

@@ -1,4 +1,4 @@
-//! What happens when the hold on the Lease ends, however shortly, and at the beginning of each term.
+//! The end of the hold on the Lease, however short, and the beginning of each term.
 
 use rollcall_approver_core::{Contested, Policy};
 use rollcall_csr::Signer;
@@ -18,7 +18,7 @@ fn hold(term: u64) -> Leadership {
     )
 }
 
-/// An engine that leads in this term, which rests on the claims and on the requests.
+/// An engine that leads in this term, which depends on the claims and on the requests.
 async fn begin(term: u64) -> Running {
     let mut policy = Policy::default();
     policy.rules.contested = Contested::Newest;
@@ -44,7 +44,7 @@ async fn what_comes_while_the_hold_has_run_out_is_approved_when_it_is_renewed() 
         let object = csr("csr-0", "worker-0");
         running.request(&object).await;
         running.writes.expect_none(Duration::from_secs(1)).await;
-        // Nobody has said that the hold ended, only that it goes on.
+        // The end of the hold was not reported, only its continuation.
         running.leadership.send_replace(hold(next));
         if next == 2 {
             running.writes.expect_none(Duration::from_secs(1)).await;
@@ -65,7 +65,7 @@ async fn a_term_approves_nothing_before_all_that_it_rests_on_was_read_in_it() {
     complete(&running, 1).await;
     running.complete(REQUESTS, 2).await;
     running.writes.expect_none(Duration::from_secs(5)).await;
-    // A wait that is no longer short has a reason that is told.
+    // The reason of a longer wait is reported.
     let (word, note) = running.event().await;
     assert_eq!(word, "Warning FactsStale");
     assert!(
@@ -89,7 +89,7 @@ async fn a_write_ends_with_the_hold() {
     tokio::time::sleep(Duration::from_millis(10)).await;
     assert_eq!(running.metrics.write_failures.get(), 1);
     drop(unanswered);
-    // Nobody knows what became of it: no other key gets the Machine, and no former leader can approve one any more.
+    // Its result is unknown: no other key gets the Machine, and no former leader can approve one any more.
     let mut rival = csr("csr-1", "worker-0");
     running.request(&rival).await;
     running.leadership.send_replace(hold(2));
@@ -98,7 +98,7 @@ async fn a_write_ends_with_the_hold() {
     running.expect_approval("csr-0").await;
 }
 
-/// Asserts that a request is made another version of itself, and nothing else.
+/// Asserts that a write only changes the version of a request.
 async fn expect_mark(running: &mut Running, object: &mut Value) {
     let name = object["metadata"]["name"].as_str().unwrap().to_owned();
     let call = running.writes.expect("PUT", &approval(&name)).await;
@@ -165,7 +165,7 @@ async fn everything_that_waits_is_judged_again_from_time_to_time() {
     let object = csr("csr-0", "worker-0");
     running.machine(machine("m-0", "worker-0")).await;
     running.request(&object).await;
-    // The answer says that it is gone; nothing wakes it should that be wrong.
+    // The answer reports that it is gone; nothing wakes it if that is wrong.
     running
         .expect_approval("csr-0")
         .await

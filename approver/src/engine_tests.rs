@@ -1,4 +1,4 @@
-//! The engine with a real client: which news end in a write, and in how many.
+//! The engine with a real client: the inputs that cause writes, and the number of these.
 
 use rollcall_approver_core::{Feed, Policy, Source};
 use serde_json::{Value, json};
@@ -10,15 +10,15 @@ use crate::fixtures::{Call, Server, csr, machine, read, server};
 use crate::sources;
 
 const EVENTS: &str = "/apis/events.k8s.io/v1/namespaces/default/events";
-/// Longer than anything that the engine or a retry waits for.
+/// Longer than any pause of the engine or of a retry.
 pub(super) const LONG: Duration = Duration::from_secs(300);
 
-/// A running engine, and the servers that it talks to: that of its writes and that of its Events.
+/// A running engine, and its servers: that of its writes and that of its Events.
 pub(super) struct Running {
     pub(super) news: mpsc::Sender<Input>,
     pub(super) writes: Server,
     pub(super) events: Server,
-    /// What was told of Machines.
+    /// The Events on Machines.
     pub(super) machine_events: mpsc::UnboundedReceiver<Value>,
     pub(super) leadership: watch::Sender<Leadership>,
     ready: watch::Receiver<bool>,
@@ -107,7 +107,7 @@ impl Running {
         self.change(Change::Machine(Box::new(machine))).await;
     }
 
-    /// Something was read in a term.
+    /// Reports that a feed was read in a term.
     pub(super) async fn complete(&self, feed: Feed, term: u64) {
         let complete = Input::Complete(feed, Some(term));
         self.news.send(complete).await.unwrap();
@@ -185,7 +185,7 @@ async fn nothing_is_decided_before_every_feed_is_complete() {
     running.change(Change::Synced(Feed::Nodes)).await;
     running.expect_approval("csr-0").await.answer(&object);
     assert!(*running.ready.borrow());
-    // A start that is quick troubles nobody with what was missing.
+    // A quick start does not report missing facts.
     running.events.expect_none(Duration::from_secs(60)).await;
 }
 
@@ -222,7 +222,7 @@ async fn only_the_leader_writes() {
     running.request(&object).await;
     running.writes.expect_none(LONG).await;
     running.events.expect_none(Duration::from_secs(1)).await;
-    // What waited is judged when it becomes the leader.
+    // Waiting requests are decided when it becomes the leader.
     running.leadership.send_replace(Leadership::forever());
     running.expect_approval("csr-0").await.answer(&object);
 }
@@ -335,7 +335,7 @@ async fn news_during_a_pause_add_one_try_and_no_second_row_of_tries() {
         .expect_approval("csr-0")
         .await
         .fail(403, "forbidden");
-    // One try every 16 s, as if nothing had happened in between.
+    // One attempt every 16 s, as if nothing had happened in between.
     for _ in 0..3 {
         running.writes.expect_none(Duration::from_secs(15)).await;
         running

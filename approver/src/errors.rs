@@ -1,27 +1,27 @@
-//! What went wrong with a call to the API server, in a sentence that names the next step.
+//! Errors of calls to the API server, as sentences that name the next step.
 
 use std::error::Error as _;
 
-/// How a failed call is to be taken.
+/// The class of a failed call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Failure {
     /// The object changed meanwhile.
     Conflict,
-    /// A right is missing, or the credentials are not accepted.
+    /// A right is missing, or the credentials are invalid.
     Forbidden,
-    /// The object, or the whole resource, is not there.
+    /// The object, or the whole resource, does not exist.
     NotFound,
-    /// The server will never take this.
+    /// The server will never accept this.
     Refused,
-    /// The server did not take it now, or was not reached, and certainly did nothing.
+    /// The server did not accept it now, or was not reached, and certainly did nothing.
     Later,
-    /// The call cannot be made at all: nothing was sent, and nothing ever will be.
+    /// The call cannot be made at all: nothing was sent, and a retry cannot change that.
     Unsendable,
-    /// Nobody knows whether it was done: the connection broke after the call was sent.
+    /// It is unknown if it was done: the connection broke after the call was sent.
     Unknown,
 }
 
-/// Sorts a failed call.
+/// Classifies a failed call.
 pub(crate) fn classify(error: &kube::Error) -> Failure {
     if matches!(
         error,
@@ -46,7 +46,7 @@ pub(crate) fn classify(error: &kube::Error) -> Failure {
     }
 }
 
-/// Whether a call failed before a byte of it was sent: without credentials, or without a connection.
+/// Returns true if a call failed before a byte of it was sent: without credentials, or without a connection.
 fn is_before_sending(error: &kube::Error) -> bool {
     if matches!(error, kube::Error::Auth(_)) {
         return true;
@@ -61,7 +61,7 @@ fn is_before_sending(error: &kube::Error) -> bool {
     false
 }
 
-/// Tells an error with its causes, each once.
+/// Formats an error with its causes, each once.
 pub(crate) fn describe(error: &kube::Error) -> String {
     if let kube::Error::Api(status) = error {
         return match status.code {
@@ -76,7 +76,7 @@ pub(crate) fn describe(error: &kube::Error) -> String {
         causes.push(inner.to_string());
         cause = inner.source();
     }
-    // The outer layers only say which library passed the error on.
+    // The outer layers only name the library that passed the error on.
     let root = causes.last().cloned().unwrap_or_default();
     if causes
         .iter()
@@ -94,7 +94,7 @@ pub(crate) fn describe(error: &kube::Error) -> String {
     causes.join(": ")
 }
 
-/// Names the right that is missing. The API server's own message names verb and resource; only for signers it does not.
+/// Names the missing right. The API server's own message names verb and resource, except for signers.
 fn forbidden(message: &str) -> String {
     const SIGNER: &str = "not permitted to approve requests with signerName";
     if message.contains(SIGNER) {
@@ -146,7 +146,7 @@ mod tests {
         let name = kube::core::request::Error::Validation("no name".to_owned());
         let unbuilt = kube::Error::BuildRequest(name);
         assert_eq!(classify(&unbuilt), Failure::Unsendable);
-        // Nobody listens on a port that was free a moment ago.
+        // A port that was free a moment ago has no listener.
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         drop(listener);

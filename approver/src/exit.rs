@@ -1,16 +1,16 @@
-//! Exit codes, and how a failure is told: one table for code, `--help` and docs.
+//! Exit codes and the output of failures: one table for code, `--help` and docs.
 
 use std::process::ExitCode;
 
 use crate::ConfigError;
 use crate::cli::{FlagError, InputError};
 
-/// Bad usage, configuration or input (`EX_USAGE` of `sysexits.h`): starting again without a change is useless.
+/// Invalid usage, configuration or input (`EX_USAGE` of `sysexits.h`): a restart without a change is useless.
 pub const USAGE: u8 = 64;
 /// Any other failure.
 pub const FAILURE: u8 = 1;
 
-/// Tells how a run ended: nothing on success, else every cause on one line each.
+/// Prints the result of a run: nothing on success, else every cause on one line each.
 pub fn report(outcome: anyhow::Result<()>) -> ExitCode {
     let Err(error) = outcome else {
         return ExitCode::SUCCESS;
@@ -25,8 +25,8 @@ pub fn report(outcome: anyhow::Result<()>) -> ExitCode {
     ExitCode::from(if bad_usage { USAGE } else { FAILURE })
 }
 
-/// Lets a panic, which is a defect, end with a sentence on standard error. Its text stays out: a library could have put a
-/// credential into it. It comes with the backtrace that `RUST_BACKTRACE` asks for.
+/// Makes a panic, which is a defect, print one sentence on standard error. Its message is left out: a library could have put
+/// a credential into it. The backtrace follows if `RUST_BACKTRACE` is set.
 pub fn tell_of_panics() {
     let with_text = std::panic::take_hook();
     std::panic::set_hook(Box::new(move |panic| {
@@ -45,15 +45,15 @@ pub fn tell_of_panics() {
     }));
 }
 
-/// Runs something, and returns the code of [`FAILURE`] for a panic, of which [`tell_of_panics`] has told.
+/// Runs something, and returns the code of [`FAILURE`] for a panic, which [`tell_of_panics`] has printed.
 pub fn guard(run: impl FnOnce() -> ExitCode) -> ExitCode {
     let outcome = std::panic::catch_unwind(std::panic::AssertUnwindSafe(run));
     outcome.unwrap_or_else(|_| ExitCode::from(FAILURE))
 }
 
-/// Tells what is wrong with a command line; `--help` and `--version` come here too and are no failure.
+/// Prints what is wrong with a command line; `--help` and `--version` also come here and are not failures.
 pub fn usage(error: &clap::Error) -> ExitCode {
-    // Nothing is left to be done when the terminal is gone.
+    // If the terminal is gone, nothing more can be done.
     error.print().ok();
     if error.use_stderr() {
         ExitCode::from(USAGE)

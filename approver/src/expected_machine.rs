@@ -1,7 +1,7 @@
 //! ExpectedMachine: the Machine records of clusters that have no Machine API.
 //!
-//! The CustomResourceDefinition in `deploy/components/expected-machines/definition.yaml` is generated from the types here; a test
-//! compares them, and writes the file anew when it is told to.
+//! The CustomResourceDefinition in `deploy/components/expected-machines/definition.yaml` is generated from the types here; a
+//! test compares them, and rewrites the file if `ROLLCALL_REWRITE` is set.
 
 mod condition;
 
@@ -12,15 +12,15 @@ use serde::{Deserialize, Serialize};
 
 pub(crate) use self::condition::{Condition, Status};
 
-/// How many addresses a record may hold.
+/// The most addresses that a record may hold.
 pub(crate) const MAX_ADDRESSES: usize = 64;
 
-/// The annotation that says when the instance behind a record was launched (RFC 3339): it may ask from then on, though the
-/// record was made a little later.
+/// The annotation with the launch time of the instance behind a record (RFC 3339): requests are accepted from then on,
+/// although the record was created a little later.
 pub(crate) const LAUNCHED_AT: &str = "rollcall.dev/launched-at";
 
-/// The annotation that says which Node a record was made for: the uid of a Node that was there before. The record is bound to
-/// that Node and to no other.
+/// The annotation with the Node that a record was made for: the uid of an already existing Node. The record is bound to that
+/// Node and to no other.
 pub(crate) const ADOPTED_NODE: &str = "rollcall.dev/adopted-node";
 
 /// A machine that is expected to join the cluster as a node. A request for its node's certificate is approved only while
@@ -55,7 +55,7 @@ pub(crate) const ADOPTED_NODE: &str = "rollcall.dev/adopted-node";
         json_path = ".status.conditions[?(@.type==\"Expired\")].status",
         description = "Whether the machine has not joined in time."
     ),
-    // A column of type date shows how long ago something was, and this is mostly still to come.
+    // A column of type date shows the time since a moment, and this one is usually in the future.
     printcolumn(
         name = "Join By",
         type_ = "string",
@@ -198,7 +198,7 @@ mod tests {
 
     use super::*;
 
-    /// Set to anything: the manifest is written anew.
+    /// The variable that, set to any value, makes the test rewrite the manifest.
     const REWRITE: &str = "ROLLCALL_REWRITE";
     const HEAD: &str = "# Generated from approver/src/expected_machine.rs; a test compares them. To write it anew:\n\
                         #   ROLLCALL_REWRITE=1 cargo test -p rollcall-approver expected_machine\n";

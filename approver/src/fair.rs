@@ -1,5 +1,5 @@
-//! What waits, in one queue for each requestor, taken from in turn: very many requests of one credential hold up nobody
-//! else.
+//! A fair queue: one queue for each requestor, taken from in turn, so that very many requests of one credential do not delay
+//! the others.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::ops::Bound;
@@ -8,7 +8,7 @@ use std::ops::Bound;
 #[derive(Debug)]
 pub(crate) struct Fair<T> {
     waiting: BTreeMap<String, VecDeque<T>>,
-    /// Whose turn it was last.
+    /// The requestor that was last in turn.
     last: String,
     len: usize,
 }
@@ -31,7 +31,7 @@ impl<T> Fair<T> {
         self.len = self.len.saturating_add(1);
     }
 
-    /// Takes out the next: the oldest of the requestor whose turn it is.
+    /// Takes out the next: the oldest of the next requestor in turn.
     pub(crate) fn pop(&mut self) -> Option<T> {
         let after = (Bound::Excluded(self.last.as_str()), Bound::Unbounded);
         let mut turns = self.waiting.range::<str, _>(after);
@@ -46,12 +46,12 @@ impl<T> Fair<T> {
         Some(item)
     }
 
-    /// How many wait.
+    /// The number of waiting items.
     pub(crate) fn len(&self) -> usize {
         self.len
     }
 
-    /// How many of this requestor wait.
+    /// The number of waiting items of this requestor.
     pub(crate) fn len_of(&self, requestor: &str) -> usize {
         self.waiting.get(requestor).map_or(0, VecDeque::len)
     }

@@ -1,11 +1,11 @@
-//! A feed: lists one resource, then watches it, for ever, and says whether its facts can be trusted.
+//! A feed: lists one resource, then watches it without end, and reports if its facts can be trusted.
 //!
-//! `kube::runtime::watcher` does not tell a quiet watch from a broken one that has come back, and that difference
-//! decides whether facts may be used. So each watch lasts a short while only: its regular end proves the connection,
-//! and one that neither speaks nor ends is lost.
+//! `kube::runtime::watcher` does not distinguish a quiet watch from a broken one that has recovered, and that difference
+//! decides if facts may be used. So each watch lasts a short while only: its regular end proves the connection, and a watch
+//! without events and without an end is lost.
 //!
-//! After a break, the answer to a new watch proves nothing: what was missed comes after it, or never. So facts count as up to
-//! date only after a full list, or, where the break was short, after a bookmark or a regular end of the watch that went on.
+//! After a break, the answer to a new watch proves nothing: the missed events come after it, or never. So facts count as up
+//! to date only after a full list, or, after a short break, after a bookmark or a regular end of the resumed watch.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -31,76 +31,77 @@ use crate::lease::Leadership;
 use crate::pages::Pages;
 use crate::persistence::{Complaint, pauses};
 
-/// How long one watch lasts, in seconds, before it is started again where it ended.
+/// The duration of one watch, in seconds, before it is started again where it ended.
 const WATCH_SECONDS: u32 = 25;
-/// How long a watch may be silent before it counts as lost: a little longer than it lasts.
+/// The longest silence of a watch before it counts as lost: a little longer than its duration.
 const SILENCE: Duration = Duration::from_secs(30);
-/// How long a list, or the start of a watch, may take.
+/// The limit for a list, or for the start of a watch.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 /// Objects per page of a list: the page size of client-go (`tools/pager`).
 pub(crate) const PAGE: u32 = 500;
-/// The first pause before a broken feed is tried again; each next one is twice as long.
+/// The first pause before a broken feed is retried; each next one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
-/// The longest pause before a broken feed is tried again.
+/// The longest pause before a broken feed is retried.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
-/// How long a watch lasts at the least: when two in a row ended sooner and without a word, the next is not started before.
-/// A proxy or a server that goes down may end each at once; a single such end is how an API server sheds a watch that it
-/// cannot serve as fast as things change, and then each moment counts.
+/// The shortest duration of a watch: when two in a row ended sooner and without an event, the next is not started before. A
+/// proxy or a server that shuts down may end each at once. A single such end is how an API server drops a watch that it
+/// cannot serve as fast as objects change, and then each moment counts.
 const SHORTEST_WATCH: Duration = Duration::from_secs(1);
-/// How long a break may be for the next watch to go on where the last one was; after a longer one everything is listed.
+/// The longest break after which the next watch resumes where the last one was; after a longer one everything is listed.
 const SHORT_BREAK: Duration = Duration::from_secs(5);
-/// How long a watch has lasted whose end proves that nothing was missed: what ends it earlier may be anything on the way.
+/// The duration from which on the end of a watch proves that nothing was missed: an earlier end can have any cause on the
+/// network.
 const REGULAR_END: Duration = Duration::from_secs(20);
-/// The code of a resource version that is too old: a full list is due (Kubernetes: API concepts, efficient detection of
-/// changes).
+/// The status code of a resource version that is too old: a full list is due (Kubernetes: API concepts, efficient detection
+/// of changes).
 const GONE: u16 = 410;
-/// The pause before what need not be there is asked for again.
+/// The pause before an optional resource is requested again.
 const OPTIONAL_PAUSE: Duration = Duration::from_secs(300);
-/// The code of what a role does not allow.
+/// The status code of a missing RBAC right.
 const FORBIDDEN: u16 = 403;
-/// The code of a resource that the API server does not have, or not in this version any more.
+/// The status code of a resource that the API server does not have, or no longer in this version.
 const NOT_FOUND: u16 = 404;
 
-/// What differs from one feed to the next.
+/// The differences between one feed and the next.
 pub(crate) trait Watched: Send + Sync + 'static {
-    /// What is read of an object.
+    /// The parsed fields of an object.
     type Resource: ResourceExt + Clone + Debug + DeserializeOwned + Send + Sync + 'static;
-    /// What tells one object from another.
+    /// The identity of an object.
     type Key: Eq + Hash + Send;
-    /// What it remembers of objects that it has read, so as not to read all of one again each time it changes.
+    /// Facts kept of parsed objects, so that not all of one is parsed again each time it changes.
     type Memory: Default + Send + Sync;
-    /// Objects per page of a list, which is in memory as a whole: less than usual where objects are large.
+    /// Objects per page of a list, which is in memory as a whole: fewer than usual if objects are large.
     const PAGE: u32 = PAGE;
-    /// Objects of the first page: less where nobody knows how large they are. While pages are small, they grow.
+    /// Objects of the first page: fewer if their size is unknown. While pages are small, they grow.
     const FIRST_PAGE: u32 = Self::PAGE;
-    /// Whether nothing is wrong where its objects are not served or may not be read: then they are asked for now and then.
+    /// True if its objects may be missing or unreadable: then they are requested again from time to time.
     const OPTIONAL: bool = false;
 
     /// Its name in logs and reasons.
     fn feed(&self) -> Feed;
-    /// Where its objects are now. It is asked before each full list, because an API may come, or change its version,
+    /// The current API of its objects. It is called before each full list, because an API may appear, or change its version,
     /// while the feed runs.
     fn locate(
         &self,
         client: &Client,
     ) -> impl Future<Output = kube::Result<Api<Self::Resource>>> + Send;
-    /// Which objects, as a field selector.
+    /// The field selector of its objects.
     fn fields(&self) -> Option<String> {
         None
     }
-    /// Which objects, as a label selector.
+    /// The label selector of its objects.
     fn labels(&self) -> Option<String> {
         None
     }
-    /// An object appeared or changed: its key, and what is told of it.
+    /// Handles an object that appeared or changed: returns its key and the input for the engine.
     fn put(&self, memory: &mut Self::Memory, object: Self::Resource) -> Option<(Self::Key, Input)>;
-    /// An object is gone.
+    /// Handles the deletion of an object.
     fn gone(&self, memory: &mut Self::Memory, object: &Self::Resource) -> Option<Change>;
-    /// A full list ended, and these are all.
+    /// Handles the end of a full list: `present` are all objects.
     fn all(&self, memory: &mut Self::Memory, present: HashSet<Self::Key>) -> Change;
 }
 
-/// Why a feed broke.
+/// The causes of a broken feed.
 #[derive(Debug, thiserror::Error)]
 enum Broken {
     #[error("{}", describe(.0))]
@@ -118,7 +119,7 @@ enum Broken {
 }
 
 impl Broken {
-    /// What the API server answered, in the stream or instead of one, if it answered.
+    /// The status code of the API server's answer, in the stream or instead of one, if it answered.
     fn code(&self) -> Option<u16> {
         match self {
             Self::Api(kube::Error::Api(status)) | Self::Watch(status) => Some(status.code),
@@ -128,28 +129,28 @@ impl Broken {
         }
     }
 
-    /// Whether the API server does not have the resource, or does not let it be read.
+    /// Returns true if the API server does not have the resource, or does not allow reading it.
     fn is_refusal(&self) -> bool {
         matches!(self.code(), Some(FORBIDDEN | NOT_FOUND))
     }
 
-    /// Whether the API server no longer knows what happened since the version.
+    /// Returns true if the API server no longer knows the changes since the version.
     fn is_expired(&self) -> bool {
         self.code() == Some(GONE)
     }
 
-    /// Whether a full list is due: what happened since is not known, or the API server no longer has the resource.
+    /// Returns true if a full list is due: the changes since are unknown, or the API server no longer has the resource.
     fn needs_list(&self) -> bool {
         self.is_expired() || self.code() == Some(NOT_FOUND)
     }
 }
 
-/// Runs a feed until nobody listens any more. It never gives up: whatever breaks is told once and tried again.
+/// Runs a feed until the receiver is dropped. It never gives up: each distinct error is logged once and retried.
 pub(crate) async fn run<W: Watched>(watched: W, client: Client, sink: mpsc::Sender<Input>) {
     Runner::new(watched, client, sink, None).run().await;
 }
 
-/// Runs a feed that lists everything anew whenever this replica begins to lead, and says when that is done.
+/// Runs a feed that lists everything again whenever this replica begins to lead, and reports when that is done.
 pub(crate) async fn run_in_terms<W: Watched>(
     watched: W,
     client: Client,
@@ -161,11 +162,11 @@ pub(crate) async fn run_in_terms<W: Watched>(
         .await;
 }
 
-/// Tells why a feed broke, once until it breaks in another way.
+/// Logs why a feed broke, once until the error changes.
 fn log_broken(feed: &Feed, broken: &Broken, optional: bool, complaint: &mut Complaint) {
     let text = broken.to_string();
     if broken.is_expired() {
-        // Nothing is wrong: the API server remembers a while only, and nothing of the time before it was started.
+        // Not an error: the API server keeps changes only for a while, and none from before its start.
         debug!(%feed, error = text, "what has changed meanwhile is not known; listing again");
         return;
     }
@@ -188,25 +189,25 @@ struct Runner<W: Watched> {
     sink: mpsc::Sender<Input>,
     feed: Feed,
     memory: W::Memory,
-    /// Until when what is known is certainly all there was.
+    /// The time until which the known facts are certainly complete.
     heard: Instant,
-    /// When the last list began.
+    /// The time at which the last list began.
     listed_at: Instant,
-    /// Whether nothing is missing since the last break.
+    /// True if nothing is missing since the last break.
     caught_up: bool,
-    /// Whether a list was ever followed by its watch: before, there is nothing to go on from.
+    /// True if a list was ever followed by its watch: before, it cannot be resumed.
     completed: bool,
     leadership: Option<watch::Receiver<Leadership>>,
-    /// The term in which everything was listed last.
+    /// The term of the last full list.
     listed_in: Option<u64>,
     waits: ExponentialBackoff,
     complaint: Complaint,
 }
 
-/// Where a feed goes on: the resource, and the version that it was read at.
+/// The point at which a feed resumes: the resource, and the version that was read.
 type Place<W> = (Api<<W as Watched>::Resource>, String);
 
-/// How a watch was that ended as it may.
+/// The result of a watch that ended regularly.
 enum Watch {
     /// It brought no change.
     Silent,
@@ -275,7 +276,7 @@ impl<W: Watched> Runner<W> {
         }
     }
 
-    /// Says since when nothing is certain, by how long that is ago: the clock may have been set meanwhile.
+    /// Reports since when facts are uncertain, as an elapsed time: the clock may have been set meanwhile.
     async fn tell_lost(&self) -> Result<(), Broken> {
         let ago = SignedDuration::try_from(self.heard.elapsed()).unwrap_or_default();
         let now = Timestamp::now();
@@ -283,7 +284,7 @@ impl<W: Watched> Runner<W> {
         self.tell(Change::Lost(self.feed.clone(), since)).await
     }
 
-    /// Lists if there is no version to go on from, or if too much may have been missed, then runs one watch to its end.
+    /// Lists if the version to resume from is unknown, or if too much may have been missed, then runs one watch to its end.
     async fn follow(&mut self, place: &mut Option<Place<W>>) -> Result<Watch, Broken> {
         let missed = !self.completed || self.heard.elapsed() > SHORT_BREAK;
         let behind = !self.caught_up && missed;
@@ -298,7 +299,7 @@ impl<W: Watched> Runner<W> {
         let mut params = WatchParams::default().timeout(WATCH_SECONDS);
         params.field_selector = self.watched.fields();
         params.label_selector = self.watched.labels();
-        // A version is kept through a broken connection, so that what happened meanwhile is not missed.
+        // The version survives a broken connection, so that changes during the break are not missed.
         let (api, version) = place.insert((api, from.clone()));
         let started = Instant::now();
         let start = timeout(CALL_LIMIT, api.watch(&params, &from));
@@ -327,7 +328,7 @@ impl<W: Watched> Runner<W> {
                 self.catch_up().await?;
             } else {
                 watch = Watch::Spoke;
-                // What comes before all that was missed has come is not the newest.
+                // Events before the end of the missed ones are not the newest state.
                 if self.caught_up {
                     self.heard = Instant::now();
                 }
@@ -335,7 +336,7 @@ impl<W: Watched> Runner<W> {
         }
     }
 
-    /// Everything was listed, and is watched from there on.
+    /// Reports that everything was listed and the watch continues from there.
     async fn complete(&mut self) -> Result<(), Broken> {
         self.catch_up().await?;
         self.completed = true;
@@ -347,7 +348,7 @@ impl<W: Watched> Runner<W> {
         Ok(())
     }
 
-    /// Nothing is missing up to now.
+    /// Reports that nothing is missing up to now.
     async fn catch_up(&mut self) -> Result<(), Broken> {
         self.heard = Instant::now();
         self.caught_up = true;
@@ -359,12 +360,12 @@ impl<W: Watched> Runner<W> {
         Ok(())
     }
 
-    /// The term in which this replica leads, where that matters.
+    /// The term in which this replica leads, if the feed depends on terms.
     fn term(&self) -> Option<u64> {
         self.leadership.as_ref()?.borrow().term()
     }
 
-    /// Whether this replica leads in a term in which nothing was listed yet.
+    /// Returns true if this replica leads in a term without a list so far.
     fn begins_term(&self) -> bool {
         let term = self.term();
         term.is_some() && term != self.listed_in
@@ -398,8 +399,8 @@ impl<W: Watched> Runner<W> {
         }
     }
 
-    /// Finds the resource and lists everything, anew if a term begins meanwhile. Returns where to watch, and from which
-    /// version on.
+    /// Finds the resource and lists everything, again if a term begins meanwhile. Returns the resource and the version to
+    /// watch from.
     async fn list(&mut self) -> Result<Place<W>, Broken> {
         let api = timeout(CALL_LIMIT, self.watched.locate(&self.client));
         let api = api.await.map_err(|_| Broken::Silent(CALL_LIMIT))??;
@@ -415,7 +416,7 @@ impl<W: Watched> Runner<W> {
                 from = None;
                 present.clear();
                 self.listed_in = self.term();
-                // The pages of one list show how everything was at its begin.
+                // The pages of one list show the state at its beginning.
                 self.listed_at = Instant::now();
             }
             let page = timeout(CALL_LIMIT, pages.read(from));
@@ -445,7 +446,7 @@ impl<W: Watched> Runner<W> {
     }
 }
 
-/// Waits until this replica leads in another term than the one in which everything was listed.
+/// Waits until this replica leads in another term than that of the last list.
 async fn term_begins(leadership: &mut Option<watch::Receiver<Leadership>>, listed_in: Option<u64>) {
     let begins = |now: &Leadership| now.term().is_some_and(|term| Some(term) != listed_in);
     if let Some(leadership) = leadership

@@ -1,4 +1,4 @@
-//! What is asked for of each kind of object, and what is made of it.
+//! The calls for each kind of object, and the conversion of the objects.
 
 use rollcall_approver_core::{Scope, Source};
 use serde_json::{Value, json};
@@ -96,7 +96,7 @@ async fn the_machines_of_other_clusters_are_not_asked_for() {
     );
 }
 
-/// Answers which resources a version of Cluster API has; none at all means that the version is not there.
+/// Answers a discovery of a version of Cluster API with these resources; without any, the version does not exist.
 async fn discover(server: &mut Server, resources: &[&str]) {
     let call = server.expect("GET", "/apis/cluster.x-k8s.io/v1beta2").await;
     if resources.is_empty() {
@@ -124,7 +124,7 @@ async fn a_kind_that_comes_later_is_found_in_the_version_that_it_has_then() {
     // Installed, but another kind of its group has the newer version only.
     discover(&mut server, &["clusters"]).await;
     expect_list(&mut server, &old).await.answer(&list(&[], "1"));
-    // The older version goes away while it is watched.
+    // The older version disappears while it is watched.
     expect_watch(&mut server, &old, "1").await.events(&[], true);
     assert_told(&mut told, &["all (clusterAPI) []", "synced"]).await;
     let gone = "the server could not find the requested resource";

@@ -1,4 +1,4 @@
-//! Lists and watches over a real client: what the engine is told, and where a broken watch goes on.
+//! Lists and watches over a real client: the inputs of the engine, and the resume point of a broken watch.
 
 use rollcall_approver_core::{Scope, Source};
 use rollcall_csr::Signer;
@@ -13,7 +13,7 @@ const CSRS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
 pub(super) const MACHINES: &str =
     "/apis/machine.openshift.io/v1beta1/namespaces/openshift-machine-api/machines";
 
-/// A feed that runs, the server it talks to, and what it tells.
+/// A running feed, the server it calls, and its inputs to the engine.
 pub(super) fn start<W: Watched>(watched: W) -> (Server, mpsc::Receiver<Input>) {
     let (client, server) = server();
     let (sink, told) = mpsc::channel(100);
@@ -35,7 +35,7 @@ pub(super) fn machines(source: Source, namespace: &str) -> (Server, mpsc::Receiv
     (server, told)
 }
 
-/// The next thing that is told, in short.
+/// The next input, in short form.
 async fn next(told: &mut mpsc::Receiver<Input>) -> String {
     let input = timeout(Duration::from_secs(60), told.recv()).await;
     let names = |mut names: Vec<String>| {
@@ -226,7 +226,7 @@ async fn a_watch_that_ended_goes_on_where_it_was() {
 
 #[tokio::test(start_paused = true)]
 async fn a_version_that_is_too_old_is_listed_anew() {
-    // The API server tells it in the stream, or instead of one.
+    // The API server reports it in the stream, or instead of one.
     for in_stream in [true, false] {
         let (mut server, mut told) = requests();
         listed(&mut server, &mut told).await;
@@ -234,7 +234,7 @@ async fn a_version_that_is_too_old_is_listed_anew() {
         first.events(&[], true);
         assert_told(&mut told, &["synced"]).await;
         let call = expect_watch(&mut server, CSRS, "10").await;
-        // What is known was complete when it was listed, and this answer makes it no newer.
+        // The known facts were complete when they were listed, and this answer makes them no newer.
         tokio::time::sleep(Duration::from_secs(20)).await;
         if in_stream {
             call.events(&[expired()], false);
@@ -279,7 +279,7 @@ async fn a_broken_watch_is_lost_until_it_is_back_and_misses_nothing() {
         .await
         .fail(500, "etcdserver: leader changed");
     assert_told(&mut told, &["lost"]).await;
-    // It goes on where it was, and counts only when it is certain that all that was missed has come.
+    // It resumes where it was, and counts only when all missed events have certainly arrived.
     let missed = event("ADDED", csr("csr-2", "worker-2"), "12");
     expect_watch(&mut server, CSRS, "11")
         .await
@@ -340,7 +340,7 @@ async fn all_is_listed_anew_when_this_replica_begins_to_lead() {
     page["metadata"]["continue"] = json!("token");
     expect_list(&mut server, CSRS).await.answer(&page);
     assert_told(&mut told, &["request csr-0"]).await;
-    // What was listed before the term began is no answer for it.
+    // A list from before the term is not sufficient for it.
     let call = expect_list(&mut server, CSRS).await;
     let later = Instant::now()
         .checked_add(Duration::from_secs(100))
@@ -460,7 +460,7 @@ fn what_a_request_asks_for_is_read_once_and_forgotten_when_its_way_ends() {
     let (content, kept) = content_of(&object);
     assert!(content.is_ok());
     assert_eq!(kept, 1);
-    // Nothing can change it. A server that says so nevertheless shows here that it was not read again.
+    // The spec cannot change. A server that changes it nevertheless shows here that it was not parsed again.
     object["spec"]["request"] = json!("");
     assert_eq!(content_of(&object), (content.clone(), 1));
     object["status"] = json!({"certificate": "AAAA"});

@@ -1,5 +1,5 @@
-//! What is watched in the cluster that nodes join: the requests to the kubelet signers, and the Nodes. The Machines are
-//! in [`crate::sources`].
+//! The watches of the cluster that nodes join: the requests to the kubelet signers, and the Nodes. The Machines are in
+//! [`crate::sources`].
 
 use std::collections::{HashMap, HashSet};
 
@@ -21,10 +21,10 @@ pub(crate) struct Requests(pub(crate) Signer);
 impl Watched for Requests {
     type Resource = Guarded<CertificateSigningRequest>;
     type Key = RequestUid;
-    /// What requests ask for that have no certificate yet: `spec` never changes (Kubernetes:
+    /// The content of requests that have no certificate yet: `spec` never changes (Kubernetes:
     /// `pkg/registry/certificates/certificates/strategy.go`), and a signature takes long to verify.
     type Memory = HashMap<RequestUid, Content>;
-    /// Anybody with a bootstrap credential decides how large they are: up to a megabyte each.
+    /// Any holder of a bootstrap credential decides their size: up to a megabyte each.
     const FIRST_PAGE: u32 = 32;
 
     fn feed(&self) -> Feed {
@@ -47,8 +47,8 @@ impl Watched for Requests {
         let (name, uid) = (object.name_any(), object.uid().map(RequestUid));
         let known = uid.and_then(|uid| memory.remove(&uid));
         let read = object.0.map_err(|error| error.to_string());
-        // One that was denied before it was ever seen spent nothing and gets nothing: there may be very many of them, and
-        // each has a signature that would take long to verify.
+        // A request that was denied before it was ever seen has spent no Machine and gets no certificate. There may be very
+        // many of them, and each has a signature that would take long to verify.
         if known.is_none() && read.as_ref().is_ok_and(convert::is_denied) {
             return None;
         }
@@ -93,7 +93,7 @@ impl Watched for Requests {
 /// The Nodes.
 #[derive(Clone, Copy)]
 pub(crate) struct Nodes {
-    /// Whether their conditions are kept: only the commands that look at MachineHealthChecks need them.
+    /// True if their conditions are kept: only the commands that read MachineHealthChecks need them.
     pub(crate) conditions: bool,
 }
 
@@ -101,7 +101,7 @@ impl Watched for Nodes {
     type Resource = Node;
     type Key = NodeName;
     type Memory = ();
-    /// Some 20 kB each, most of it images.
+    /// About 20 kB each, most of it images.
     const PAGE: u32 = 100;
 
     fn feed(&self) -> Feed {
@@ -124,7 +124,7 @@ impl Watched for Nodes {
     }
 
     fn gone(&self, (): &mut (), object: &Self::Resource) -> Option<Change> {
-        // A name that is not a node's was never told, so its end is none either.
+        // An object with an invalid node name was never sent, so its deletion is not sent either.
         object.name_any().parse().ok().map(Change::NodeGone)
     }
 

@@ -1,4 +1,4 @@
-//! What the tests of API calls share: a pretended API server behind a real client, and objects as the API gives them.
+//! Shared parts of the tests of API calls: a simulated API server behind a real client, and objects in the API's form.
 
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -15,13 +15,13 @@ use rollcall_csr::{NODES_GROUP, NodeName};
 use serde_json::{Value, json};
 use tower_test::mock;
 
-/// How long a call that has to come may take. Tests with paused time do not wait.
+/// The time within which an expected call must come. Tests with paused time do not wait.
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// The pretended API server.
+/// The simulated API server.
 pub(crate) struct Server(mock::Handle<http::Request<Body>, http::Response<Answer>>);
 
-/// A call that has come and waits for its answer.
+/// A received call that waits for its answer.
 pub(crate) struct Call {
     pub(crate) method: http::Method,
     pub(crate) path: String,
@@ -30,7 +30,7 @@ pub(crate) struct Call {
     reply: mock::SendResponse<http::Response<Answer>>,
 }
 
-/// A client, and the server that it talks to.
+/// A client, and its server.
 pub(crate) fn server() -> (Client, Server) {
     let (service, handle) = mock::pair();
     (Client::new(service, "rollcall"), Server(handle))
@@ -45,7 +45,7 @@ impl Server {
             .expect("the client lives")
     }
 
-    /// The next call, however long that takes; none when the client is gone.
+    /// The next call, without a time limit; `None` when the client is gone.
     pub(crate) async fn next(&mut self) -> Option<Call> {
         let (request, reply) = self.0.next_request().await?;
         let (head, body) = request.into_parts();
@@ -81,7 +81,7 @@ impl Call {
         self.send(200, Answer::from(object.to_string()));
     }
 
-    /// Answers with a failure as the API server tells it.
+    /// Answers with a failure in the API server's form.
     pub(crate) fn fail(self, code: u16, message: &str) {
         let reason = match code {
             403 => "Forbidden",
@@ -129,10 +129,10 @@ impl Call {
 pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
-    /// Keeps what this thread logs from here on, until the guard is dropped.
+    /// Captures the log lines of this thread from now on, until the guard is dropped.
     pub(crate) fn subscribe(&self) -> tracing::subscriber::DefaultGuard {
-        // Whether a line is wanted at all is asked once, of whoever comes by first (`tracing_core::callsite`): that may be
-        // another test's thread, and what it says counts for this one.
+        // `tracing_core::callsite` caches if a line is wanted, as the first subscriber decides: that may be the one of
+        // another test's thread, and its decision counts for this one.
         let everywhere = tracing_subscriber::fmt().with_writer(io::sink).finish();
         tracing::subscriber::set_global_default(everywhere).ok();
         let lines = self.clone();
@@ -160,7 +160,7 @@ impl io::Write for Lines {
     }
 }
 
-/// A bootstrapper's pending request for a node, made now, as the API gives it; the uid is its name.
+/// A bootstrapper's pending request for a node, made now, in the API's form; the uid is its name.
 pub(crate) fn csr(name: &str, node: &str) -> Value {
     csr_for(name, node, Vec::new())
 }
@@ -199,7 +199,7 @@ pub(crate) fn read(object: &Value) -> CertificateSigningRequest {
     serde_json::from_value(object.clone()).unwrap()
 }
 
-/// A provisioned OpenShift Machine made a minute ago, as the API gives it; the uid is its name.
+/// A provisioned OpenShift Machine made a minute ago, in the API's form; the uid is its name.
 pub(crate) fn machine(name: &str, node: &str) -> Value {
     let made = Timestamp::now()
         .checked_sub(SignedDuration::from_mins(1))

@@ -1,7 +1,7 @@
-//! An object that may not be what its kind says: one that cannot be read must not hide the others of its list.
+//! Tolerant deserialization: an object that cannot be parsed must not hide the others of its list.
 //!
-//! `kube::core::DeserializeGuard` does the same and copies each object on the way, which was a fifth of this program's
-//! work when many requests came at once.
+//! `kube::core::DeserializeGuard` does the same but copies each object, which was a fifth of this program's work when many
+//! requests came at once.
 
 use std::borrow::Cow;
 
@@ -10,11 +10,11 @@ use kube::Resource;
 use serde::de::{DeserializeOwned, Error as _};
 use serde::{Deserialize, Deserializer};
 
-/// An object, or its metadata and what is wrong with the rest.
+/// An object, or its metadata and the error of the rest.
 #[derive(Clone, Debug)]
 pub(crate) struct Guarded<K>(pub(crate) Result<K, Malformed>);
 
-/// An object that is not what its kind says.
+/// The error of an object that does not match its kind.
 #[derive(Clone, Debug, thiserror::Error)]
 #[error("{error}")]
 pub(crate) struct Malformed {
@@ -25,7 +25,7 @@ pub(crate) struct Malformed {
 impl<'de, K: DeserializeOwned> Deserialize<'de> for Guarded<K> {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut object = serde_json::Value::deserialize(deserializer)?;
-        // Who changed which field, and when, is half of many an object, and nothing here asks for it.
+        // The managed fields are half of many objects, and nothing here needs them.
         if let Some(metadata) = object
             .get_mut("metadata")
             .and_then(|value| value.as_object_mut())

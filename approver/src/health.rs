@@ -1,5 +1,5 @@
-//! What says that the process still does its work: the API server was heard lately, and the engine turned lately. Both are
-//! told from outside of the task that answers probes, so a probe fails where a restart may help.
+//! Liveness of the process: the API server answered lately, and the engine's loop ran lately. Both are recorded outside of
+//! the task that answers probes, so a probe fails if a restart may help.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,27 +7,27 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How long the API server may be unheard. Each watch is started anew at least every 25 s; after five minutes a new process
-/// may find what this one cannot, such as another CA.
+/// The longest time without an answer of the API server. Each watch is started again at least every 25 s; after five minutes
+/// a new process may succeed where this one cannot, for example with another CA.
 const SILENCE: Duration = Duration::from_secs(5 * 60);
-/// How long the engine may take for one turn. It turns at least once a minute, and a turn takes milliseconds.
+/// The limit of one iteration of the engine's loop. It iterates at least once a minute, within milliseconds.
 const TURN: Duration = Duration::from_secs(3 * 60);
 
-/// How the process is. All clones are one.
+/// The health of the process. All clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Health(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     started: Instant,
-    /// When the API server was heard last, in milliseconds since the start.
+    /// The time of the API server's last answer, in milliseconds since the start.
     heard: AtomicU64,
-    /// When the engine turned last, likewise.
+    /// The time of the engine's last loop iteration, likewise.
     turned: AtomicU64,
 }
 
 impl Health {
-    /// Of a process that starts now: as if it had heard and turned just now.
+    /// Creates the health of a starting process: as if both had just happened.
     pub(crate) fn new() -> Self {
         Self(Arc::new(Inner {
             started: Instant::now(),
@@ -36,17 +36,17 @@ impl Health {
         }))
     }
 
-    /// The API server was heard.
+    /// Records an answer of the API server.
     pub(crate) fn heard(&self) {
         self.0.heard.store(self.now(), Ordering::Relaxed);
     }
 
-    /// The engine turned.
+    /// Records a loop iteration of the engine.
     pub(crate) fn turned(&self) {
         self.0.turned.store(self.now(), Ordering::Relaxed);
     }
 
-    /// Why the process is not well, if it is not.
+    /// The reason why the process is unhealthy, if it is.
     pub(crate) fn trouble(&self) -> Option<String> {
         let silent = self.silent();
         let still = self.since(&self.0.turned);
@@ -57,7 +57,7 @@ impl Health {
         (still > TURN).then(|| format!("the engine has not turned for {} s", still.as_secs()))
     }
 
-    /// How long the API server has answered nothing.
+    /// The time since the last answer of the API server.
     pub(crate) fn silent(&self) -> Duration {
         self.since(&self.0.heard)
     }

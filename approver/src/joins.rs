@@ -1,5 +1,5 @@
-//! Keeps the status of ExpectedMachines: how far each has come, and the Node that it has become. Off the approval path:
-//! the engine hands over how things stand, and everything else happens here.
+//! Writes the status of ExpectedMachines: the stage of each join, and the Node of the machine. Off the approval path: the
+//! engine sends the current state, and everything else happens here.
 
 mod content;
 
@@ -23,21 +23,21 @@ use crate::metrics::Metrics;
 use crate::object_name::segment;
 use crate::persistence::Complaint;
 
-/// Who the fields belong to (`metadata.managedFields`).
+/// The owner of the fields (`metadata.managedFields`).
 const FIELD_MANAGER: &str = "rollcall-approver";
 /// The shortest time between two writes: 50 a second leave the API server free for approvals.
 const PACE: Duration = Duration::from_millis(20);
-/// How long a call may take.
+/// The limit of one call.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
-/// How long to wait before a write that failed is tried again, and at the longest before deadlines are looked at.
+/// The pause before a failed write is retried, and the longest one between checks of deadlines.
 const LOOK_AGAIN: Duration = Duration::from_secs(10);
-/// How often a replica whose turn it is not looks whether it is.
+/// The interval at which a replica that may not write checks if it may.
 const STAND_BY: Duration = Duration::from_secs(1);
 
-/// How all ExpectedMachines stand.
+/// The state of all ExpectedMachines.
 pub(crate) type Joins = Vec<Join>;
 
-/// Writes what changes, while it is this replica's turn.
+/// Writes changes while this replica may write.
 pub(crate) async fn keep(
     client: Client,
     mut joins: watch::Receiver<Joins>,
@@ -65,14 +65,14 @@ struct Keeper {
     api: Api<ExpectedMachine>,
     turn: Turn,
     metrics: Metrics,
-    /// What stands in each record, as far as it is known.
+    /// The content of each record's status, as far as it is known.
     written: HashMap<MachineUid, ExpectedMachineStatus>,
     complaint: Complaint,
 }
 
 impl Keeper {
-    /// Writes every status that is not what it should be; those that bind a Machine to its Node first, because renewals
-    /// wait for them. Stops when there is newer news. Returns when to look again.
+    /// Writes every status that differs from its target; those that bind a Machine to its Node first, because renewals wait
+    /// for them. Stops when newer state arrives. Returns the time of the next check.
     async fn bring_up_to_date(
         &mut self,
         current: &Joins,
@@ -106,7 +106,7 @@ impl Keeper {
         let text = match outcome {
             Ok(Ok(())) => return,
             Ok(Err(error)) => match classify(&error) {
-                // The record is gone or is another one now; the watch brings news of that.
+                // The record is gone or was replaced; the watch will report it.
                 Failure::NotFound | Failure::Conflict => {
                     self.written.remove(&join.uid);
                     debug!(machine = %join.machine, "the ExpectedMachine is gone");
@@ -151,7 +151,7 @@ impl Keeper {
         Ok(())
     }
 
-    /// Reads what stands in a record that is new here: an earlier replica may have written it.
+    /// Reads the status of a record that is new here: an earlier replica may have written it.
     async fn read(&self, join: &Join) -> kube::Result<ExpectedMachineStatus> {
         let record = self.api.get(&segment(&join.machine.name)?).await?;
         tokio::time::sleep(PACE).await;
@@ -159,7 +159,7 @@ impl Keeper {
     }
 }
 
-/// The body of a write. The uid makes sure that it meets no later record of the same name.
+/// The body of a write. The uid ensures that it does not change a later record of the same name.
 fn patch(join: &Join, status: &ExpectedMachineStatus) -> Value {
     json!({
         "apiVersion": "rollcall.dev/v1alpha1",
@@ -169,7 +169,7 @@ fn patch(join: &Join, status: &ExpectedMachineStatus) -> Value {
     })
 }
 
-/// A deadline that passes is the one change that no watch brings.
+/// The time until the next deadline, because no watch reports that a deadline has passed.
 fn until_next_deadline(joins: &Joins, now: Timestamp) -> Duration {
     joins
         .iter()

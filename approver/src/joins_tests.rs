@@ -1,4 +1,4 @@
-//! What is written of ExpectedMachines, and what happens when that fails.
+//! The writes of the status of ExpectedMachines, and the handling of their failures.
 
 use rollcall_approver_core::{JoinStage, MachineReference, Node};
 
@@ -36,12 +36,12 @@ fn start(leadership: Leadership) -> Running {
 }
 
 impl Running {
-    /// Tells how the one Machine stands.
+    /// Sends the state of the one Machine.
     fn tell(&self, stage: JoinStage) {
         self.joins.send_replace(vec![join(stage)]);
     }
 
-    /// Shows whoever asks for its record that this is its status.
+    /// Answers a read of its record with this status.
     async fn show(&mut self, status: &Value) {
         let call = self.server.expect("GET", RECORD).await;
         call.answer(&record(status));

@@ -1,4 +1,4 @@
-//! The feeds of the kubelet CA: ConfigMaps and files whose CA certificates what nodes serve is verified by.
+//! The feeds of the kubelet CA: ConfigMaps and files with the CA certificates that verify the serving certificates of nodes.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -17,11 +17,11 @@ use crate::feed::{self, Watched};
 use crate::kubelets::{CaSource, authorities};
 use crate::tasks::Tasks;
 
-/// The API group that OpenShift has and no other cluster.
+/// The API group that exists only on OpenShift.
 const OPENSHIFT_GROUP: &str = "config.openshift.io";
-/// The pause before the API server is asked again what it is.
+/// The pause before the API server is asked again for its API groups.
 const RETRY: Duration = Duration::from_secs(5);
-/// How often a file is read: kubelet brings a changed ConfigMap into a pod within about a minute.
+/// The interval at which a file is read: kubelet updates a ConfigMap in a pod within about a minute.
 const FILE_PERIOD: Duration = Duration::from_secs(30);
 
 /// Starts a feed for each source.
@@ -53,7 +53,7 @@ pub(crate) fn watch_all(
     }
 }
 
-/// Whether this is an OpenShift cluster, asked until there is an answer.
+/// Returns true if this is an OpenShift cluster. Retries until there is an answer.
 pub(crate) async fn is_openshift(client: &Client) -> bool {
     loop {
         match client.list_api_groups().await {
@@ -78,7 +78,7 @@ pub(crate) struct CaMap {
 }
 
 impl CaMap {
-    /// The ConfigMap that a source is, if it is one.
+    /// The ConfigMap of a source, if it is one.
     pub(crate) fn of(source: &CaSource) -> Option<Self> {
         match source {
             CaSource::ConfigMap {
@@ -103,7 +103,7 @@ impl CaMap {
 impl Watched for CaMap {
     type Resource = ConfigMap;
     type Key = String;
-    /// The CA certificates that it holds.
+    /// The CA certificates of the ConfigMap.
     type Memory = Vec<Authority>;
 
     fn feed(&self) -> Feed {
@@ -138,7 +138,7 @@ impl Watched for CaMap {
     }
 }
 
-/// The CA certificates of a text. What is none is told and left out.
+/// The CA certificates of a text. Invalid ones are logged and left out.
 fn understand(source: &str, pem: &[u8]) -> Vec<Authority> {
     let (authorities, wrong) = authorities(pem);
     for sentence in wrong {
@@ -152,7 +152,7 @@ fn understand(source: &str, pem: &[u8]) -> Vec<Authority> {
     authorities
 }
 
-/// Reads a file again and again, until nobody listens any more.
+/// Reads a file periodically, until the receiver is dropped.
 async fn follow_file(path: impl AsRef<Path>, source: String, news: mpsc::Sender<Input>) {
     let mut known: Option<Vec<u8>> = None;
     let mut told = None;

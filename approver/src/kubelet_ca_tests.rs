@@ -1,4 +1,4 @@
-//! The kubelet CA from a ConfigMap and from a file: what the engine is told.
+//! The kubelet CA from a ConfigMap and from a file: the inputs of the engine.
 
 use serde_json::{Value, json};
 
@@ -26,7 +26,7 @@ fn map(data: &Value, version: &str) -> Value {
     })
 }
 
-/// How many authorities a source is told to hold; nothing when it is told that it is live or lost.
+/// The number of authorities reported for a source; `None` if it is reported as live or lost.
 async fn next(told: &mut mpsc::Receiver<Input>) -> Option<usize> {
     match told.recv().await.unwrap() {
         Input::Change(Change::KubeletCa(source, authorities)) => {
@@ -48,7 +48,7 @@ async fn one_config_map_is_watched_and_each_of_its_ca_certificates_counts() {
     let name = "metadata.name%3Dextension-apiserver-authentication";
     assert!(list.query.contains(name), "{}", list.query);
     let (old, new) = (KubeletAuthority::new("ca"), KubeletAuthority::new("ca"));
-    // During a rotation both stand there; a block that is no CA is left out and hides nobody.
+    // During a rotation both are present; a block that is not a CA is left out and does not hide the others.
     let leaf = old.issue("worker-0", &[]);
     let leaf = pem_of(&leaf.der);
     let both = [old.pem(), leaf, new.pem()].concat();

@@ -1,4 +1,4 @@
-//! A kubelet CA for tests, what it issues, and pretended kubelets that serve it.
+//! A kubelet CA for tests, its certificates, and simulated kubelets that serve them.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -62,7 +62,7 @@ pub(crate) fn addresses(ips: &[&str]) -> Vec<SanType> {
     ips.iter().map(parse).collect()
 }
 
-/// A server that shows these certificates and signs with this key, whether they belong together or not.
+/// A server that shows these certificates and signs with this key, even if they do not match.
 pub(crate) fn acceptor(certificates: &[&[u8]], key: &KeyPair) -> TlsAcceptor {
     let key = PrivateKeyDer::try_from(key.serialize_der()).unwrap();
     let key = ring::sign::any_supported_type(&key).unwrap();

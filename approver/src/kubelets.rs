@@ -1,4 +1,4 @@
-//! What is asked of kubelets themselves: how they are dialled, and where the CA of their certificates stands.
+//! The settings for connections to kubelets: the port, and the sources of the CA of their certificates.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -10,12 +10,12 @@ use rustls::pki_types::pem::PemObject as _;
 /// The port of kubelet's own API (Kubernetes: `pkg/cluster/ports`, `KubeletPort`).
 pub(crate) const PORT: u16 = 10250;
 
-/// How kubelets are dialled and verified.
+/// The settings by which kubelets are dialled and verified.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Kubelets {
     /// The port that they serve on.
     pub(crate) port: u16,
-    /// Where the CA certificates stand; all that are found count.
+    /// The sources of CA certificates; all certificates found count.
     pub(crate) ca: Vec<CaSource>,
 }
 
@@ -29,13 +29,13 @@ impl Default for Kubelets {
 }
 
 impl Kubelets {
-    /// The sources in the words of messages.
+    /// The sources as messages name them.
     pub(crate) fn sources(&self) -> Vec<String> {
         self.ca.iter().map(ToString::to_string).collect()
     }
 }
 
-/// Where CA certificates stand, as PEM.
+/// A source of CA certificates in PEM.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum CaSource {
     /// In a ConfigMap of the cluster that nodes join.
@@ -52,7 +52,7 @@ pub(crate) enum CaSource {
 }
 
 impl CaSource {
-    /// What the API server believes the certificates of clients by, kubelets among them (Kubernetes: the API server
+    /// The CA by which the API server verifies client certificates, those of kubelets included (Kubernetes: the API server
     /// publishes its `--client-ca-file`, `pkg/controlplane/controller/clusterauthenticationtrust`).
     fn of_any_cluster() -> Self {
         Self::config_map(
@@ -62,7 +62,7 @@ impl CaSource {
         )
     }
 
-    /// What OpenShift's kube-controller-manager signs the certificates of kubelets with
+    /// The CA by which OpenShift's kube-controller-manager signs kubelet certificates
     /// (cluster-kube-controller-manager-operator, `csr-controller-ca`).
     fn of_openshift() -> Self {
         Self::config_map(
@@ -80,7 +80,7 @@ impl CaSource {
         }
     }
 
-    /// Whether it is one of these ConfigMaps of this namespace.
+    /// Returns true if it is one of these ConfigMaps of this namespace.
     pub(crate) fn is_config_map(&self, of: &str, names: &[&str]) -> bool {
         match self {
             Self::ConfigMap {
@@ -90,7 +90,7 @@ impl CaSource {
         }
     }
 
-    /// Whether only OpenShift has it, so that elsewhere nobody looks for it or needs a right to.
+    /// Returns true if only OpenShift has it. Other clusters need no watch and no right for it.
     pub(crate) fn is_openshifts(&self) -> bool {
         *self == Self::of_openshift()
     }
@@ -109,7 +109,7 @@ impl fmt::Display for CaSource {
     }
 }
 
-/// The CA certificates of a PEM text, and what is wrong with each block that is none.
+/// Returns the CA certificates of a PEM text, and the error of each block that is not one.
 pub(crate) fn authorities(pem: &[u8]) -> (Vec<Authority>, Vec<String>) {
     let (mut authorities, mut wrong) = (Vec::new(), Vec::new());
     for der in CertificateDer::pem_slice_iter(pem) {

@@ -1,4 +1,5 @@
-//! What makes a replica the one that writes: the Lease, where there are others, and then the record of claims.
+//! The conditions for a replica to write: it holds the Lease, if there are several replicas, and has read the record of
+//! claims.
 
 use std::time::Duration;
 
@@ -21,11 +22,11 @@ use crate::tasks::Tasks;
 
 /// The pause before the record of claims is read again.
 const RETRY: Duration = Duration::from_secs(2);
-/// The pause before a record that could not be written is written again.
+/// The pause before a failed write of the record is retried.
 const STORE_RETRY: Duration = Duration::from_secs(10);
 
-/// Whether it is this replica's turn to write what the engine does not write itself: it leads, and the mode is not
-/// `audit`, which writes nothing even where there is no election.
+/// Permission for tasks other than the engine to write: the replica leads, and the mode is not `audit`, which writes nothing
+/// even without an election.
 #[derive(Clone)]
 pub(crate) struct Turn {
     leadership: watch::Receiver<Leadership>,
@@ -33,7 +34,7 @@ pub(crate) struct Turn {
 }
 
 impl Turn {
-    /// Follows both.
+    /// Follows the leadership and the mode.
     pub(crate) fn new(
         leadership: watch::Receiver<Leadership>,
         mode: watch::Receiver<Mode>,
@@ -41,13 +42,13 @@ impl Turn {
         Self { leadership, mode }
     }
 
-    /// Whether this replica may write now.
+    /// Returns true if this replica may write now.
     pub(crate) fn holds(&self) -> bool {
         *self.mode.borrow() != Mode::Audit && self.leadership.borrow().holds()
     }
 }
 
-/// Starts the tasks that tell the engine when it may write.
+/// Starts the tasks that inform the engine when it may write.
 pub(crate) fn start(
     tasks: &mut Tasks,
     record: ClaimsRecord,
@@ -98,8 +99,8 @@ async fn elect(
     }
 }
 
-/// Passes leadership on. At the beginning of each term the record of claims is read: while another replica led, it may have
-/// recorded more. The engine approves nothing before it hears that this was done.
+/// Forwards leadership changes to the engine. Each term begins by reading the record of claims, because another replica may
+/// have recorded more while it led. The engine approves nothing before this is done.
 async fn follow(
     (mut lease, mode): (watch::Receiver<Leadership>, watch::Receiver<Mode>),
     leads: watch::Sender<Leadership>,
@@ -141,8 +142,8 @@ async fn follow(
     }
 }
 
-/// Reads the claims that outlived their requests. Who writes sees first that the record can be written: what was approved
-/// while it could not be is in no record.
+/// Reads the claims that outlived their requests. A replica that writes first checks that the record can be written:
+/// approvals made while it could not be written are in no record.
 async fn read_claims(
     record: ClaimsRecord,
     news: mpsc::Sender<Input>,
@@ -173,14 +174,14 @@ async fn read_claims(
     }
     let claims = claims.into_iter().map(Change::Claimed).map(Input::Change);
     for input in claims.chain([Input::Complete(Feed::Claims, term)]) {
-        // An engine that is gone needs no claims.
+        // The engine has ended and needs no claims.
         if news.send(input).await.is_err() {
             return;
         }
     }
 }
 
-/// Writes claims down, each time all of them, while this replica leads. The engine learns when that fails, and when it works
+/// Writes all claims each time, while this replica leads. Reports to the engine when a write fails, and when writes work
 /// again.
 pub(crate) async fn record_claims(
     record: ClaimsRecord,
@@ -200,7 +201,7 @@ pub(crate) async fn record_claims(
         if changed.is_err() {
             return;
         }
-        // Who leads next reads the record, and then it counts as written.
+        // The next leader reads the record, and then it counts as written.
         failed &= leadership.borrow().holds();
         if !leadership.borrow().holds() {
             continue;

@@ -1,4 +1,4 @@
-//! In each term the claims that outlived their requests are read.
+//! The read of the claims that outlived their requests, in each term.
 
 use rollcall_csr::KeyHash;
 use serde_json::json;
@@ -39,7 +39,7 @@ fn start() -> Following {
 }
 
 impl Following {
-    /// Says that there is nothing in the other parts of the record.
+    /// Answers that the other parts of the record are empty.
     async fn nothing_more(&mut self) {
         for number in 1..=7 {
             let path = format!("{RECORD}-{number}");
@@ -50,7 +50,7 @@ impl Following {
         }
     }
 
-    /// Takes the write that shows that the record can be written.
+    /// Accepts the write that proves that the record can be written.
     async fn writable(&mut self) {
         self.server
             .expect("GET", RECORD)
@@ -119,7 +119,7 @@ async fn a_record_that_cannot_be_read_or_is_not_answered_is_read_again() {
     }
     let asked = Instant::now();
     let _unanswered = following.server.expect("GET", RECORD).await;
-    // Nor is it enough that it can be read.
+    // A readable record is not sufficient either.
     for written in [false, true] {
         let call = following.server.expect("GET", RECORD).await;
         assert!(written || asked.elapsed() < Duration::from_secs(15));
@@ -194,7 +194,7 @@ async fn who_only_observed_reads_the_claims_again_before_it_leads() {
         let read = following.server.expect("GET", RECORD).await;
         read.fail(404, "not found");
         following.nothing_more().await;
-        // Who only observes writes nothing.
+        // A replica that only observes writes nothing.
         if lease.holds() {
             following.writable().await;
         }
@@ -223,7 +223,7 @@ async fn the_engine_learns_that_claims_cannot_be_recorded_and_when_they_can_be_a
         matches!(lost, Some(Input::Change(Change::Lost(Feed::Claims, _)))),
         "{lost:?}"
     );
-    // It tries again by itself, and tells each change once.
+    // It retries automatically, and reports each change once.
     server.expect("GET", RECORD).await.fail(500, "no");
     server.expect("GET", RECORD).await.fail(404, "not found");
     let live = told.recv().await;
@@ -232,7 +232,7 @@ async fn the_engine_learns_that_claims_cannot_be_recorded_and_when_they_can_be_a
         "{live:?}"
     );
     server.expect_none(Duration::from_secs(60)).await;
-    // Who leads no more writes no more.
+    // A former leader writes no more.
     record.send_replace(Vec::new());
     server.expect("GET", RECORD).await.fail(403, "no");
     held.send_replace(Leadership::default());

@@ -1,7 +1,7 @@
-//! Who writes: of several replicas the holder of a Lease, and only while its hold is certain.
+//! The leader election: of several replicas only the holder of a Lease writes, and only while its hold is certain.
 //!
-//! The hold ends by this process's own clock before another replica may take the Lease. What a former holder has sent by
-//! then may still arrive later; `engine/fence.rs` says why it does no harm.
+//! The hold ends by this process's own clock before another replica may take the Lease. Writes that a former holder has
+//! already sent may still arrive later; `engine/fence.rs` explains why they do no harm.
 
 use std::time::Duration;
 
@@ -20,46 +20,46 @@ use crate::persistence::Complaint;
 
 /// The name of the Lease.
 const NAME: &str = "rollcall-approver";
-/// How long a Lease lasts without renewal, by the clock of the replica that waits for its end. client-go's default is 15 s
+/// The time that a Lease lasts without renewal, by the clock of the waiting replica. client-go's default is 15 s
 /// (`tools/leaderelection`); with 13 s, another replica approves within 15 s of the end of this one.
 const DURATION: Duration = Duration::from_secs(13);
-/// How long its holder trusts it, from the start of the call that renewed it: client-go's renewal deadline, so that 3 s lie
-/// between two holders.
+/// The time that its holder trusts it, from the start of the call that renewed it: client-go's renewal deadline, so that 3 s
+/// lie between two holders.
 const TRUST: Duration = Duration::from_secs(10);
-/// How long one call may take: half of the trust, so that after one without an answer there is time for another.
+/// The limit of one call: half of the trust, so that after an unanswered call there is time for another.
 const CALL_LIMIT: Duration = Duration::from_secs(5);
 /// The time from one renewal to the next: client-go's retry period.
 const PERIOD: Duration = Duration::from_secs(2);
-/// The longest pause between two looks at the Lease of another, and after a failure: a Lease that is given back is taken in
+/// The longest pause between two reads of another replica's Lease, and after a failure. A released Lease is taken within
 /// this time.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// Whether this replica may write.
+/// The permission of this replica to write.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum Leadership {
-    /// It may not: another replica leads, or nobody does.
+    /// It may not: another replica leads, or no replica does.
     #[default]
     None,
-    /// It may not, and need not: it writes nothing, and so asks for no Lease (mode `audit`).
+    /// It may not and need not: it writes nothing, so it requests no Lease (mode `audit`).
     Observes,
-    /// It may, until this time, in this term. A hold that was interrupted, however shortly, goes on in another term.
+    /// It may, until this time, in this term. A hold that was interrupted, however briefly, continues in a new term.
     Until(Instant, u64),
 }
 
 impl Leadership {
     /// Without election, a replica leads as long as it runs.
     pub(crate) fn forever() -> Self {
-        // A year from now is as good as for ever, and cannot overflow.
+        // A year from now is practically unlimited and cannot overflow.
         Self::until(Instant::now(), Duration::from_secs(365 * 24 * 3600), 1)
     }
 
-    /// It may write from a time on, for so long.
+    /// It may write from a time on, for this duration.
     fn until(from: Instant, trust: Duration, term: u64) -> Self {
         from.checked_add(trust)
             .map_or(Self::None, |end| Self::Until(end, term))
     }
 
-    /// Whether this replica may write now.
+    /// Returns true if this replica may write now.
     pub(crate) fn holds(self) -> bool {
         self.term().is_some()
     }
@@ -95,11 +95,11 @@ pub(crate) async fn ended(mut leadership: watch::Receiver<Leadership>, term: u64
     }
 }
 
-/// How the Lease stands.
+/// The state of the Lease.
 enum Look {
-    /// It is ours since this time at the least.
+    /// This replica has held it at least since this time.
     Ours(Instant),
-    /// It is another's, at least for so long.
+    /// Another replica holds it, at least for this duration.
     Theirs(Duration),
 }
 
@@ -108,16 +108,16 @@ enum Look {
 pub(crate) struct Candidate {
     api: Api<Lease>,
     identity: String,
-    /// The Lease as it was when it was written last, if it was then ours: it is renewed by one call.
+    /// The Lease as this replica last wrote it, while it is the holder: one call renews it.
     ours: Option<Lease>,
-    /// The version of another's Lease that was seen last, and since when.
+    /// The version of another replica's Lease that was seen last, and the time of its first observation.
     seen: Option<(String, Instant)>,
-    /// How many terms there were.
+    /// The number of terms so far.
     terms: u64,
 }
 
 impl Candidate {
-    /// A candidate in a namespace; `identity` must be this process's alone.
+    /// A candidate in a namespace; `identity` must be unique to this process.
     pub(crate) fn new(client: Client, namespace: &str, identity: String) -> Self {
         Self {
             api: Api::namespaced(client, namespace),
@@ -128,7 +128,7 @@ impl Candidate {
         }
     }
 
-    /// Tries to take and keep the Lease for ever, and tells how it stands.
+    /// Tries to take and keep the Lease without end, and publishes its state.
     pub(crate) async fn run(&mut self, leadership: &watch::Sender<Leadership>) {
         let mut complaint = Complaint::default();
         loop {
@@ -165,7 +165,7 @@ impl Candidate {
         leadership.send_replace(Leadership::until(since, TRUST, self.terms));
     }
 
-    /// The Lease is another's: whatever trust is left has no ground any more.
+    /// Another replica holds the Lease: any trust that is left is void.
     fn give_up(&self, leadership: &watch::Sender<Leadership>) {
         if *leadership.borrow() != Leadership::None {
             self.tell(false);
@@ -178,7 +178,7 @@ impl Candidate {
         info!(lease = NAME, identity, leading, "leadership changed");
     }
 
-    /// Gives the Lease back, so that another replica need not wait for it to run out.
+    /// Releases the Lease, so that another replica need not wait until it expires.
     pub(crate) async fn release(&self) {
         let Ok(Ok(Some(mut lease))) = tokio::time::timeout(PERIOD, self.api.get_opt(NAME)).await
         else {
@@ -198,7 +198,7 @@ impl Candidate {
         }
     }
 
-    /// Renews the Lease if it was ours, else looks at it and takes it if it is free.
+    /// Renews the Lease if this replica holds it; otherwise reads it, and takes it if it is free.
     async fn look(&mut self) -> kube::Result<Look> {
         if let Some(ours) = self.ours.clone()
             && let Some(since) = self.write(Some(ours)).await?
@@ -209,7 +209,7 @@ impl Candidate {
         let found = in_time(CALL_LIMIT, self.api.get_opt(NAME)).await?;
         let left = match &found {
             Some(lease) => self.left(lease),
-            // Whose it was when it was deleted may still trust it.
+            // The holder at the time of its deletion may still trust it.
             None => self.seen.as_ref().map_or(Duration::ZERO, |(_, since)| {
                 DURATION.saturating_sub(since.elapsed())
             }),
@@ -221,11 +221,12 @@ impl Candidate {
         Ok(taken.map_or(Look::Theirs(LOOK), Look::Ours))
     }
 
-    /// Writes the Lease as ours, over this version of it. Returns since when it is ours; nothing when it has changed.
+    /// Writes the Lease as held by this replica, over this version. Returns the time since when it is held; `None` if it has
+    /// changed.
     async fn write(&mut self, lease: Option<Lease>) -> kube::Result<Option<Instant>> {
         let (exists, renewed) = (lease.is_some(), self.renewed(lease));
         let params = PostParams::default();
-        // Nobody can have taken it before this call began.
+        // No other replica can have taken it before this call began.
         let started = Instant::now();
         let written = if exists {
             in_time(CALL_LIMIT, self.api.replace(NAME, &params, &renewed)).await
@@ -249,8 +250,8 @@ impl Candidate {
         }
     }
 
-    /// How long a Lease has yet to stand still before it may be taken, by our own clock: clocks of two machines are never
-    /// compared.
+    /// The time that a Lease must remain unchanged before it may be taken, by this process's clock: clocks of two machines
+    /// are never compared.
     fn left(&mut self, lease: &Lease) -> Duration {
         let holder = lease
             .spec

@@ -1,4 +1,4 @@
-//! Taking, keeping, refusing and giving back the Lease.
+//! Acquiring, keeping, refusing and releasing the Lease.
 
 use serde_json::{Value, json};
 
@@ -21,7 +21,7 @@ fn lease(holder: &str, version: &str) -> Value {
     })
 }
 
-/// A candidate named `me` that is trying, and how it stands.
+/// A running candidate named `me`, and its state.
 fn candidate() -> (Server, watch::Receiver<Leadership>) {
     let (client, server) = server();
     let (held, leadership) = watch::channel(Leadership::default());
@@ -140,7 +140,7 @@ async fn a_holder_that_is_cut_off_stops_before_another_may_begin() {
     let renewed = Instant::now();
     call.answer(&lease("me", "9"));
     leads(&mut leadership).await;
-    // No call is answered any more.
+    // Calls are not answered any more.
     let lines = Lines::default();
     let guard = lines.subscribe();
     let mut unanswered = Vec::new();
@@ -183,7 +183,7 @@ async fn a_hold_that_was_interrupted_goes_on_in_another_term() {
     server.expect("PUT", ONE).await.answer(&lease("me", "9"));
     leads(&mut leadership).await;
     let first = leadership.borrow().term();
-    // As when this process, or the API server, does nothing for a while.
+    // As if this process, or the API server, did nothing for a while.
     tokio::time::sleep(TRUST).await;
     assert_eq!(leadership.borrow().term(), None);
     while leadership.borrow().term().is_none() {

@@ -1,5 +1,5 @@
-//! The approver: watches requests, Machines and Nodes, lets [`rollcall_approver_core`] decide, and writes what was
-//! decided. Everything that talks to the API server is here; everything that decides is there.
+//! The approver: watches requests, Machines and Nodes, lets [`rollcall_approver_core`] decide, and writes the decisions. All
+//! code that calls the API server is here; all code that decides is there.
 
 mod announce;
 mod args;
@@ -62,10 +62,10 @@ pub use args::{
 pub use config::{ConfigError, Mode};
 pub use settings::Settings;
 
-/// Carries out a command line.
+/// Runs a command line.
 ///
 /// # Errors
-/// [`exit::report`] tells bad usage, configuration and input from other failures.
+/// [`exit::report`] distinguishes invalid usage, configuration and input from other failures.
 pub fn run(args: Args) -> anyhow::Result<()> {
     let Args {
         command,

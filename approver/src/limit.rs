@@ -1,4 +1,4 @@
-//! A limit for the time that a call to the API server may take: the client itself waits for an answer for a long time.
+//! A time limit for calls to the API server: the client itself waits for an answer for a long time.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use tokio::time::timeout;
 #[error("no answer for {} s", .0.as_secs())]
 struct UnansweredError(Duration);
 
-/// Makes one call, or several that belong together. Without an answer in time, it is not known whether it was done.
+/// Makes one call, or several that belong together. Without an answer in time, the result of the call is unknown.
 pub(crate) async fn in_time<T>(
     limit: Duration,
     call: impl Future<Output = kube::Result<T>>,

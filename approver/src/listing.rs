@@ -1,4 +1,4 @@
-//! Lists: everything of one kind, once, page by page.
+//! Lists: all objects of one kind, once, page by page.
 
 use std::time::Duration;
 
@@ -13,15 +13,15 @@ use crate::engine::Input;
 use crate::errors::describe;
 use crate::feed::Watched;
 
-/// How long one call may take.
+/// The limit of one call.
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(30);
-/// The code of a list whose next page is no longer known (Kubernetes: API concepts, retrieving large results sets in
+/// The status code if the next page of a list has expired (Kubernetes: API concepts, retrieving large results sets in
 /// chunks).
 const GONE: u16 = 410;
-/// How often a list is begun again before it is given up.
+/// The number of attempts to list before the list fails.
 const ATTEMPTS: usize = 3;
 
-/// Everything that a feed would tell after its first list.
+/// Returns everything that a feed would send after its first list.
 ///
 /// # Errors
 /// If the list cannot be read.
@@ -51,7 +51,7 @@ pub(crate) async fn everything<W: Watched>(
     Ok(changes.chain([Change::Synced(watched.feed())]).collect())
 }
 
-/// Lists page by page, with so many objects in each; when a page is no longer known, from the beginning.
+/// Lists page by page, with this many objects in each; starts again from the beginning when a page has expired.
 pub(crate) async fn pages<T, F>(
     page_size: u32,
     mut list: impl FnMut(ListParams) -> F,

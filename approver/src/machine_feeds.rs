@@ -1,4 +1,4 @@
-//! The feeds of Machines, and of whose their bootstrap tokens are: those that the configuration names, started and stopped
+//! The feeds of Machines and of the bootstrap tokens made for them, as the configuration names them, started and stopped
 //! while the approver runs.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,10 +14,10 @@ use crate::metrics::Metrics;
 use crate::sources;
 use crate::sources::instances::{self, Cloud};
 
-/// How much may wait for whoever adds what the cloud says: little, for it hardly ever waits itself.
+/// The capacity of the channel to the EC2 look-up task; small, because that task drains it promptly.
 const RECORDS: usize = 64;
 
-/// The feeds that run.
+/// The running feeds.
 pub(crate) struct MachineFeeds {
     management: Client,
     news: mpsc::Sender<Input>,
@@ -27,7 +27,7 @@ pub(crate) struct MachineFeeds {
 }
 
 impl MachineFeeds {
-    /// No feed yet. Machines are read from this cluster, and news go there.
+    /// Returns the set without feeds. Machines are read from this cluster, and changes are sent to `news`.
     pub(crate) fn new(management: Client, news: mpsc::Sender<Input>, metrics: Metrics) -> Self {
         Self {
             management,
@@ -38,12 +38,12 @@ impl MachineFeeds {
         }
     }
 
-    /// The feeds that run.
+    /// The running feeds.
     pub(crate) fn running(&self) -> BTreeSet<Feed> {
         self.running.keys().cloned().collect()
     }
 
-    /// Tells the engine something between the news of the feeds.
+    /// Sends the engine an input between those of the feeds.
     ///
     /// # Errors
     /// If the engine has ended.
@@ -56,7 +56,7 @@ impl MachineFeeds {
         let handle = match &feed {
             Feed::KubeadmConfigs(scope) => self.start_tokens(scope),
             Feed::Machines(scope) => self.start_machines(scope),
-            // The others run whatever the configuration says, or as part of these.
+            // The others run with any configuration, or as part of these.
             Feed::Claims
             | Feed::ClusterAddresses(_)
             | Feed::HealthChecks(_)
@@ -79,7 +79,7 @@ impl MachineFeeds {
         )
     }
 
-    /// Starts to read Machines somewhere, and to look up their instances if need be.
+    /// Starts to watch the Machines of a scope, and to look up their instances if needed.
     fn start_machines(&mut self, scope: &Scope) -> Option<AbortHandle> {
         let source = sources::of(scope.source)?;
         let (client, news) = (self.management.clone(), self.news.clone());
@@ -103,7 +103,7 @@ impl MachineFeeds {
         }))
     }
 
-    /// Stops a feed: once this returns, no more news come from it.
+    /// Stops a feed: once this returns, it sends no more changes.
     ///
     /// # Errors
     /// If another feed ended by itself.
@@ -121,7 +121,7 @@ impl MachineFeeds {
         Ok(())
     }
 
-    /// Waits for a feed that ends by itself, which none does: says why.
+    /// Waits for a feed that ends by itself, which none should: returns the reason.
     pub(crate) async fn failure(&mut self) -> anyhow::Error {
         loop {
             match self.tasks.join_next().await {
@@ -136,7 +136,7 @@ impl MachineFeeds {
     }
 }
 
-/// Whether a feed ended because it was stopped.
+/// Returns an error unless the feed ended because it was stopped.
 fn check(ended: Result<(), JoinError>) -> anyhow::Result<()> {
     match ended {
         Err(error) if error.is_cancelled() => Ok(()),

@@ -1,4 +1,4 @@
-//! What is counted: `rollcall_*`, in Prometheus text. Labels come from enums only.
+//! The metrics: `rollcall_*`, in Prometheus text. Labels come from enums only.
 
 mod auto_scaling;
 mod feeds;
@@ -18,43 +18,43 @@ use self::auto_scaling::AutoScaling;
 use self::feeds::FeedNumbers;
 pub(crate) use self::feeds::Feeds;
 
-/// Seconds from the moment that a request is seen to its approval: from the milliseconds that a decision and its write take to
-/// the five minutes after which a kubelet without a certificate gives up.
+/// Seconds from the first observation of a request to its approval: from the milliseconds of a decision and its write to the
+/// five minutes after which a kubelet without a certificate gives up.
 const LATENCY_BUCKETS: [f64; 15] = [
     0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 150.0, 300.0,
 ];
 
-/// Every number the approver counts. Cheap to clone: all clones count together.
+/// All metrics of the approver. Cheap to clone: all clones share the values.
 #[derive(Clone, Debug)]
 pub(crate) struct Metrics {
     audit_decisions: Family<AuditLabels, Counter>,
     decisions: Family<DecisionLabels, Counter>,
-    /// Seconds from the moment that a request is seen to its approval.
+    /// Seconds from the first observation of a request to its approval.
     pub(crate) approval_seconds: Histogram,
     /// The mirrored Auto Scaling Groups.
     pub(crate) auto_scaling: AutoScaling,
     /// Writes of the record of claims that failed.
     pub(crate) claims_failures: Counter,
     config_last_reload: Gauge,
-    /// Whether what the configuration file holds now is valid.
+    /// 1 if the current content of the configuration file is valid.
     pub(crate) config_valid: Gauge,
     /// Pools with rules of their own that no Machine is in.
     pub(crate) empty_pools: Gauge,
-    /// Events and annotations left out because too many were waiting.
+    /// Events and annotations dropped because too many were waiting.
     pub(crate) events_dropped: Counter,
     feeds: FeedNumbers,
     foreign_approvals: Family<ReasonLabels, Counter>,
-    /// Whether this replica is the one that writes.
+    /// 1 if this replica is the one that writes.
     pub(crate) leader: Gauge,
-    /// When the Lease was last taken or renewed, in seconds since 1970.
+    /// The time of the last acquisition or renewal of the Lease, in seconds since 1970.
     pub(crate) lease_renewed: Gauge,
-    /// Questions about instances that the cloud did not answer.
+    /// Queries about instances that the cloud did not answer.
     pub(crate) look_up_failures: Counter,
     /// Machines on the roll.
     pub(crate) machines: Gauge,
-    /// Requests that wait.
+    /// Pending requests.
     pub(crate) pending: Gauge,
-    /// Status of ExpectedMachines that could not be written.
+    /// Status updates of ExpectedMachines that failed.
     pub(crate) status_failures: Counter,
     waiting: Family<DecisionLabels, Gauge>,
     /// Writes that failed.
@@ -77,7 +77,7 @@ impl DecisionLabels {
     }
 }
 
-/// Where a request is counted among those that wait.
+/// The labels under which a pending request is counted.
 #[derive(Clone, Debug)]
 pub(crate) struct Waiting(DecisionLabels);
 
@@ -94,7 +94,7 @@ struct AuditLabels {
 }
 
 impl Metrics {
-    /// Every number at zero.
+    /// Creates all metrics with the value zero.
     pub(crate) fn new() -> Self {
         let metrics = Self {
             approval_seconds: Histogram::new(LATENCY_BUCKETS),
@@ -118,7 +118,7 @@ impl Metrics {
             write_failures: Counter::default(),
             registry: Arc::default(),
         };
-        // Nothing starts with an invalid one.
+        // The approver does not start with an invalid configuration.
         metrics.config_valid.set(1);
         let mut registry = Registry::with_prefix("rollcall");
         metrics.register_counts(&mut registry);
@@ -131,7 +131,7 @@ impl Metrics {
         }
     }
 
-    /// What has happened so far.
+    /// Registers the counters.
     fn register_counts(&self, registry: &mut Registry) {
         registry.register(
             "approval_seconds",
@@ -180,7 +180,7 @@ impl Metrics {
         );
     }
 
-    /// What is so now.
+    /// Registers the gauges of the current state.
     fn register_state(&self, registry: &mut Registry) {
         registry.register(
             "config_last_reload_timestamp_seconds",
@@ -227,21 +227,21 @@ impl Metrics {
             .inc();
     }
 
-    /// A pending request waits with this decision.
+    /// Counts a pending request with this decision.
     pub(crate) fn waits(&self, decision: &Decision) -> Waiting {
         let labels = DecisionLabels::of(decision);
         self.waiting.get_or_create(&labels).inc();
         Waiting(labels)
     }
 
-    /// A request waits no more where it was counted.
+    /// Removes a request from the count of pending ones.
     pub(crate) fn waits_no_more(&self, counted: Option<&Waiting>) {
         if let Some(Waiting(labels)) = counted {
             self.waiting.get_or_create(labels).dec();
         }
     }
 
-    /// Somebody else approved what was decided otherwise here.
+    /// Counts an approval by another approver of a request that Rollcall decided otherwise.
     pub(crate) fn approved_by_others(&self, decision: &Decision) {
         let reason = decision.reason().as_str();
         self.foreign_approvals
@@ -249,7 +249,7 @@ impl Metrics {
             .inc();
     }
 
-    /// Counts what others did with a request, beside what Rollcall would have done.
+    /// Counts the decision of others on a request, together with the decision that Rollcall would have made.
     pub(crate) fn audited(&self, verdict: &'static str, others: &'static str, agrees: bool) {
         let labels = AuditLabels {
             verdict,
@@ -259,12 +259,12 @@ impl Metrics {
         self.audit_decisions.get_or_create(&labels).inc();
     }
 
-    /// A configuration was taken over.
+    /// Records that a configuration was applied.
     pub(crate) fn config_taken_over(&self, at: Timestamp) {
         self.config_last_reload.set(at.as_second());
     }
 
-    /// Everything, in OpenMetrics text.
+    /// All metrics, in OpenMetrics text.
     pub(crate) fn text(&self) -> Result<String, std::fmt::Error> {
         let mut text = String::new();
         prometheus_client::encoding::text::encode(&mut text, &self.registry)?;

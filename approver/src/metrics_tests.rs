@@ -1,4 +1,4 @@
-//! Every number is exported, and explained in `docs/metrics.md`.
+//! Checks that every metric is exported, and explained in `docs/metrics.md`.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use rollcall_approver_core::{Change, Facts, Feed, Policy, decide};
 
 use super::*;
 
-/// Every number, each family with one member: a family is told only once it has one.
+/// All metrics, each family with one member: a family is exported only once it has one.
 fn full() -> Metrics {
     let metrics = Metrics::new();
     let object = crate::fixtures::read(&crate::fixtures::csr("csr-0", "worker-0"));

@@ -29,10 +29,10 @@ use crate::persistence::{Complaint, pauses};
 
 /// The longest pause between two tries while AWS does not answer.
 const LONGEST_PAUSE: Duration = Duration::from_secs(120);
-/// How often a replica that does not lead looks whether it does.
+/// The interval at which a replica that does not lead checks whether it does.
 const STAND_BY: Duration = Duration::from_secs(1);
 
-/// What went wrong with one round.
+/// The cause of a failed round.
 #[derive(Debug, thiserror::Error)]
 enum Trouble {
     #[error("{0}")]
@@ -41,7 +41,7 @@ enum Trouble {
     Kubernetes(#[from] kube::Error),
 }
 
-/// Mirrors the groups of one entry of the configuration for ever, while it is this replica's turn. The records are in
+/// Mirrors the groups of one configuration entry while this replica leads; never returns. The records are in
 /// the cluster of the first client, and the nodes join that of the second.
 pub(crate) async fn run(
     settings: Settings,
@@ -103,7 +103,7 @@ struct Mirror {
     turn: Turn,
     metrics: Metrics,
     connected: Option<(Aws, Records)>,
-    /// What was told of instances that cannot be mirrored, so that it is told once.
+    /// The instances that cannot be mirrored and were logged, so that each is logged once.
     left_alone: BTreeSet<String>,
     seen: Seen,
 }
@@ -144,7 +144,7 @@ impl Mirror {
         Ok(())
     }
 
-    /// Does one thing. That the API server refuses one record is no reason to leave the others.
+    /// Applies one step. If the API server refuses one record, the others still follow.
     async fn take_or_tell(&mut self, records: &Records, step: Step) -> Result<(), Trouble> {
         let what = step.to_string();
         match self.take(records, step).await {
@@ -194,7 +194,7 @@ impl Mirror {
     }
 }
 
-/// What AWS says of the selected groups, and of every instance that has a record.
+/// The state of the selected groups in AWS, and of every instance that has a record.
 async fn look(
     connection: &Aws,
     settings: &Settings,

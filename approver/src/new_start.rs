@@ -1,4 +1,4 @@
-//! Whether a new start would help: the API server answers a new connection, and not the one in use.
+//! Detection of a state that a restart would fix: the API server answers a new connection, but not the one in use.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,26 +11,26 @@ use tracing::warn;
 use crate::connect;
 use crate::health::Health;
 
-/// How long no call may be answered before it is seen whether a new connection is.
+/// The time without any answered call after which a new connection is tried.
 const DOUBT: Duration = Duration::from_secs(60);
-/// The pause between two looks at that.
+/// The pause between two such checks.
 const LOOK: Duration = Duration::from_secs(15);
-/// How long a new connection may take to be answered.
+/// The time within which a new connection must be answered.
 const CALL_LIMIT: Duration = Duration::from_secs(10);
 
-/// Looks whether the API server answers. Where it answers a new connection only, a new start is what helps: its CA, the
-/// credentials or the address may have changed since the connection in use was made. Where it answers none, it is down, and
-/// there is nothing to do but to wait.
+/// Checks if the API server answers. If it answers only a new connection, a restart helps: its CA, the credentials or the
+/// address may have changed since the current connection was made. If it does not answer either, it is down, and the
+/// approver can only wait.
 ///
 /// # Errors
-/// If a new start helps.
+/// If a restart helps.
 pub(crate) async fn watch_over(health: Health, kubeconfig: Option<PathBuf>) -> anyhow::Result<()> {
     loop {
         sleep(LOOK).await;
         if health.silent() < DOUBT || !answers_anew(kubeconfig.as_deref()).await {
             continue;
         }
-        // An API server that has just come back answers the connection in use in a moment too.
+        // An API server that has just recovered soon answers the connection in use too.
         sleep(LOOK).await;
         let silent = health.silent();
         if silent >= DOUBT {
@@ -43,7 +43,7 @@ pub(crate) async fn watch_over(health: Health, kubeconfig: Option<PathBuf>) -> a
     }
 }
 
-/// Whether the API server answers a connection that is made from the files as they are now.
+/// Returns true if the API server answers a connection made from the current files.
 async fn answers_anew(kubeconfig: Option<&Path>) -> bool {
     let asked = async {
         let config = connect::load(kubeconfig).await.ok()?;

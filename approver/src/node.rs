@@ -1,5 +1,5 @@
-//! What is read of a Node. Most of one is passed over while it is parsed: the images that it has, and who changed which field
-//! when. So a whole Node takes no more to read than its metadata with all that is in it (`docs/benchmarks.md`).
+//! The fields that are read of a Node. Most of a Node is skipped while it is parsed: its images, and its managed fields. So
+//! a whole Node costs no more to read than its complete metadata (`docs/benchmarks.md`).
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -20,13 +20,13 @@ const CONTROL_PLANE: [&str; 2] = [
     "node-role.kubernetes.io/control-plane",
     "node-role.kubernetes.io/master",
 ];
-/// So many addresses of a Node are kept.
+/// The number of addresses kept of one Node.
 const MAX_ADDRESSES: usize = 64;
 
 /// A Node (Kubernetes: `core/v1`).
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Node {
-    /// Of its metadata, what tells it from others.
+    /// The part of its metadata that identifies it.
     #[serde(deserialize_with = "lean_metadata")]
     pub(crate) metadata: ObjectMeta,
     #[serde(default)]
@@ -55,7 +55,7 @@ struct Address {
     address: String,
 }
 
-/// What a kubelet says of its machine (Kubernetes: `core/v1` `NodeSystemInfo`).
+/// The kubelet's description of its machine (Kubernetes: `core/v1` `NodeSystemInfo`).
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(crate) struct NodeInfo {
     #[serde(rename = "machineID")]
@@ -71,13 +71,13 @@ impl NodeInfo {
     }
 }
 
-/// A text that says something: an empty one is as if it were not there.
+/// Treats an empty text as absent.
 fn set(text: Option<String>) -> Option<String> {
     text.filter(|text| !text.is_empty())
 }
 
 impl Node {
-    /// What it says besides its conditions: who it is, and its signs of life. Takes out what it takes over.
+    /// Takes its identity and signs of life, moved out of this value, but not its conditions.
     pub(crate) fn take(&mut self, uid: String, created_at: Timestamp) -> core::Node {
         let conditions = || self.status.conditions.iter().flatten();
         let time = |time: &Option<Time>| time.as_ref().map(|time| time.0);
@@ -96,7 +96,7 @@ impl Node {
         }
     }
 
-    /// The IP addresses that it states, each once, as they compare.
+    /// Its IP addresses in comparable form, without duplicates.
     fn addresses(&self) -> Vec<IpAddr> {
         let all = self.status.addresses.iter().flatten();
         let ips = all.filter_map(|address| address.address.parse().ok());
@@ -107,7 +107,7 @@ impl Node {
         ips.into_iter().collect()
     }
 
-    /// Takes out its conditions. One that does not say since when says nothing that anybody asks for.
+    /// Takes out its conditions. A condition without a transition time is not used by any caller.
     pub(crate) fn take_conditions(&mut self) -> Vec<core::NodeCondition> {
         let conditions = self.status.conditions.take().unwrap_or_default();
         let dated = conditions.into_iter().filter_map(|condition| {
@@ -121,7 +121,7 @@ impl Node {
     }
 }
 
-/// Reads no more of an object's metadata than is asked for.
+/// Reads only the used fields of an object's metadata.
 fn lean_metadata<'de, D: Deserializer<'de>>(deserializer: D) -> Result<ObjectMeta, D::Error> {
     #[derive(Deserialize)]
     #[serde(rename_all = "camelCase")]

@@ -1,5 +1,5 @@
-//! The Leases by which kubelets show that they run. All of them change every ten seconds, so none is watched: the one that a
-//! decision waits for is asked for.
+//! The Leases by which kubelets show that they run. All of them change every ten seconds, so they are not watched: only the
+//! Lease that a decision needs is read.
 
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -18,20 +18,20 @@ use tokio::time::timeout;
 use crate::engine::Input;
 use crate::errors::describe;
 
-/// Where they are (Kubernetes: `core/v1` `NamespaceNodeLease`).
+/// The namespace of these Leases (Kubernetes: `core/v1` `NamespaceNodeLease`).
 pub(crate) const NAMESPACE: &str = "kube-node-lease";
-/// How long a call may take.
+/// The limit of one call.
 const LIMIT: Duration = Duration::from_secs(5);
-/// How many calls are under way at one time.
+/// The number of concurrent calls.
 const CALLS: usize = 8;
 
-/// When a Lease was last renewed.
+/// The time at which a Lease was last renewed.
 pub(crate) fn renewed(lease: &Lease) -> Option<Timestamp> {
     let time = lease.spec.as_ref()?.renew_time.as_ref()?;
     Some(time.0)
 }
 
-/// Asks for the Lease of a Node.
+/// Reads the Lease of a Node.
 pub(crate) async fn ask(client: Client, node: NodeName) -> Change {
     let api: Api<Lease> = Api::namespaced(client, NAMESPACE);
     let answer = match timeout(LIMIT, api.get_opt(node.as_str())).await {
@@ -42,7 +42,7 @@ pub(crate) async fn ask(client: Client, node: NodeName) -> Change {
     Change::NodeLease(node, answer)
 }
 
-/// Asks for the Leases that the engine wants to know, each once at a time, and tells it the answers, until it is gone.
+/// Reads the Leases that the engine requests, each by one call at a time, and sends it the answers until the engine ends.
 pub(crate) async fn run(
     client: Client,
     mut wanted: mpsc::UnboundedReceiver<NodeName>,

@@ -1,4 +1,4 @@
-//! What is asked of the API server for the Lease of a Node.
+//! The calls to the API server for the Lease of a Node.
 
 use serde_json::json;
 

@@ -1,5 +1,5 @@
-//! Names of objects in the paths of calls. kube puts a name into the path as it is, and kube-apiserver takes nearly any name
-//! for a request, so a name that is not encoded can end the path early, add a query or make the call impossible.
+//! Names of objects in the paths of calls. kube inserts a name into the path unencoded, and kube-apiserver accepts almost
+//! any name for a request. An unencoded name can end the path early, add a query or make the call impossible.
 
 use std::fmt::{Debug, Write as _};
 
@@ -34,7 +34,7 @@ pub(crate) fn segment(name: &str) -> kube::Result<String> {
     Err(kube::Error::BuildRequest(error))
 }
 
-/// Reads the object of this name, if there is one. A name that no object can have is the name of none.
+/// Reads the object of this name, if it exists. Returns `None` for a name that no object can have.
 ///
 /// # Errors
 /// If the call fails, or the answer is another object.

@@ -1,6 +1,6 @@
-//! Who else approves: kube-controller-manager does for whoever has a right on a sub-resource of requests
-//! (`pkg/controller/certificates/approver`). Then nothing that Rollcall holds is held, and a Machine that is expected no more
-//! still renews. The API server is asked once, at the start, if the approver may ask.
+//! Detection of other approvers: kube-controller-manager approves requests of users with a right on a sub-resource of
+//! requests (`pkg/controller/certificates/approver`). Then Rollcall's holds have no effect, and a Machine that is no longer
+//! expected still renews. The API server is asked once, at the start, if the approver has the right to ask.
 
 use k8s_openapi::api::authorization::v1::{
     ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec, SubjectAccessReviewStatus,
@@ -13,11 +13,11 @@ use tracing::{debug, info, warn};
 
 use crate::errors::{Failure, classify, describe};
 
-/// What a client certificate is approved by for whoever asks for any node, and for a node that asks for itself.
+/// The sub-resource for a client certificate of any node, and that of a node for itself.
 const FIRST: &str = "nodeclient";
 const RENEWAL: &str = "selfnodeclient";
 
-/// Asks for each requestor of first certificates, and for nodes that renew theirs.
+/// Checks each requestor of first certificates, and nodes that renew theirs.
 pub(crate) async fn check(client: Client, bootstrappers: Vec<RequestorRule>) {
     let nodes = RequestorRule::group(NODES_GROUP);
     let first = bootstrappers.iter().map(|rule| (rule, FIRST));
@@ -26,7 +26,7 @@ pub(crate) async fn check(client: Client, bootstrappers: Vec<RequestorRule>) {
             Ok(status) if status.allowed => tell(rule, subresource, &status),
             Ok(_) => {}
             Err(error) if classify(&error) == Failure::Forbidden => {
-                // Not having this optional right is no trouble, so the log has none of the words of one.
+                // This right is optional, so the log line has no words of an error.
                 info!(
                     "who else approves is not checked; the component of deploy/ called other-approvers gives the right to"
                 );
@@ -63,7 +63,7 @@ async fn ask(
     Ok(answer.status.unwrap_or_default())
 }
 
-/// Names the binding as far as the API server says which it is, and what a kubeadm cluster calls it.
+/// Names the binding if the API server reports it, and its name in a kubeadm cluster.
 fn tell(rule: &RequestorRule, subresource: &str, status: &SubjectAccessReviewStatus) {
     let who = rule.username.as_ref().or(rule.group.as_ref());
     let (consequence, usual) = if subresource == FIRST {
@@ -96,7 +96,7 @@ mod tests {
 
     const REVIEWS: &str = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
 
-    /// What is logged where the API server answers so.
+    /// The log for these answers of the API server.
     async fn told(answer: impl Fn(&Value) -> Option<Value>) -> String {
         let lines = Lines::default();
         let _guard = lines.subscribe();

@@ -1,4 +1,4 @@
-//! Lists in pages that are bounded in bytes, not in objects alone: objects of a megabyte each must not fill the memory.
+//! Lists in pages that are limited in bytes, not only in objects: objects of a megabyte each must not exhaust the memory.
 
 use std::fmt::Debug;
 use std::pin::pin;
@@ -9,10 +9,10 @@ use kube::core::{self, ObjectList};
 use kube::{Api, Client, Resource};
 use serde::de::DeserializeOwned;
 
-/// The most bytes of a page of more than one object. One object is at most some 1.5 MiB large in etcd (`--max-request-bytes`),
-/// and a few times that as JSON.
+/// The most bytes of a page of more than one object. An object is at most about 1.5 MiB in etcd (`--max-request-bytes`), and
+/// a few times that as JSON.
 const MOST: usize = 4 * 1024 * 1024;
-/// How many times fewer objects are asked for when a page is larger than that.
+/// The factor by which the number of requested objects falls when a page is larger than that.
 const FEWER: u32 = 8;
 
 /// The pages of one list.
@@ -25,7 +25,7 @@ pub(crate) struct Pages<'a, K> {
 }
 
 impl<'a, K: Resource + Clone + DeserializeOwned + Debug> Pages<'a, K> {
-    /// The pages of a list, the first of so many objects, and none of more than `most`.
+    /// The pages of a list: the first with this many objects, and no page with more than `most`.
     pub(crate) fn new(
         client: &'a Client,
         api: &'a Api<K>,
@@ -41,10 +41,10 @@ impl<'a, K: Resource + Clone + DeserializeOwned + Debug> Pages<'a, K> {
         }
     }
 
-    /// Reads the page where this token says that the list goes on, or the first one.
+    /// Reads the page of this continue token, or the first one.
     ///
     /// # Errors
-    /// If the call fails, or its answer is no such list.
+    /// If the call fails, or its answer is not such a list.
     pub(crate) async fn read(&mut self, from: Option<String>) -> kube::Result<ObjectList<K>> {
         self.params.continue_token = from;
         loop {
@@ -85,7 +85,7 @@ mod tests {
 
     const PATH: &str = "/api/v1/configmaps";
 
-    /// A page of so many objects of so many bytes each.
+    /// A page with this many objects of this many bytes each.
     fn page(objects: u32, bytes: usize, more: bool) -> Value {
         let object = |number| {
             json!({

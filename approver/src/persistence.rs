@@ -1,10 +1,10 @@
-//! What everything that is tried until it works has in common: ever longer pauses, and one line in the log for each trouble.
+//! Retry helpers: exponential backoff, and a guard that logs each distinct error once.
 
 use std::time::Duration;
 
 use backon::{BackoffBuilder as _, ExponentialBackoff, ExponentialBuilder};
 
-/// Pauses between tries, for ever: each is twice as long as the one before, with jitter, up to the longest.
+/// Pauses between attempts, without end: each is twice as long as the previous one, with jitter, up to the longest.
 pub(crate) fn pauses(first: Duration, longest: Duration) -> ExponentialBackoff {
     ExponentialBuilder::new()
         .with_min_delay(first)
@@ -14,12 +14,12 @@ pub(crate) fn pauses(first: Duration, longest: Duration) -> ExponentialBackoff {
         .build()
 }
 
-/// What is wrong now, so that it is told once until it changes.
+/// The current error, so that it is logged once until it changes.
 #[derive(Debug, Default)]
 pub(crate) struct Complaint(Option<String>);
 
 impl Complaint {
-    /// This is wrong now. Returns whether that has to be told.
+    /// Records the current error. Returns true if it has to be logged.
     pub(crate) fn is_news(&mut self, trouble: &str) -> bool {
         let news = self.0.as_deref() != Some(trouble);
         if news {
@@ -28,7 +28,7 @@ impl Complaint {
         news
     }
 
-    /// Nothing is wrong now. Returns whether something was.
+    /// Clears the current error. Returns true if there was one.
     pub(crate) fn is_over(&mut self) -> bool {
         self.0.take().is_some()
     }

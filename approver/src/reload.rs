@@ -1,4 +1,4 @@
-//! Takes a changed configuration over while everything runs: feeds of Machines end and begin, the engine judges anew.
+//! Applies a changed configuration at run time: feeds of Machines stop and start, and the engine decides all requests again.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tracing::{info, warn};
 
 use crate::Mode;
-use crate::config::Config;
+use crate::config::{Config, without_effect};
 use crate::config_file::ConfigFile;
 use crate::connect::Known;
 use crate::engine::Input;
@@ -17,32 +17,32 @@ use crate::machine_feeds::MachineFeeds;
 use crate::metrics::Metrics;
 use crate::mirror::{self, JoinWindows};
 
-/// What a configuration comes to, together with what cannot change while the approver runs.
+/// The effective configuration: the file together with the settings that cannot change while the approver runs.
 #[derive(Clone, Debug)]
 pub(crate) struct InForce {
-    /// What happens with a verdict.
+    /// The mode: what is done with a verdict.
     pub(crate) mode: Mode,
     /// The settings of the decision.
     pub(crate) policy: Policy,
-    /// Where Machines are read.
+    /// The scopes in which Machines are read.
     pub(crate) machines: BTreeSet<Scope>,
 }
 
 impl InForce {
-    /// The feeds that run because the configuration names what they read.
+    /// The feeds that run because the configuration names their objects.
     pub(crate) fn feeds(&self) -> BTreeSet<Feed> {
         let machines = self.machines.iter().cloned().map(Feed::Machines);
         let tokens = self.policy.bootstrap_tokens.iter().cloned();
         machines.chain(tokens.map(Feed::KubeadmConfigs)).collect()
     }
 
-    /// What decisions rest on because the configuration names it.
+    /// The feeds that decisions depend on because the configuration names them.
     pub(crate) fn facts(&self) -> BTreeSet<Feed> {
         facts(&self.machines, &self.policy)
     }
 }
 
-/// What decisions rest on that are made of the Machines of these places by this policy.
+/// The feeds that decisions depend on with the Machines of these scopes and this policy.
 pub(crate) fn facts<'s>(
     machines: impl IntoIterator<Item = &'s Scope>,
     policy: &Policy,
@@ -52,23 +52,23 @@ pub(crate) fn facts<'s>(
     machines.chain(tokens.map(Feed::KubeadmConfigs)).collect()
 }
 
-/// What stays as it was at the start, whatever the file says.
+/// The settings that stay as they were at the start, regardless of the file.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Fixed {
-    /// The mode that the command line names: it outweighs the file.
+    /// The mode of the command line, which overrides the file.
     pub(crate) mode: Option<Mode>,
-    /// What the connection says of the cluster.
+    /// The facts about the cluster that come from the connection.
     pub(crate) cluster: Known,
-    /// How kubelets are dialled and verified: what is begun with that lasts as long as the approver runs.
+    /// The settings by which kubelets are dialled and verified: their feeds and dials last as long as the approver runs.
     pub(crate) kubelets: Kubelets,
-    /// The Auto Scaling Groups whose instances are mirrored.
+    /// The Auto Scaling Groups with mirrored instances.
     pub(crate) auto_scaling: Vec<mirror::Settings>,
-    /// How long after their launch these instances are expected.
+    /// The time after their launch in which these instances are expected.
     pub(crate) join_windows: JoinWindows,
 }
 
 impl Fixed {
-    /// Says what in a configuration counts from the next start only.
+    /// Logs the changed settings that take effect only after a restart.
     fn tell_what_waits(&self, config: &Config) {
         if config.kubelets != self.kubelets {
             warn!(
@@ -83,7 +83,7 @@ impl Fixed {
         }
     }
 
-    /// What a configuration comes to.
+    /// The effective configuration for a configuration.
     pub(crate) fn with(&self, config: &Config) -> InForce {
         let mut policy = config.policy.clone();
         self.cluster.add_to(&mut policy);
@@ -95,22 +95,22 @@ impl Fixed {
     }
 }
 
-/// Everything that a changed configuration concerns.
+/// All parts that a changed configuration affects.
 pub(crate) struct Reload {
     fixed: Fixed,
     feeds: MachineFeeds,
-    /// Where those look who write without being asked by the engine.
+    /// The mode for the tasks that write independently of the engine.
     mode: watch::Sender<Mode>,
 }
 
 impl Reload {
-    /// Nothing runs yet.
+    /// Creates the state before any feed runs.
     pub(crate) fn new(fixed: Fixed, feeds: MachineFeeds, mode: watch::Sender<Mode>) -> Self {
         Self { fixed, feeds, mode }
     }
 
-    /// Starts the feeds of Machines that a configuration names, looks after them, and takes over whatever its file, if it
-    /// came from one, says later.
+    /// Starts the feeds of Machines that a configuration names, supervises them, and applies later changes of its file, if
+    /// it came from one.
     ///
     /// # Errors
     /// If a feed ends by itself.
@@ -135,8 +135,8 @@ impl Reload {
         }
     }
 
-    /// The engine hears of it after the last news of the feeds that end, and before the first of those that begin: so no
-    /// Machine outlives its source, and none is on the roll before its feed is waited for.
+    /// The engine gets the new configuration after the last input of the feeds that stop, and before the first of those that
+    /// start: so no Machine outlives its source, and none is on the roll before its feed is waited for.
     async fn take_over(&mut self, config: &Config) -> anyhow::Result<()> {
         let in_force = self.fixed.with(config);
         let (mode, wanted) = (in_force.mode, in_force.feeds());
@@ -155,6 +155,7 @@ impl Reload {
             sources_stopped = running.difference(&wanted).count(),
             "the changed configuration is in force"
         );
+        without_effect::tell(without_effect::remarks(config, self.fixed.mode));
         self.fixed.tell_what_waits(config);
         Ok(())
     }

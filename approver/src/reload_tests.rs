@@ -1,4 +1,4 @@
-//! What a changed file does to the feeds, the engine and those who write besides, and in which order.
+//! The effects of a changed file on the feeds, the engine and the other writers, and their order.
 
 use rollcall_approver_core::{Change, Feed, ServerName, Source};
 use serde_json::json;
@@ -10,7 +10,7 @@ use crate::fixtures::{Server, machine, server};
 
 const HEAD: &str = "apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\n";
 
-/// A running reload, the file it reads, and everything that it acts on.
+/// A running reload, the file it reads, and all parts that it affects.
 struct Running {
     folder: tempfile::TempDir,
     machines: Server,
@@ -68,7 +68,7 @@ impl Running {
             .events(&[], false);
     }
 
-    /// Refuses the next call. Returns what it asked for.
+    /// Refuses the next call. Returns its path.
     async fn refuse(&mut self) -> String {
         loop {
             tokio::select! {
@@ -77,7 +77,7 @@ impl Running {
                     call.fail(403, "not allowed");
                     return path;
                 }
-                // Nobody else takes the news, and the feeds wait for that.
+                // No other receiver reads the inputs, and the feeds wait for that.
                 told = self.told.recv() => drop(told.expect("it lives")),
             }
         }
@@ -88,7 +88,7 @@ impl Running {
         next.expect("something has to be told").expect("it lives")
     }
 
-    /// The three things that a feed tells at its begin.
+    /// The three inputs that a feed sends at its start.
     async fn expect_feed(&mut self, namespace: &str) {
         assert!(matches!(
             self.next().await,
@@ -126,7 +126,7 @@ async fn sources_end_before_the_engine_is_told_and_begin_after() {
     assert_eq!(config.machines, BTreeSet::from([scope("elsewhere")]));
     running.serve("elsewhere").await;
     running.expect_feed("elsewhere").await;
-    // The feed that ended asks for nothing and tells nothing, though its watch would have been over twice.
+    // The stopped feed makes no call and sends no input, although its watch would have ended twice.
     let silent = timeout(Duration::from_secs(20), running.told.recv()).await;
     assert!(silent.is_err(), "{silent:?}");
 }
@@ -145,7 +145,7 @@ async fn whose_a_token_is_is_read_while_the_file_says_so_and_the_machines_stay()
         Feed::Machines(self::scope("openshift-machine-api")),
     ];
     assert_eq!(config.feeds(), BTreeSet::from(feeds));
-    // Neither is there, and so each is asked for again.
+    // Neither exists, so each is requested again.
     let mut asked = BTreeSet::new();
     while asked.len() < 2 {
         asked.insert(running.refuse().await);
@@ -157,7 +157,7 @@ async fn whose_a_token_is_is_read_while_the_file_says_so_and_the_machines_stay()
     assert_eq!(asked, [tokens, machines].map(str::to_owned).into());
     running.write("machines: [{openshift: {}}, {clusterAPI: {}}]");
     let begun = tokio::time::Instant::now();
-    // A call that was under way when the feed ended may still be seen.
+    // A call that was in progress when the feed ended may still arrive.
     let (settled, end) = (Duration::from_secs(20), Duration::from_secs(80));
     let mut seen = BTreeSet::new();
     while begun.elapsed() < end {

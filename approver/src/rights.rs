@@ -1,5 +1,5 @@
-//! Every right that the approver uses, in one list: the roles in `deploy/` are compared with it, and at the start the
-//! API server is asked for each, so that a missing one is named before it is missed.
+//! All RBAC rights that the approver uses, in one list: the roles in `deploy/` are compared with it. At the start the API
+//! server is asked for each, so that a missing right is logged before it is needed.
 
 use std::collections::BTreeSet;
 
@@ -17,16 +17,16 @@ use crate::kubelet_ca::is_openshift;
 use crate::kubelets::CaSource;
 use crate::{node_lease, sources};
 
-/// Where a right is needed.
+/// The scope in which a right is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Scope {
     /// In the whole cluster.
     Cluster,
     /// In the namespace `default`, where Events about cluster-scoped objects go.
     Default,
-    /// In a namespace of the cluster's own, where what is said of its addresses is.
+    /// In a system namespace that holds objects with the cluster's addresses.
     Addresses(&'static str),
-    /// In the namespace of a CA of the kubelets, where the configuration names it.
+    /// In the namespace of a kubelet CA, if the configuration names it.
     KubeletCa(&'static str),
     /// In the namespaces of the Machines.
     Machines,
@@ -39,7 +39,7 @@ pub enum Scope {
 /// One right: some verbs on one resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Right {
-    /// Where.
+    /// The scope.
     pub scope: Scope,
     /// The API group; empty for the core group.
     pub group: &'static str,
@@ -49,15 +49,15 @@ pub struct Right {
     pub names: &'static [&'static str],
     /// The verbs.
     pub verbs: &'static [&'static str],
-    /// Whether the approver works without it.
+    /// True if the approver works without it.
     pub optional: bool,
 }
 
-/// What a feed needs.
+/// The verbs that a feed needs.
 pub(crate) const READ: &[&str] = &["list", "watch"];
 const NAMED: &[&str] = &["get", "update"];
 
-/// Everything the approver ever does, but for reading Machines.
+/// All rights of the approver, except those to read Machines.
 pub const RIGHTS: &[Right] = &[
     Right::required(
         Scope::Cluster,
@@ -158,7 +158,7 @@ impl Right {
         }
     }
 
-    /// A right to read objects of these names that need not be there.
+    /// A right to read objects of these names that are optional.
     const fn named(
         scope: Scope,
         group: &'static str,
@@ -171,7 +171,7 @@ impl Right {
         }
     }
 
-    /// A right without which something is not shown, and nothing else is missing.
+    /// A right without which only some information is missing.
     pub(crate) const fn optional(
         scope: Scope,
         group: &'static str,
@@ -185,7 +185,7 @@ impl Right {
     }
 }
 
-/// What it takes to mirror Auto Scaling Groups, besides reading ExpectedMachines and keeping their status.
+/// The rights to mirror Auto Scaling Groups, in addition to those to read ExpectedMachines and write their status.
 pub const AUTO_SCALING: &[Right] = &[
     Right::required(
         Scope::Machines,
@@ -196,7 +196,7 @@ pub const AUTO_SCALING: &[Right] = &[
     Right::required(Scope::Cluster, "", "nodes", &["get"]),
 ];
 
-/// What it takes to ask who else approves.
+/// The right to detect other approvers.
 pub const OTHER_APPROVERS: &[Right] = &[Right::optional(
     Scope::Cluster,
     "authorization.k8s.io",
@@ -204,18 +204,18 @@ pub const OTHER_APPROVERS: &[Right] = &[Right::optional(
     &["create"],
 )];
 
-/// What it takes to read the Machines of a source.
+/// The rights to read the Machines of a source.
 pub fn of_source(source: Source) -> &'static [Right] {
     sources::of(source).map_or(&[], |known| known.rights)
 }
 
-/// What it takes to read which bootstrap token was made for which Machine of a source.
+/// The rights to read the bootstrap tokens that were made for single Machines of a source.
 pub fn of_tokens(source: Source) -> &'static [Right] {
     let tokens = sources::of(source).and_then(|known| known.tokens.as_ref());
     tokens.map_or(&[], |tokens| tokens.rights)
 }
 
-/// Asks for the rights that a feed of Machines or of their bootstrap tokens needs.
+/// Checks the rights that a feed of Machines or of their bootstrap tokens needs.
 async fn check_feed(management: &Client, feed: &Feed) {
     let is_on_machines = |right: &&Right| right.scope == Scope::Machines;
     let (scope, rights) = match feed {
@@ -236,7 +236,7 @@ async fn check_feed(management: &Client, feed: &Feed) {
     if !matches!(feed, Feed::Machines(_)) {
         return;
     }
-    // Events about Machines that are in no namespace go to the namespace `default`.
+    // Events about cluster-scoped Machines go to the namespace `default`.
     let namespaced = sources::of(scope.source).is_none_or(|known| known.namespaced);
     let of_events = if namespaced {
         namespace
@@ -248,8 +248,8 @@ async fn check_feed(management: &Client, feed: &Feed) {
     }
 }
 
-/// Asks for every right and names those that are missing. Nothing stops: roles may come later than the approver. The
-/// Machines are in the cluster of the second client.
+/// Checks every right and logs the missing ones. Nothing stops: roles may be created later than the approver. The Machines
+/// are in the cluster of the second client.
 pub(crate) async fn check(
     client: Client,
     own: String,
@@ -290,7 +290,7 @@ pub(crate) async fn check(
     }
 }
 
-/// Asks for what it takes to mirror Auto Scaling Groups.
+/// Checks the rights to mirror Auto Scaling Groups.
 async fn ask_mirror(client: &Client, management: &Client) {
     for right in AUTO_SCALING {
         let cluster = if right.scope == Scope::Machines {
@@ -351,7 +351,7 @@ async fn ask(
             name = name.unwrap_or("(all)"),
             "a right is missing; add it to the role that deploy/ gives the approver"
         ),
-        // The calls themselves will tell what is wrong with the connection.
+        // The calls themselves will report errors of the connection.
         Err(error) => debug!(error = describe(&error), "rights cannot be checked now"),
     }
 }

@@ -12,7 +12,7 @@ use tracing::info;
 use crate::announce::Announcer;
 use crate::audit::Audit;
 use crate::claims_record::ClaimsRecord;
-use crate::config::Config;
+use crate::config::{Config, without_effect};
 use crate::connect::{Connection, identity};
 use crate::dial::Dialer;
 use crate::engine::{Engine, Input, Outside};
@@ -35,11 +35,12 @@ use crate::{
     rights, serve, tasks,
 };
 
-/// How much news may wait for the engine before the watches are slowed down.
+/// The number of inputs that may wait for the engine before the watches are slowed down.
 const NEWS: usize = 4096;
 
 /// Runs the controller until a signal.
 pub(crate) fn run(settings: Settings) -> anyhow::Result<()> {
+    without_effect::tell(settings.remarks());
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     builder
         .enable_all()
@@ -130,7 +131,7 @@ fn addresses(settings: &Settings) -> Addresses {
     }
 }
 
-/// Watches over the connection, and asks once for the rights of this approver and of others.
+/// Starts the check of the connection, and checks once the rights of this approver and of others.
 fn check_surroundings(tasks: &mut Tasks, clients: &Clients, settings: &Settings, health: &Health) {
     let watching = new_start::watch_over(health.clone(), settings.kubeconfig.clone());
     tasks.add("connection", watching);
@@ -140,19 +141,19 @@ fn check_surroundings(tasks: &mut Tasks, clients: &Clients, settings: &Settings,
     tasks.once("other approvers", others);
 }
 
-/// The clusters that a run talks to.
+/// The clients of the clusters that a run uses.
 struct Clients {
-    /// The one that nodes join.
+    /// The cluster that nodes join.
     cluster: Client,
-    /// The one that keeps the Machine records.
+    /// The cluster with the Machine records.
     management: Client,
-    /// The approver's own namespace in the one that nodes join.
+    /// The approver's own namespace in the cluster that nodes join.
     namespace: String,
     fixed: Fixed,
 }
 
 impl Clients {
-    /// What may be elected, where replicas elect one that leads.
+    /// The candidate for the Lease, if replicas elect a leader.
     fn candidate(&self, elects: bool) -> Option<Candidate> {
         elects.then(|| Candidate::new(self.cluster.clone(), &self.namespace, identity()))
     }
@@ -181,7 +182,7 @@ impl Clients {
         })
     }
 
-    /// Starts what writes Events, and annotations on requests.
+    /// Starts the task that writes Events, and annotations on requests.
     fn announce(
         &self,
         tasks: &mut Tasks,
@@ -197,8 +198,8 @@ impl Clients {
         announcer
     }
 
-    /// Starts what writes to ExpectedMachines: their status, which is nothing as long as there are none, and those of
-    /// Auto Scaling Groups. Returns where the engine says how they stand.
+    /// Starts the tasks that write ExpectedMachines: their status, and the objects for instances of Auto Scaling Groups.
+    /// Returns the channel on which the engine sends the state of the joins.
     fn keep_records(
         &self,
         tasks: &mut Tasks,
@@ -227,7 +228,7 @@ impl Clients {
         joins
     }
 
-    /// Asks for every right that is needed.
+    /// Checks every right that is needed.
     fn check_rights(&self, config: &Config) -> impl Future<Output = ()> + Send + use<> {
         rights::check(
             self.cluster.clone(),
@@ -241,7 +242,7 @@ impl Clients {
     }
 }
 
-/// Starts what keeps the record of claims. Returns where to hand in claims.
+/// Starts the task that writes the record of claims. Returns the channel for claims.
 fn record_claims(
     tasks: &mut Tasks,
     claims: ClaimsRecord,
@@ -254,7 +255,7 @@ fn record_claims(
     record
 }
 
-/// Starts what nodes are dialled by, and the feeds of what that is verified by. Returns where to ask for a dial.
+/// Starts the dialer, and the feeds of the CA that verifies it. Returns the channel for dials.
 fn look_at_kubelets(
     tasks: &mut Tasks,
     client: &Client,
@@ -268,7 +269,7 @@ fn look_at_kubelets(
     Ok(dials)
 }
 
-/// Starts what asks for the Leases of Nodes. Returns where to name a Node.
+/// Starts the task that reads the Leases of Nodes. Returns the channel for Node names.
 fn ask_for_leases(
     tasks: &mut Tasks,
     client: &Client,
@@ -282,7 +283,7 @@ fn ask_for_leases(
     leases
 }
 
-/// Starts a feed for everything that decisions rest on besides Machines. Returns their names.
+/// Starts a feed for everything that decisions depend on except Machines. Returns their names.
 fn watch_all(
     tasks: &mut Tasks,
     client: &Client,
@@ -299,7 +300,7 @@ fn watch_all(
         feeds.push(watched.feed());
         let (client, news) = (client.clone(), news.clone());
         match signer {
-            // A replica that begins to lead has to know all that others approved before.
+            // A new leader has to know all approvals of the earlier ones.
             Signer::KubeApiserverClientKubelet => {
                 let leadership = leadership.clone();
                 let feed = feed::run_in_terms(watched, client, news, leadership);

@@ -1,5 +1,5 @@
-//! Metrics, health and the report of an audit over HTTP. Nothing here writes, and nothing but that report names an object.
-//! Anybody in the cluster may be able to connect, so connections are few, short and bounded for each peer.
+//! Metrics, health and the report of an audit over HTTP. Nothing here writes, and only that report names objects. Any pod in
+//! the cluster may be able to connect, so connections are few, short and limited for each peer.
 
 mod connections;
 
@@ -25,19 +25,19 @@ const OPEN_METRICS: &str = "application/openmetrics-text; version=1.0.0; charset
 /// The media type of JSON (RFC 8259, section 11).
 const JSON: &str = "application/json";
 
-/// Where to serve, if at all.
+/// The addresses to serve at, if any.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Addresses {
-    /// Everything.
+    /// All endpoints.
     pub(crate) metrics: Option<SocketAddr>,
-    /// Probes alone.
+    /// Probes only.
     pub(crate) probes: Option<SocketAddr>,
 }
 
-/// Starts the servers for which there are addresses. Returns where readiness is told.
+/// Starts the servers that have an address. Returns the channel for readiness.
 ///
 /// # Errors
-/// When an address cannot be bound: a busy port stops the start.
+/// If an address cannot be bound: a busy port stops the start.
 pub(crate) async fn start(
     tasks: &mut Tasks,
     addresses: Addresses,
@@ -66,7 +66,7 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
         .with_context(|| format!("cannot listen on {address}"))
 }
 
-/// What probes ask for. Ready means: every watch has been complete once.
+/// The probe endpoints. Ready means: every watch has been complete once.
 fn probes(health: Health, ready: watch::Receiver<bool>) -> Router {
     let healthy = move || async move {
         match health.trouble() {
@@ -89,7 +89,7 @@ fn probes(health: Health, ready: watch::Receiver<bool>) -> Router {
         .route("/readyz", get(readiness))
 }
 
-/// What was counted and audited.
+/// The endpoints of the metrics and of the audit.
 fn numbers(metrics: Metrics, audit: Audit) -> Router {
     let numbers = move || async move {
         match metrics.text() {

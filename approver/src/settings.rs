@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+use crate::config::without_effect::{self, Remark};
 use crate::config::{Config, ConfigError, Mode};
 use crate::{ClusterArgs, RunArgs};
 
@@ -27,6 +28,23 @@ pub struct Settings {
     pub(crate) probe_addr: Option<SocketAddr>,
     /// Whether only the holder of a Lease writes.
     pub(crate) leader_elect: bool,
+}
+
+impl Settings {
+    /// What is to be said of settings and flags that have no effect as the others stand.
+    pub(crate) fn remarks(&self) -> Vec<Remark> {
+        let mut remarks = without_effect::remarks(&self.config, self.mode);
+        if self.management_kubeconfig.is_some() && self.management_kubeconfig == self.kubeconfig {
+            let why =
+                "it names the file of --kubeconfig, whose cluster is asked for Machines anyway";
+            remarks.push(Remark::idle("--management-kubeconfig", why));
+        }
+        if self.mode == Some(Mode::Audit) && !self.leader_elect {
+            let why = "with --mode audit no replica writes, and none is elected";
+            remarks.push(Remark::idle("--leader-elect", why));
+        }
+        remarks
+    }
 }
 
 impl TryFrom<RunArgs> for Settings {

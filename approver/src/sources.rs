@@ -1,4 +1,4 @@
-//! Where Machine records come from: one file for each source, and one list of them.
+//! The sources of Machine records: one file for each source, and one list of them.
 //!
 //! To add a source: a file in this folder with its API and a conversion to [`Machine`], a line in [`ALL`], an entry in
 //! `sources/entry.rs` for the configuration, and a variant of [`Source`] in the core.
@@ -33,63 +33,63 @@ use crate::engine::Input;
 use crate::rights::Right;
 use crate::{feed, listing};
 
-/// What the rest of the program knows of a source.
+/// The description of a source for the rest of the program.
 pub(crate) struct Description {
-    /// Which one.
+    /// The source.
     pub(crate) source: Source,
     /// Its API group.
     pub(crate) group: &'static str,
-    /// The versions of it that are understood, the best first.
+    /// The supported versions, the best first.
     pub(crate) versions: &'static [&'static str],
-    /// What it calls its records.
+    /// The kind of its records.
     pub(crate) kind: &'static str,
-    /// Whether they are in namespaces.
+    /// True if they are namespaced.
     pub(crate) namespaced: bool,
-    /// What is needed to read them.
+    /// The rights to read them.
     pub(crate) rights: &'static [Right],
-    /// Reads one record out of an object of the API.
+    /// Converts one object of the API to a record.
     pub(crate) read: fn(Value) -> Result<Machine, String>,
-    /// Watches the records for ever.
+    /// Watches the records without end.
     pub(crate) follow: Follow,
-    /// Lists the records once: everything that a feed would tell.
+    /// Lists the records once: everything that a feed would send.
     pub(crate) list: List,
-    /// Its MachineHealthChecks, where it has such.
+    /// Its MachineHealthChecks, if it has any.
     pub(crate) health_checks: Option<Checks>,
-    /// Watches for ever what its API says of the cluster's own addresses, where it says so.
+    /// Watches the objects of its API that state the cluster's own addresses, if there are any.
     pub(crate) cluster: Option<Follow>,
-    /// Where it names the bootstrap tokens that were made for one Machine each, where that is not in the Machines.
+    /// The objects that name bootstrap tokens made for one Machine each, if the Machines do not name them.
     pub(crate) tokens: Option<Tokens>,
 }
 
-/// What the rest of the program knows of where a source names bootstrap tokens.
+/// The description of the objects in which a source names bootstrap tokens.
 pub(crate) struct Tokens {
     /// The API group.
     pub(crate) group: &'static str,
-    /// The versions of it that are understood, the best first.
+    /// The supported versions, the best first.
     pub(crate) versions: &'static [&'static str],
-    /// What the objects are called.
+    /// The kind of the objects.
     pub(crate) kind: &'static str,
-    /// What is needed to read them.
+    /// The rights to read them.
     pub(crate) rights: &'static [Right],
-    /// Reads one out of an object of the API.
+    /// Converts one object of the API.
     pub(crate) read: fn(Value) -> Result<KubeadmConfig, String>,
-    /// Watches them for ever.
+    /// Watches them without end.
     pub(crate) follow: Follow,
     /// Lists them once.
     pub(crate) list: List,
 }
 
-/// What the rest of the program knows of the MachineHealthChecks of a source.
+/// The description of the MachineHealthChecks of a source.
 pub(crate) struct Checks {
-    /// Reads one out of an object of the API; one that does nothing now tells nothing.
+    /// Converts one object of the API; `None` if the check is paused.
     pub(crate) read: fn(Value) -> Result<Option<Change>, String>,
     /// Lists them once.
     pub(crate) list: List,
 }
 
-/// Watches for ever what a scope covers.
+/// Watches the objects of a scope without end.
 type Follow = fn(Client, Scope, mpsc::Sender<Input>) -> BoxFuture<'static, ()>;
-/// Lists once what a scope covers.
+/// Lists the objects of a scope once.
 type List = fn(Client, Scope) -> BoxFuture<'static, anyhow::Result<Vec<Change>>>;
 
 /// Every source of Machine records.
@@ -124,7 +124,7 @@ pub(crate) fn of(source: Source) -> Option<&'static Description> {
     ALL.iter().find(|known| known.source == source)
 }
 
-/// What an Event about a Machine points at.
+/// The reference to a Machine for an Event.
 pub(crate) fn to_reference(machine: &Machine) -> ObjectReference {
     let description = of(machine.source);
     let api_version = description.and_then(|source| {

@@ -1,4 +1,4 @@
-//! The tasks beside the engine: none of them may end unseen, and all of them end with the process.
+//! The tasks beside the engine: none may end unnoticed, and all end with the process.
 
 use anyhow::Context as _;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -6,8 +6,8 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-/// Runs a task on a thread of the runtime and waits for it. The thread that waits is not one of those: a task on it is
-/// woken by the kernel for each answer that the others get.
+/// Runs a task on a worker thread of the runtime and waits for it. The waiting thread is not a worker: the kernel wakes a
+/// task on it for each answer that the others get.
 pub(crate) async fn on_worker(
     task: impl Future<Output = anyhow::Result<()>> + Send + 'static,
 ) -> anyhow::Result<()> {
@@ -16,12 +16,12 @@ pub(crate) async fn on_worker(
         .context("the controller panicked")?
 }
 
-/// Everything that runs beside the engine.
+/// All tasks beside the engine.
 #[derive(Default)]
 pub(crate) struct Tasks(JoinSet<anyhow::Result<()>>);
 
 impl Tasks {
-    /// Starts a task whose failure ends the process.
+    /// Starts a task; its failure ends the process.
     pub(crate) fn add(
         &mut self,
         name: &'static str,
@@ -31,7 +31,7 @@ impl Tasks {
             .spawn(async move { task.await.with_context(|| format!("task {name}")) });
     }
 
-    /// Starts a task whose end, however it comes, ends the process.
+    /// Starts a task; its end, even without an error, ends the process.
     pub(crate) fn forever(
         &mut self,
         name: &'static str,
@@ -55,7 +55,7 @@ impl Tasks {
         });
     }
 
-    /// Runs the engine until a signal, or until a task that should never have ended did.
+    /// Runs the engine until a signal, or until a task ends that should not.
     pub(crate) async fn supervise(
         mut self,
         engine: impl Future<Output = ()>,

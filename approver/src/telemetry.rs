@@ -1,4 +1,4 @@
-//! Where log lines go: standard error, as text or JSON, as much as `RUST_LOG` asks for.
+//! Log output: to standard error, as text or JSON, at the levels of `RUST_LOG`.
 
 use std::ffi::OsStr;
 use std::io::IsTerminal;
@@ -8,10 +8,10 @@ use tracing_subscriber::EnvFilter;
 use crate::LogFormat;
 use crate::text::{Form, LogLines};
 
-/// What a controller logs when `RUST_LOG` does not say. kube tells every failed call itself, at the level of errors;
-/// here each is told once, by the part that made it.
+/// The default log filter of the controller, without `RUST_LOG`. kube logs every failed call itself, at the level of errors;
+/// here the part that made the call logs it once.
 pub(crate) const CONTROLLER: &str = "info,kube_client=off,hyper=warn,tower=warn";
-/// What a command for people logs when `RUST_LOG` does not say: its answer is what it prints.
+/// The default log filter of other commands, without `RUST_LOG`: their output is their answer.
 pub(crate) const COMMAND: &str = "warn,kube_client=off,hyper=error";
 
 /// Starts logging. A later call changes nothing, so that tests may run in one process.
@@ -30,11 +30,11 @@ pub(crate) fn init(format: LogFormat, unless_asked: &str) {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
         LogFormat::Text => lines.with_ansi(coloured).try_init(),
     };
-    // An error says that logging has been started already.
+    // An error means that logging has been started already.
     started.ok();
 }
 
-/// Whether colours belong into what is written there.
+/// Returns true if output to this stream should have colours.
 pub(crate) fn coloured(stream: &impl IsTerminal) -> bool {
     is_coloured(
         stream.is_terminal(),
@@ -42,7 +42,7 @@ pub(crate) fn coloured(stream: &impl IsTerminal) -> bool {
     )
 }
 
-/// On a terminal only, and not where somebody has set `NO_COLOR` to anything (<https://no-color.org>).
+/// Only on a terminal, and not if the user has set `NO_COLOR` to any value (<https://no-color.org>).
 fn is_coloured(terminal: bool, no_color: Option<&OsStr>) -> bool {
     terminal && no_color.is_none_or(OsStr::is_empty)
 }

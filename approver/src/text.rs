@@ -1,4 +1,4 @@
-//! Text that others wrote, made harmless: it steers no terminal, forges no line, and reads as it stands.
+//! Sanitization of text from other sources: it cannot control a terminal or forge a line, and it shows all its characters.
 
 use std::borrow::Cow;
 use std::io;
@@ -6,14 +6,14 @@ use std::io;
 /// The character that begins an escape sequence of a terminal (ECMA-48, section 5.3).
 const ESC: char = '\u{1b}';
 
-/// Whether a character changes how text around it is shown: control characters, line and paragraph separators (Unicode
-/// general categories Cc, Zl, Zp), and those that set the direction of text (Unicode Standard Annex #9, section 2).
+/// Returns true if a character changes how text around it is shown: control characters, line and paragraph separators
+/// (Unicode general categories Cc, Zl, Zp), and those that set the direction of text (Unicode Standard Annex #9, section 2).
 pub(crate) fn steers(c: char) -> bool {
     c.is_control()
         || matches!(c, '\u{61c}' | '\u{200e}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
-/// Takes out whatever could steer a terminal.
+/// Removes all characters that could control a terminal.
 pub(crate) fn plain(text: &str) -> String {
     text.chars()
         .map(|c| {
@@ -26,7 +26,7 @@ pub(crate) fn plain(text: &str) -> String {
         .collect()
 }
 
-/// Shows whatever could steer a terminal by its escape, as Rust writes it.
+/// Replaces characters that could control a terminal by their Rust escapes.
 pub(crate) fn escaped(text: &str) -> Cow<'_, str> {
     escape(text, steers)
 }
@@ -46,8 +46,8 @@ fn escape(text: &str, hidden: impl Fn(char) -> bool) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Shows what steers within JSON by JSON's own escape (RFC 8259, section 7). Outside of strings JSON holds nothing of the
-/// kind but line ends and tabs, which stay.
+/// Replaces control characters within JSON by JSON's own escapes (RFC 8259, section 7). Outside of strings JSON holds no
+/// such characters except line ends and tabs, which stay.
 pub(crate) fn escaped_json(json: &str) -> Cow<'_, str> {
     let hidden = |c: char| steers(c) && !c.is_ascii_control();
     if !json.contains(hidden) {
@@ -65,13 +65,13 @@ pub(crate) fn escaped_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(escaped)
 }
 
-/// Writes log lines: each write is one of them, and stays one.
+/// A writer of log lines: each write is one line, and stays one.
 pub(crate) struct LogLines<W> {
     inner: W,
     form: Form,
 }
 
-/// What log lines are made of.
+/// The format of log lines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Form {
     Json,
@@ -93,7 +93,7 @@ impl<W: io::Write> io::Write for LogLines<W> {
         let line = text.strip_suffix('\n').unwrap_or(&text);
         let line = match self.form {
             Form::Json => escaped_json(line),
-            // Colours are escape sequences of our own; those in values and messages `tracing-subscriber` escapes.
+            // Colours are our own escape sequences; `tracing-subscriber` escapes those in values and messages.
             Form::Text { coloured } => escape(line, |c| steers(c) && !(coloured && c == ESC)),
         };
         self.inner.write_all(line.as_bytes())?;

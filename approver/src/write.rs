@@ -15,11 +15,11 @@ use crate::convert::{Carried, Target, to_approval, to_condition};
 use crate::errors::{Failure, classify, describe};
 use crate::object_name::segment;
 
-/// How long one write may take, if this replica leads for so long. A call that waits for its turn at the API server does so for
-/// at most 15 s (Kubernetes: a quarter of `--request-timeout`, `pkg/server/options/feature.go`).
+/// The limit of one write, if this replica leads that long. A call that is queued at the API server waits at most 15 s
+/// (Kubernetes: a quarter of `--request-timeout`, `pkg/server/options/feature.go`).
 pub(crate) const CALL_LIMIT: Duration = Duration::from_secs(20);
 
-/// Which way a request is decided.
+/// The direction of a decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Side {
     Approved,
@@ -36,13 +36,13 @@ impl Side {
     }
 }
 
-/// How a write ended.
+/// The result of a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Outcome {
     pub(crate) settlement: Settlement,
-    /// What went wrong, where a person has to know.
+    /// The error, if an administrator has to know it.
     pub(crate) trouble: Option<String>,
-    /// Whether to judge the request again after a while, since no watch will bring news of it.
+    /// True if the request must be decided again after a while, because no watch event will follow.
     pub(crate) again: bool,
 }
 
@@ -56,7 +56,7 @@ impl Outcome {
         }
     }
 
-    /// A write without an answer in the time that it may take.
+    /// A write without an answer within its limit.
     pub(crate) fn unanswered(limit: Duration) -> Self {
         Self {
             settlement: Settlement::Unknown,
@@ -82,7 +82,7 @@ pub(crate) async fn write(
     }
 }
 
-/// Changes a request by its approval sub-resource. The answer is the whole object, which may be large: it is not kept.
+/// Changes a request by its approval sub-resource. The answer is the whole object, which may be large, so it is discarded.
 pub(crate) async fn send(
     api: Api<CertificateSigningRequest>,
     target: &Target,
@@ -98,12 +98,13 @@ pub(crate) async fn send(
         .replace_subresource("approval", &name, &PostParams::default(), body)
         .map_err(kube::Error::BuildRequest)?;
     let answer = api.into_client().request_stream(request).await?;
-    // It is read to its end so that the connection can be used again. That it was written is known already.
+    // The answer is read to its end so that the connection can be reused. The write is already known to have succeeded.
     io::copy(answer, &mut io::sink()).await.ok();
     Ok(())
 }
 
-/// Reads what a write has to carry back, by the right to list: there is none to read a single request.
+/// Reads the fields that a write has to send back, with the right to list: the approver has no right to get a single
+/// request.
 async fn read_again(
     api: &Api<CertificateSigningRequest>,
     target: &Target,
@@ -133,7 +134,7 @@ fn escaped(value: &str) -> String {
         .replace('=', "\\=")
 }
 
-/// What a failed call comes to.
+/// The outcome of a failed call.
 pub(crate) fn failed(error: &kube::Error) -> Outcome {
     let undone = |trouble, again| Outcome {
         settlement: Settlement::Undone,
@@ -141,14 +142,14 @@ pub(crate) fn failed(error: &kube::Error) -> Outcome {
         again,
     };
     match classify(error) {
-        // Somebody else changed or removed it: the watch brings, or brought, what it is now.
+        // Another client changed or removed it: the watch brings, or brought, its current state.
         Failure::Conflict => undone(None, true),
         Failure::NotFound => undone(None, false),
         Failure::Forbidden | Failure::Later => undone(Some(describe(error)), true),
         Failure::Refused | Failure::Unsendable => Outcome {
             settlement: Settlement::Refused,
             trouble: Some(describe(error)),
-            // What cannot be sent now never can; what an admission policy refuses now it may take later.
+            // A call that cannot be sent will never succeed; an admission policy may accept later what it refuses now.
             again: classify(error) == Failure::Refused,
         },
         Failure::Unknown => Outcome {

@@ -1,4 +1,4 @@
-//! The one write of a decision: what is sent, and what each answer means.
+//! The single write of a decision: its body, and the meaning of each answer.
 
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::OwnerReference;
 use proptest::prelude::*;
@@ -109,7 +109,7 @@ async fn a_denial_is_a_condition_of_that_type() {
     assert_eq!(writing.await.unwrap().settlement, Settlement::Written);
 }
 
-/// What a failure with this code and message comes to: settlement, trouble, another try.
+/// The outcome of a failure with this code and message: settlement, error, retry.
 async fn refused(code: u16, message: &str) -> (Settlement, Option<String>, bool) {
     let outcome = approve(object(), |call| call.fail(code, message)).await;
     (outcome.settlement, outcome.trouble, outcome.again)
@@ -272,12 +272,12 @@ fn a_request_with_very_large_metadata_is_left_alone_while_it_waits() {
     object["metadata"]["annotations"] = json!({"large": "x".repeat(65_537)});
     let refused = to_request(read(&object)).unwrap_err().to_string();
     assert!(refused.contains("more than 65536"), "{refused}");
-    // Once it is approved, by whomever, it may have spent a Machine.
+    // Once it is approved, by any client, it may have spent a Machine.
     object["status"] = json!({"conditions": [{"type": "Approved", "status": "True"}]});
     assert!(to_request(read(&object)).is_ok());
 }
 
-/// How a write may fail.
+/// The ways in which a write may fail.
 #[derive(Clone, Copy, Debug)]
 enum End {
     Answered(u16),
@@ -287,7 +287,7 @@ enum End {
 }
 
 impl End {
-    /// Whether the API server may have taken it.
+    /// Returns true if the API server may have accepted it.
     fn is_maybe_done(self) -> bool {
         match self {
             Self::Answered(code) => code >= 500 && code != 503,
@@ -322,8 +322,8 @@ fn ends() -> impl Strategy<Value = End> {
 }
 
 proptest! {
-    /// Whatever the writes of several requests for one Machine come to: it is spent exactly if one of them may have been
-    /// taken by the API server, and while none was, each request is approved in its turn.
+    /// Regardless of the results of the writes of several requests for one Machine: it is spent exactly if the API server
+    /// may have accepted one of them, and while none was accepted, each request is approved in its turn.
     #[test]
     fn a_claim_is_there_only_if_a_write_was_sent(
         tries in prop::collection::vec((0_usize..3, ends()), 1..12),

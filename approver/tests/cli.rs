@@ -190,6 +190,36 @@ fn what_is_wrong_in_a_configuration_file_is_named_with_its_line() {
 }
 
 #[test]
+fn settings_and_flags_without_effect_are_named_at_the_start() {
+    let body = "apiVersion: rollcall.dev/v1alpha1\nkind: ApproverConfig\nmode: manual\nserving: {enabled: false, port: 1}\n";
+    let (_folder, path) = file("approver.yaml", body);
+    let missing = "/nonexistent/kubeconfig";
+    assert_usage(
+        &[
+            "run",
+            "--config",
+            &path,
+            "--mode=audit",
+            "--leader-elect=false",
+            "--kubeconfig",
+            missing,
+            "--management-kubeconfig",
+            missing,
+        ],
+        &[],
+        &[
+            "setting=\"mode\"",
+            "the flag --mode outweighs it",
+            "setting=\"serving.port\"",
+            "setting=\"--leader-elect\"",
+            "setting=\"--management-kubeconfig\"",
+        ],
+    );
+    let ended = call(&["run", "--kubeconfig", missing], &[]);
+    assert!(!ended.stderr.contains("WARN"), "{}", ended.stderr);
+}
+
+#[test]
 fn a_kubeconfig_that_cannot_be_used_is_named() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("missing.kubeconfig");

@@ -1,8 +1,8 @@
 //! A reader for DER (ITU-T X.690 section 10), as far as certification requests need it, that accepts one encoding only.
 //!
 //! General parsers are lenient in different places: bytes after the last field of a sequence, lengths in more bytes
-//! than needed, tags that should not be there. Each such place is one where the approver and the signer could see
-//! different requests. Here every byte is read as what it must be, or the request is refused.
+//! than needed, unexpected tags. In each such place the approver and the signer could see different requests. This
+//! reader refuses every byte that is not the one it expects.
 
 use std::fmt::Write as _;
 
@@ -29,10 +29,10 @@ pub(crate) const SET: u8 = 0x31;
 /// `[0]`, constructed: the attributes of a certification request (RFC 2986 section 4.1).
 pub(crate) const ATTRIBUTES: u8 = 0xa0;
 
-/// The bits of a tag that say that its number follows in more bytes (X.690 section 8.1.2.4). Nothing here needs that.
+/// The bits of a tag that mark a number in the following bytes (X.690 section 8.1.2.4). Nothing here needs that.
 const LONG_TAG: u8 = 0x1f;
 
-/// One value: its tag, its contents, and all its bytes.
+/// One value: its tag, its contents, and its complete encoding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Element<'a> {
     pub(crate) tag: u8,
@@ -40,7 +40,7 @@ pub(crate) struct Element<'a> {
     pub(crate) der: &'a [u8],
 }
 
-/// Reads values one after the other; `what` names the place in errors.
+/// Reads one value after another; `what` names the part of the request in errors.
 #[derive(Debug)]
 pub(crate) struct Reader<'a> {
     rest: &'a [u8],
@@ -56,14 +56,14 @@ impl<'a> Reader<'a> {
         self.rest.is_empty()
     }
 
-    /// The next value, whatever it is.
+    /// Returns the next value, of any tag.
     pub(crate) fn element(&mut self) -> Result<Element<'a>, ParseError> {
         let (element, rest) = split_element(self.rest).ok_or_else(|| self.malformed())?;
         self.rest = rest;
         Ok(element)
     }
 
-    /// The next value, which must have this tag.
+    /// Returns the next value, which must have this tag.
     pub(crate) fn tagged(&mut self, tag: u8) -> Result<Element<'a>, ParseError> {
         let element = self.element()?;
         if element.tag == tag {
@@ -73,12 +73,12 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A reader for what is inside the next value, which must have this tag; `what` names it in errors.
+    /// Returns a reader for the contents of the next value, which must have this tag; `what` names it in errors.
     pub(crate) fn inside(&mut self, tag: u8, what: &'static str) -> Result<Self, ParseError> {
         Ok(Self::new(self.tagged(tag)?.contents, what))
     }
 
-    /// The contents of a BIT STRING that fills whole bytes, as keys and signatures do.
+    /// Returns the contents of a BIT STRING of whole bytes, as keys and signatures are.
     pub(crate) fn whole_bytes(&mut self) -> Result<&'a [u8], ParseError> {
         match self.tagged(BIT_STRING)?.contents.split_first() {
             Some((0, bytes)) => Ok(bytes),
@@ -86,7 +86,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The bytes of an INTEGER that is positive, without the zero byte that only keeps it positive.
+    /// Returns the bytes of a positive INTEGER, without the leading zero byte that marks it as positive.
     pub(crate) fn positive_integer(&mut self) -> Result<&'a [u8], ParseError> {
         let contents = self.tagged(INTEGER)?.contents;
         match contents {
@@ -98,7 +98,7 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// Succeeds if nothing is left.
+    /// Succeeds if no bytes are left.
     pub(crate) fn end(self) -> Result<(), ParseError> {
         if self.is_empty() {
             Ok(())
@@ -112,7 +112,7 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// The first value of `bytes` and what follows it; lengths in the fewest bytes only (X.690 section 10.1).
+/// Splits off the first value of `bytes`; accepts minimal lengths only (X.690 section 10.1).
 fn split_element(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
     let (&tag, after_tag) = bytes.split_first()?;
     if tag & LONG_TAG == LONG_TAG {
@@ -124,7 +124,7 @@ fn split_element(bytes: &[u8]) -> Option<(Element<'_>, &[u8])> {
     Some((Element { tag, contents, der }, rest))
 }
 
-/// A length and what follows it. Two bytes of length are more than [`crate::MAX_REQUEST_SIZE`] needs.
+/// Splits off a length. [`crate::MAX_REQUEST_SIZE`] fits in two bytes of length, so longer ones are refused.
 fn split_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     match bytes {
         [short @ 0..=0x7f, rest @ ..] => Some((usize::from(*short), rest)),
@@ -136,7 +136,7 @@ fn split_length(bytes: &[u8]) -> Option<(usize, &[u8])> {
     }
 }
 
-/// The contents of an OBJECT IDENTIFIER in dotted form, for messages; hexadecimal where they are malformed.
+/// Formats the contents of an OBJECT IDENTIFIER in dotted form, for messages; in hexadecimal if they are malformed.
 pub(crate) fn dotted(oid: &[u8]) -> String {
     let mut numbers = Vec::new();
     let mut number: u64 = 0;

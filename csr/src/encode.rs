@@ -1,6 +1,6 @@
 //! Writes DER (ITU-T X.690 section 10), as far as evidence needs it: the counterpart of [`crate::der`].
 
-/// One value: its tag, its length in the fewest bytes (X.690 section 10.1), and its contents, given in parts.
+/// Encodes one value: its tag, its minimal length (X.690 section 10.1), and its contents, given in parts.
 pub(crate) fn encode(tag: u8, parts: &[&[u8]]) -> Vec<u8> {
     let contents = parts.concat();
     let length = contents.len().to_be_bytes();

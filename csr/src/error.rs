@@ -1,29 +1,29 @@
-//! Why a request was refused at the border: one variant and one stable word per cause.
+//! The errors of parsing a request: one variant and one stable word per cause.
 
 use std::net::IpAddr;
 
 use crate::MAX_REQUEST_SIZE;
 
-/// What makes a request unreadable, or more than a kubelet may ask for.
+/// The reason why a request is unreadable, or asks for more than a kubelet may.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// An IP address of another length than 4 or 16 bytes; the length in bytes.
+    /// An IP address with a length other than 4 or 16 bytes.
     #[error("a requested IP address has {length} bytes; 4 or 16 are an address")]
     BadIpAddress {
         /// Length in bytes.
         length: usize,
     },
-    /// The signature was not made over this request by the private key that belongs to it.
+    /// The signature does not verify with the public key in the request.
     #[error("the signature of the request does not belong to its content and its public key")]
     BadSignature,
-    /// An organization or common name without text.
+    /// An empty organization or common name.
     #[error("the {attribute} of the subject is empty")]
     EmptySubjectAttribute {
         /// `organization` or `common name`.
         attribute: &'static str,
     },
-    /// A subjectAltName extension without a name in it (forbidden by RFC 5280 section 4.2.1.6).
+    /// A subjectAltName extension without a name (forbidden by RFC 5280 section 4.2.1.6).
     #[error("the subjectAltName extension names nothing")]
     EmptySubjectAltName,
     /// A NUL, a control character, or anything else outside printable ASCII.
@@ -54,33 +54,33 @@ pub enum ParseError {
         /// Object identifier, dotted.
         oid: String,
     },
-    /// Something stands before the first PEM block, or before its BEGIN on the same line.
+    /// Data before the first PEM block, or before its BEGIN on the same line.
     #[error("something other than white space stands before the first PEM block; remove it")]
     LeadingData,
-    /// The bytes are not the one DER encoding that the signer and this parser are sure to see alike.
+    /// The bytes are not in DER, the one encoding that the signer and this parser are sure to read alike.
     #[error("the {what} is not what it must be, in strict DER")]
     MalformedDer {
         /// The part of the request.
         what: &'static str,
     },
-    /// A public key whose bytes do not fit its algorithm.
+    /// A public key with bytes that do not fit its algorithm.
     #[error("the public key does not fit its algorithm: {why}")]
     MalformedKey {
-        /// What does not fit.
+        /// The mismatch.
         why: &'static str,
     },
-    /// The PEM block is not what RFC 7468 section 3 writes.
+    /// The PEM block is not in the form of RFC 7468 section 3.
     #[error("the PEM block cannot be read: {why}")]
     MalformedPem {
-        /// What is wrong with it.
+        /// The violation.
         why: &'static str,
     },
-    /// An IPv4 address dressed as IPv6 (`::ffff:a.b.c.d`): the signer would issue it as the IPv4 address.
+    /// An IPv4-mapped IPv6 address (`::ffff:a.b.c.d`): the signer would issue it as the IPv4 address.
     #[error(
         "the requested address {address} is an IPv4 address written as IPv6; ask for the IPv4 address itself"
     )]
     MappedIpAddress {
-        /// The address as it stands in the request.
+        /// The address as written in the request.
         address: IpAddr,
     },
     /// The subject has no common name.
@@ -92,25 +92,25 @@ pub enum ParseError {
     /// More than one attribute in one relative distinguished name, as in `CN=a+O=b`.
     #[error("the subject joins several attributes in one relative distinguished name")]
     MultiValuedRdn,
-    /// There is no PEM block at all.
+    /// The text has no PEM block.
     #[error("it holds no PEM block; a block CERTIFICATE REQUEST is expected")]
     NotPem,
-    /// The PEM block carries headers (RFC 1421), which requests have no use for.
+    /// The PEM block has headers (RFC 1421), which requests do not need.
     #[error("the PEM block carries headers; only base64 is taken between its BEGIN and END")]
     PemHeaders,
-    /// An RSA public key that is too small or too large; its size in bits.
+    /// An RSA public key that is too small or too large.
     #[error("the RSA key has {bits} bits; {} to {} are taken", crate::key::RSA_BITS.start(), crate::key::RSA_BITS.end())]
     RsaKeySize {
         /// Size of the modulus in bits.
         bits: usize,
     },
-    /// An attribute with no value or more than one, of which the signer would read the first only.
+    /// An attribute with no value or more than one; the signer would read the first only.
     #[error("the extension request attribute does not hold exactly one value")]
     SeveralAttributeValues,
-    /// More than one common name, of which the signer would take the last.
+    /// More than one common name; the signer would use the last.
     #[error("the subject has more than one common name (CN)")]
     SeveralCommonNames,
-    /// More than one extension request attribute, which the signer would merge.
+    /// More than one extension request attribute; the signer would merge them.
     #[error("the request holds more than one extension request attribute")]
     SeveralExtensionRequests,
     /// More than one organization, and so more than one group.
@@ -125,18 +125,18 @@ pub enum ParseError {
         /// Size in bytes.
         size: usize,
     },
-    /// Something other than evidence stands after the PEM block.
+    /// Data other than evidence after the PEM block.
     #[error(
         "something other than ROLLCALL EVIDENCE blocks stands after the first PEM block; remove it"
     )]
     TrailingData,
-    /// Bytes after the last value that belongs there.
+    /// Bytes after the last expected value.
     #[error("the {what} goes on after its end")]
     TrailingDer {
         /// The part of the request.
         what: &'static str,
     },
-    /// A form of name that the signer drops without a word: otherName, directoryName, registeredID and the like.
+    /// A form of name that the signer silently drops: otherName, directoryName, registeredID and the like.
     #[error(
         "the request asks for a name of the form {form}, which the signer would drop without a word"
     )]
@@ -144,15 +144,15 @@ pub enum ParseError {
         /// The form, as RFC 5280 section 4.2.1.6 calls it.
         form: &'static str,
     },
-    /// A public key of a kind that is not taken.
+    /// A public key of an unsupported kind.
     #[error(
         "the public key is of the kind {kind}; ECDSA P-256 and P-384, RSA and Ed25519 are taken"
     )]
     UnsupportedKey {
-        /// Object identifier of the algorithm, dotted, and of the curve where there is one.
+        /// Object identifier of the algorithm, dotted, and of the curve if there is one.
         kind: String,
     },
-    /// A signature algorithm that is too weak, not taken, or does not fit the key.
+    /// A signature algorithm that is too weak, unsupported, or does not match the key.
     #[error(
         "the signature algorithm {oid} is not taken with this key; use SHA-256, SHA-384 or SHA-512, or Ed25519"
     )]
@@ -160,7 +160,7 @@ pub enum ParseError {
         /// Object identifier, dotted.
         oid: String,
     },
-    /// A subject attribute of a string type that readers see differently (T61String, BMPString and the like).
+    /// A subject attribute of a string type that parsers read differently (T61String, BMPString and the like).
     #[error(
         "the {attribute} of the subject is neither a UTF8String nor a PrintableString (ASN.1 tag {tag:#04x})"
     )]
@@ -170,13 +170,13 @@ pub enum ParseError {
         /// The tag byte.
         tag: u8,
     },
-    /// A URI that is not plainly `scheme://host/path`, the only form that is sure to be seen alike.
+    /// A URI that is not plainly `scheme://host/path`, the only form that all parsers read alike.
     #[error("a requested URI is not of the plain form scheme://host/path")]
     UnsupportedUri,
-    /// Another version than 0, the only one (RFC 2986 section 4.1).
+    /// A version other than 0, the only one (RFC 2986 section 4.1).
     #[error("the request is not of PKCS#10 version 0")]
     UnsupportedVersion,
-    /// The first PEM block is something else.
+    /// The first PEM block has another label.
     #[error("the first PEM block is \"{label}\"; CERTIFICATE REQUEST is expected")]
     WrongPemLabel {
         /// The label, with anything unprintable escaped.
@@ -185,7 +185,7 @@ pub enum ParseError {
 }
 
 impl ParseError {
-    /// Every word that [`ParseError::as_str`] can give, in alphabetical order.
+    /// Every word that [`ParseError::as_str`] can return, in alphabetical order.
     pub const ALL_WORDS: &[&str] = &[
         "BadIpAddress",
         "BadSignature",
@@ -223,7 +223,7 @@ impl ParseError {
         "WrongPemLabel",
     ];
 
-    /// One stable word for the cause, as conditions, Events, metrics and logs carry it.
+    /// The stable word for the cause, as used in conditions, Events, metrics and logs.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::BadIpAddress { .. } => "BadIpAddress",

@@ -1,7 +1,7 @@
 //! Evidence: what the machine itself proves, carried after the request in `spec.request`.
 //!
-//! `docs/evidence.md` is the format's specification. A request with evidence that cannot be read stays a good request:
-//! the signer never sees evidence. So evidence has errors of its own, which are kept beside the request.
+//! `docs/evidence.md` specifies the format. A request with unreadable evidence is still a valid request, because the
+//! signer never reads evidence. So evidence has its own errors, which are kept beside the request.
 
 mod armour;
 mod binding;
@@ -19,20 +19,21 @@ use crate::encode::encode;
 use crate::pem::EvidenceBlocks;
 use crate::{MAX_REQUEST_SIZE, ParseError};
 
-/// Most statements that one request may carry, so that it cannot make the approver verify signatures without end.
+/// The maximum number of statements in one request; bounds the signatures that the approver verifies.
 pub const MAX_STATEMENTS: usize = 8;
 
 /// Version 1 as the contents of an INTEGER.
 const VERSION_1: &[u8] = &[1];
 
-/// A list of statements that belongs to one request.
+/// The list of statements of one request.
 ///
-/// There is one encoding only for each list: whatever [`Evidence::from_der`] takes, [`Evidence::to_der`] gives back.
+/// The encoding of a list is unique: [`Evidence::to_der`] returns exactly the bytes that [`Evidence::from_der`]
+/// accepted.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Evidence(Vec<Statement>);
 
 impl Evidence {
-    /// Evidence with these statements, from 1 to [`MAX_STATEMENTS`].
+    /// Creates evidence from 1 to [`MAX_STATEMENTS`] statements.
     ///
     /// # Errors
     /// [`EvidenceError::NoStatements`] and [`EvidenceError::TooManyStatements`].
@@ -49,13 +50,13 @@ impl Evidence {
     /// Reads the DER inside a PEM block `ROLLCALL EVIDENCE`.
     ///
     /// # Errors
-    /// Whatever is not understood, in the order in which it is met. The signatures are left to
-    /// [`PreviousCertificate::verify`] and [`JoinKey::verify`].
+    /// The first part that is not understood. Signatures are verified separately, by [`PreviousCertificate::verify`]
+    /// and [`JoinKey::verify`].
     pub fn from_der(der: &[u8]) -> Result<Self, EvidenceError> {
         let mut outer = Reader::new(der, "evidence");
         let mut fields = outer.inside(SEQUENCE, "evidence")?;
         outer.end()?;
-        // Before anything else: of another version only this much is known.
+        // Checked first: the fields of other versions are unknown.
         if fields.tagged(INTEGER)?.contents != VERSION_1 {
             return Err(EvidenceError::UnsupportedVersion);
         }
@@ -83,16 +84,16 @@ impl Evidence {
         encode(SEQUENCE, &[&version, &encode(SEQUENCE, &[&statements])])
     }
 
-    /// The PEM block, which follows the request's.
+    /// The PEM block, appended to the request's.
     pub fn to_pem(&self) -> String {
         armour::block(&self.to_der())
     }
 
-    /// The text of `spec.request`: a request's PEM block and this evidence.
+    /// Returns the text of `spec.request`: a request's PEM block followed by this evidence.
     ///
     /// # Errors
-    /// [`ParseError::TooLarge`] when the two are more than is read ([`MAX_REQUEST_SIZE`]); without the evidence the
-    /// request may still be taken.
+    /// [`ParseError::TooLarge`] if both together exceed [`MAX_REQUEST_SIZE`]; the request may still be accepted without
+    /// the evidence.
     pub fn append_to(&self, request_pem: &str) -> Result<String, EvidenceError> {
         let line_break = if request_pem.ends_with('\n') {
             ""
@@ -107,7 +108,7 @@ impl Evidence {
     }
 }
 
-/// The statements of all blocks of a request, in their order; none without a block.
+/// Returns the statements of all blocks of a request, in order; empty if it has no block.
 pub(crate) fn read_blocks(blocks: EvidenceBlocks) -> Result<Vec<Statement>, EvidenceError> {
     let mut statements = Vec::new();
     for block in blocks {
@@ -116,7 +117,7 @@ pub(crate) fn read_blocks(blocks: EvidenceBlocks) -> Result<Vec<Statement>, Evid
             return Err(EvidenceError::TooManyStatements);
         }
     }
-    // A machine has one identity to show, and each certificate takes long to verify.
+    // A machine needs only one previous certificate, and each takes long to verify.
     let previous = statements
         .iter()
         .filter(|statement| matches!(statement, Statement::PreviousCertificate(_)));

@@ -1,7 +1,7 @@
-//! The attributes of a request: none, or one extension request that asks for nothing but names.
+//! The attributes of a request: none, or one extension request that asks only for names.
 //!
-//! Go merges all extension request attributes and reads the first value of each; parsers that read only the first
-//! attribute, or all values, see other names than the signer. So there may be one attribute, and one value in it.
+//! Go merges all extension request attributes and reads the first value of each. Parsers that read only the first
+//! attribute, or all values, see other names than the signer. So only one attribute with one value is accepted.
 
 use crate::der::{BOOLEAN, OBJECT_IDENTIFIER, OCTET_STRING, Reader, SEQUENCE, SET, dotted};
 use crate::{ParseError, RequestedNames};
@@ -13,7 +13,7 @@ const SUBJECT_ALT_NAME: &[u8] = &[0x55, 0x1d, 0x11];
 /// TRUE (X.690 section 11.1).
 const TRUE: &[u8] = &[0xff];
 
-/// The names that the attributes of a request ask for.
+/// Reads the names that the attributes of a request ask for.
 pub(crate) fn read_attributes(mut attributes: Reader<'_>) -> Result<RequestedNames, ParseError> {
     let mut extension_request = None;
     while !attributes.is_empty() {
@@ -31,7 +31,7 @@ pub(crate) fn read_attributes(mut attributes: Reader<'_>) -> Result<RequestedNam
     extension_request.map_or_else(|| Ok(RequestedNames::default()), read_extension_request)
 }
 
-/// The values of the attribute: one list of extensions. An empty list asks for nothing, and Go sees it so too.
+/// Reads the values of the attribute: one list of extensions. An empty list requests nothing, in Go too.
 fn read_extension_request(mut values: Reader<'_>) -> Result<RequestedNames, ParseError> {
     if values.is_empty() {
         return Err(ParseError::SeveralAttributeValues);
@@ -50,7 +50,7 @@ fn read_extension_request(mut values: Reader<'_>) -> Result<RequestedNames, Pars
     Ok(names.unwrap_or_default())
 }
 
-/// The value of an extension, which must be a subjectAltName.
+/// Returns the value of an extension, which must be a subjectAltName.
 fn read_subject_alt_name(mut extension: Reader<'_>) -> Result<&[u8], ParseError> {
     let oid = extension.tagged(OBJECT_IDENTIFIER)?.contents;
     if oid != SUBJECT_ALT_NAME {
@@ -60,7 +60,7 @@ fn read_subject_alt_name(mut extension: Reader<'_>) -> Result<&[u8], ParseError>
         what: "requested extension",
     };
     let mut value = extension.element()?;
-    // `critical`: DER leaves out the default, FALSE (X.690 section 11.5). The signer decides about it by itself.
+    // `critical`: DER omits the default, FALSE (X.690 section 11.5). The signer sets its own value.
     if value.tag == BOOLEAN {
         if value.contents != TRUE {
             return Err(malformed);

@@ -1,7 +1,7 @@
-//! What must hold of every input; the fuzz targets and a test that replays the vectors call it.
+//! The invariants that hold for every input, called by the fuzz targets and by a test that replays the vectors.
 //!
-//! x509-parser, which this crate does not use otherwise, gives a second opinion: whatever is read here, it must read
-//! too, with the same subject, names and key. The signature is left aside, because no mutation would get past it.
+//! x509-parser, which this crate uses nowhere else, is the second opinion: it must read everything that this crate reads, with
+//! the same subject, names and key. The signature is not compared, because no mutation would pass it.
 
 use std::error::Error;
 use std::net::IpAddr;
@@ -20,12 +20,12 @@ use crate::{
 /// Reads any bytes as PEM.
 ///
 /// # Panics
-/// If something that must hold of every input does not.
+/// If an invariant is violated.
 pub fn csr_pem(text: &[u8]) {
     match pem::read(text) {
         Ok((der, blocks)) => {
             let with_evidence = CertificationRequest::from_pem(text);
-            // Evidence, good or bad, changes nothing about the request.
+            // Evidence, valid or not, does not change the request.
             assert_eq!(
                 with_evidence.as_ref().map(Seen::from),
                 CertificationRequest::from_der(&der)
@@ -45,7 +45,7 @@ pub fn csr_pem(text: &[u8]) {
 /// Reads any bytes as the DER of evidence.
 ///
 /// # Panics
-/// If something that must hold of every input does not.
+/// If an invariant is violated.
 pub fn evidence(der: &[u8]) {
     let read = Evidence::from_der(der);
     check_evidence(read.as_ref().map(Evidence::statements));
@@ -59,11 +59,11 @@ pub fn evidence(der: &[u8]) {
     }
 }
 
-/// A block that [`pem::read`] takes, though there is no request in it.
+/// A block that [`pem::read`] accepts although it holds no request.
 const EMPTY_REQUEST: &str =
     "-----BEGIN CERTIFICATE REQUEST-----\n-----END CERTIFICATE REQUEST-----\n";
 
-/// Evidence is a short list of statements, or refused with a known word and a message of one line.
+/// Checks that evidence is a short list of statements, or refused with a known word and a one-line message.
 fn check_evidence(evidence: Result<&[Statement], &EvidenceError>) {
     match evidence {
         Ok(statements) => {
@@ -77,7 +77,7 @@ fn check_evidence(evidence: Result<&[Statement], &EvidenceError>) {
     }
 }
 
-/// A kind can be shown to people, and x509-parser finds the same key in a certificate if it can read it at all.
+/// Checks that the kind is printable, and that x509-parser finds the same key in a certificate if it can read it.
 fn check_statement(statement: &Statement) {
     assert!((1..=63).contains(&statement.kind().len()));
     assert!(statement.kind().chars().all(|c| c.is_ascii_graphic()));
@@ -93,7 +93,7 @@ fn check_statement(statement: &Statement) {
 /// Reads any bytes as DER.
 ///
 /// # Panics
-/// If something that must hold of every input does not.
+/// If an invariant is violated.
 pub fn csr_der(der: &[u8]) {
     let verified = CertificationRequest::from_der(der);
     match Unverified::read(der).map(|unverified| unverified.request) {
@@ -114,7 +114,7 @@ pub fn csr_der(der: &[u8]) {
     }
 }
 
-/// A refusal has a known word and a message of one line, whatever is in the input.
+/// Checks that a refusal has a known word and a one-line message, for any input.
 fn check_refusal(error: &ParseError) {
     assert!(ParseError::ALL_WORDS.contains(&error.as_str()));
     check_message(error);
@@ -129,7 +129,7 @@ fn check_message(error: &dyn Error) {
     );
 }
 
-/// What a parser sees in a request.
+/// The fields of a request, as one parser reads them.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Seen {
     organizations: Vec<String>,
@@ -156,7 +156,7 @@ impl From<&CertificationRequest> for Seen {
     }
 }
 
-/// What x509-parser sees; nothing if it cannot read the request or sees what has no place in it.
+/// The request as x509-parser reads it; `None` if it cannot, or if it finds a field that is not allowed.
 fn second_opinion(der: &[u8]) -> Option<Seen> {
     let (rest, request) = X509CertificationRequest::from_der(der).ok()?;
     let info = &request.certification_request_info;
@@ -245,7 +245,7 @@ mod tests {
         }
     }
 
-    /// Why this crate has a reader of its own: the usual way to use x509-parser does not show the name that Go signs.
+    /// The reason why this crate has its own parser: the usual way to use x509-parser misses the name that Go signs.
     #[test]
     #[expect(clippy::disallowed_methods, reason = "the vectors are files")]
     fn x509_parser_alone_does_not_show_the_names_of_a_second_extension_request() {

@@ -1,4 +1,4 @@
-//! SHA-256 (FIPS 180-4) and the one way in which hashes are written as text.
+//! SHA-256 (FIPS 180-4), and the text form of hashes.
 
 use std::fmt;
 

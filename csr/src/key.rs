@@ -1,4 +1,4 @@
-//! The public key of a request, and its hash, by which requests of one machine are told apart.
+//! The public key of a request, and its hash, which distinguishes requests of one machine.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -8,14 +8,14 @@ use crate::ParseError;
 use crate::der::{OBJECT_IDENTIFIER, Reader, SEQUENCE, dotted};
 use crate::hash::{self, sha256};
 
-/// Sizes of RSA keys that are taken, in bits: from the least that NIST SP 800-57 part 1 (table 2) still allows to the
-/// most that the verification in `ring` takes.
+/// Accepted sizes of RSA keys, in bits: from the minimum of NIST SP 800-57 part 1 (table 2) to the maximum that `ring`
+/// verifies.
 pub(crate) const RSA_BITS: RangeInclusive<usize> = 2048..=8192;
 
-/// Longest RSA exponent that Go takes, in bytes (`crypto/rsa`: at most 2^31-1).
+/// Longest RSA exponent that Go accepts, in bytes (`crypto/rsa`: at most 2^31-1).
 const RSA_EXPONENT_BYTES: usize = 4;
 
-// AlgorithmIdentifiers of the keys that are taken, with their parameters, as DER without the enclosing SEQUENCE.
+// AlgorithmIdentifiers of the supported keys, with their parameters, as DER without the enclosing SEQUENCE.
 /// id-ecPublicKey with the curve secp256r1 (RFC 5480 section 2.1.1).
 const ECDSA_P256: &[u8] = &[
     0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d,
@@ -32,7 +32,7 @@ const RSA: &[u8] = &[
     0x06, 0x09, 0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 0x01, 0x01, 0x01, 0x05, 0x00,
 ];
 
-/// SHA-256 over the DER of a SubjectPublicKeyInfo: which key a request, a certificate or a claim is about.
+/// SHA-256 over the DER of a SubjectPublicKeyInfo: identifies the key of a request, a certificate or a claim.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct KeyHash([u8; 32]);
 
@@ -54,7 +54,7 @@ impl fmt::Display for KeyHash {
     }
 }
 
-/// A text that is no key hash as [`KeyHash`] writes it.
+/// The error for a text that is not a key hash as [`KeyHash`] writes it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("it is not sha256: and 64 hexadecimal digits")]
 pub struct NotAKeyHash;
@@ -66,7 +66,7 @@ impl FromStr for KeyHash {
         let digits = text.strip_prefix("sha256:").ok_or(NotAKeyHash)?.as_bytes();
         let (pairs, rest) = digits.as_chunks::<2>();
         let mut hash = [0; 32];
-        // The number parser would take a sign and upper case; there is one text only for each hash.
+        // The number parser would accept a sign and upper case; the text of each hash must be unique.
         let is_digit = |digit: &u8| matches!(digit, b'0'..=b'9' | b'a'..=b'f');
         if pairs.len() != hash.len() || !rest.is_empty() || !digits.iter().all(is_digit) {
             return Err(NotAKeyHash);
@@ -79,10 +79,10 @@ impl FromStr for KeyHash {
     }
 }
 
-/// The kinds of keys that are taken.
+/// The supported kinds of keys.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum KeyAlgorithm {
-    /// ECDSA on the curve P-256, what kubelet and node-agent make.
+    /// ECDSA on the curve P-256, the kind that kubelet and node-agent create.
     EcdsaP256,
     /// ECDSA on the curve P-384.
     EcdsaP384,
@@ -92,9 +92,9 @@ pub enum KeyAlgorithm {
     Rsa,
 }
 
-/// A public key that the signer takes and whose holder signed the request.
+/// A public key that the signer accepts; its holder signed the request.
 ///
-/// There is one encoding only for each key, so that equal keys have equal hashes, here and in the issued certificate.
+/// The encoding of each key is unique, so equal keys have equal hashes, here and in the issued certificate.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PublicKey {
     algorithm: KeyAlgorithm,
@@ -102,7 +102,7 @@ pub struct PublicKey {
 }
 
 impl PublicKey {
-    /// Reads a SubjectPublicKeyInfo; also gives the bytes in its BIT STRING, by which signatures are verified.
+    /// Reads a SubjectPublicKeyInfo; also returns the bytes of its BIT STRING, for verifying signatures.
     pub(crate) fn read(spki_der: &[u8]) -> Result<(Self, &[u8]), ParseError> {
         let mut outer = Reader::new(spki_der, "public key");
         let mut spki = outer.inside(SEQUENCE, "public key")?;
@@ -149,8 +149,8 @@ impl PublicKey {
     }
 }
 
-/// A point must be uncompressed (SEC 1 section 2.3.3), the only form that Go and `ring` take. Whether it is on the
-/// curve is found out when the signature is verified.
+/// Checks that a point is uncompressed (SEC 1 section 2.3.3), the only form that Go and `ring` accept. Verifying the
+/// signature checks that it is on the curve.
 fn check_point(point: &[u8], coordinate_bytes: usize) -> Result<(), ParseError> {
     match point.split_first() {
         Some((4, coordinates)) if coordinates.len() == coordinate_bytes.saturating_mul(2) => Ok(()),
@@ -170,7 +170,7 @@ fn check_ed25519(key: &[u8]) -> Result<(), ParseError> {
     }
 }
 
-/// An RSAPublicKey (RFC 8017 appendix A.1.1) of a size that is taken and with numbers that Go takes.
+/// Checks an RSAPublicKey (RFC 8017 appendix A.1.1): a supported size, and numbers that Go accepts.
 fn check_rsa(key: &[u8]) -> Result<(), ParseError> {
     let mut outer = Reader::new(key, "RSA public key");
     let mut numbers = outer.inside(SEQUENCE, "RSA public key")?;
@@ -200,7 +200,7 @@ fn check_rsa(key: &[u8]) -> Result<(), ParseError> {
     Ok(())
 }
 
-/// The length of a number in bits; its first byte is not zero.
+/// The length of a number in bits; its first byte must not be zero.
 fn bit_length(magnitude: &[u8]) -> usize {
     let unused = magnitude.first().map_or(0, |first| first.leading_zeros());
     magnitude
@@ -209,7 +209,8 @@ fn bit_length(magnitude: &[u8]) -> usize {
         .saturating_sub(usize::try_from(unused).unwrap_or(0))
 }
 
-/// Says which key it is: the object identifier of its algorithm, and of its curve where the parameters are one.
+/// Returns an error that names the key: the object identifier of its algorithm, and of its curve if the parameters are
+/// one.
 fn unsupported(algorithm: &[u8]) -> ParseError {
     let mut reader = Reader::new(algorithm, "public key");
     let mut kind = match reader.tagged(OBJECT_IDENTIFIER) {
@@ -243,7 +244,8 @@ mod tests {
         PublicKey::read(&spki).map(|(key, _)| key.algorithm())
     }
 
-    /// An RSA key of this many bits with this exponent; its modulus is no product of primes, which no parser checks.
+    /// An RSA key of this many bits with this exponent; its modulus is not a product of primes, which parsers do not
+    /// check.
     fn rsa(bits: usize, exponent: &[u8]) -> Result<KeyAlgorithm, ParseError> {
         let mut modulus = vec![0xff; bits.div_ceil(8)];
         modulus[0] >>= bits.next_multiple_of(8).abs_diff(bits);
@@ -339,7 +341,7 @@ mod tests {
         .concat();
         let kind = "1.2.840.10045.2.1 with 1.3.132.0.35".to_owned();
         assert_eq!(read(&p521, &[4]), Err(ParseError::UnsupportedKey { kind }));
-        // RSA without the NULL that RFC 3279 asks for, and Ed25519 with one: Go takes neither.
+        // RSA without the NULL that RFC 3279 requires, and Ed25519 with one: Go accepts neither.
         assert_eq!(
             read(&RSA[..11], &[]).unwrap_err().as_str(),
             "UnsupportedKey"
@@ -355,7 +357,7 @@ mod tests {
 
     #[test]
     fn hashes_are_written_as_hexadecimal() {
-        // The SHA-256 of nothing (FIPS 180-4 test vectors).
+        // The SHA-256 of the empty input (FIPS 180-4 test vectors).
         let hash = "sha256:e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855";
         assert_eq!(KeyHash::of_spki(&[]).to_string(), hash);
     }

@@ -1,12 +1,12 @@
-//! What a kubelet may ask for, and how to read it: bytes become a typed request or a refusal. The same for evidence,
-//! what the machine itself proves in a request.
+//! The requests that a kubelet may make, parsed from bytes into a typed request or an error. The same for evidence,
+//! which the machine itself proves in a request.
 //!
-//! Both sides use this crate. node-agent builds its request from it and the approver checks requests against it, so
-//! that the two can never disagree about a name, a usage or a subject. It does no I/O, reads no clock and knows no
-//! Kubernetes client.
+//! Both programs use this crate: node-agent builds its request with it and the approver checks requests with it. So the
+//! two cannot disagree about a name, a usage or a subject. It does no I/O, reads no clock and uses no Kubernetes
+//! client.
 //!
-//! The approver must see what the signer (Go's `crypto/x509` in kube-controller-manager) sees, or refuse. So parsing
-//! is strict: whatever is not understood is an error, never skipped.
+//! The approver must see what the signer (Go's `crypto/x509` in kube-controller-manager) sees, or refuse. So parsing is
+//! strict: anything that is not understood is an error, never skipped.
 
 mod annotations;
 mod der;

@@ -1,22 +1,22 @@
-//! The subject alternative names that a request asks for.
+//! The subject alternative names of a request.
 
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use crate::ParseError;
 use crate::der::{Reader, SEQUENCE};
 
-// The tags of the four forms that Go reads, context-specific and primitive (RFC 5280 section 4.2.1.6). Go drops every
-// other tag without a word.
+// The tags of the four forms that Go reads, context-specific and primitive (RFC 5280 section 4.2.1.6). Go silently
+// drops every other tag.
 const RFC822_NAME: u8 = 0x81;
 const DNS_NAME: u8 = 0x82;
 const URI: u8 = 0x86;
 const IP_ADDRESS: u8 = 0x87;
 
-/// Every subject alternative name of a request. Forms that Go's parser drops without a word (otherName, dirName,
-/// registeredID and the like) never get here: they are refused as [`crate::ParseError`].
+/// All subject alternative names of a request. The forms that Go's parser silently drops (otherName, dirName,
+/// registeredID and the like) are refused earlier, as [`crate::ParseError`].
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RequestedNames {
-    /// DNS names, as they stand in the request: printable ASCII without blanks, but not yet judged to be host names.
+    /// DNS names, as written in the request: printable ASCII without blanks, not yet validated as host names.
     pub dns: Vec<String>,
     /// E-mail addresses: printable ASCII without blanks.
     pub emails: Vec<String>,
@@ -27,15 +27,15 @@ pub struct RequestedNames {
 }
 
 impl RequestedNames {
-    /// Whether the request asks for no name at all.
+    /// Returns true if the request asks for no name.
     pub fn is_empty(&self) -> bool {
         self.dns.is_empty() && self.emails.is_empty() && self.ips.is_empty() && self.uris.is_empty()
     }
 
-    /// Reads the value of a subjectAltName extension (RFC 5280 section 4.2.1.6), as certificates hold one too.
+    /// Reads the value of a subjectAltName extension (RFC 5280 section 4.2.1.6); certificates have the same one.
     ///
     /// # Errors
-    /// Whatever is not understood, in the order in which it is met.
+    /// The first part that is not understood.
     pub fn from_der(extension_value: &[u8]) -> Result<Self, ParseError> {
         let mut outer = Reader::new(extension_value, "subjectAltName extension");
         let mut general_names = outer.inside(SEQUENCE, "subjectAltName extension")?;
@@ -60,7 +60,7 @@ impl RequestedNames {
     }
 }
 
-/// What RFC 5280 section 4.2.1.6 calls the form of name with this tag.
+/// The name in RFC 5280 section 4.2.1.6 for the form with this tag.
 fn form(tag: u8) -> &'static str {
     match tag {
         0xa0 => "otherName",
@@ -72,7 +72,7 @@ fn form(tag: u8) -> &'static str {
     }
 }
 
-/// An IA5String without blanks and control characters, which have no place in any of these names.
+/// Reads an IA5String without blanks and control characters, which none of these names may contain.
 fn read_text(attribute: &'static str, bytes: &[u8]) -> Result<String, ParseError> {
     let text = str::from_utf8(bytes)
         .ok()
@@ -97,7 +97,7 @@ fn read_ip(bytes: &[u8]) -> Result<IpAddr, ParseError> {
     }
 }
 
-/// A URI in the one form that is its own canonical form: Go parses URIs, refuses some, and writes others differently.
+/// Reads a URI in the one form that is its own canonical form: Go parses URIs, refuses some and rewrites others.
 fn read_uri(bytes: &[u8]) -> Result<String, ParseError> {
     let text = read_text("URI", bytes)?;
     let (scheme, rest) = text.split_once("://").ok_or(ParseError::UnsupportedUri)?;
@@ -161,7 +161,7 @@ mod tests {
         for tag in
             (0..=u8::MAX).filter(|tag| ![DNS_NAME, IP_ADDRESS, RFC822_NAME, URI].contains(tag))
         {
-            // After a good name, so that a parser which skips what it does not know would succeed.
+            // Placed after a good name, so that a parser that skips unknown forms would succeed.
             let word = read(&[name(DNS_NAME, b"a"), name(tag, b"x")])
                 .unwrap_err()
                 .as_str();

@@ -1,15 +1,15 @@
-//! The name of a node, as Kubernetes allows it, and the user name that goes with it.
+//! The name of a node, as Kubernetes allows it, and its user name.
 
 use std::fmt;
 use std::str::FromStr;
 
-/// The user name of a kubelet is this and its node's name (Kubernetes: `pkg/auth/nodeidentifier`).
+/// The prefix of a kubelet's user name, before its node's name (Kubernetes: `pkg/auth/nodeidentifier`).
 const USERNAME_PREFIX: &str = "system:node:";
 
 /// Longest DNS subdomain, in characters (Kubernetes `DNS1123SubdomainMaxLength`, from RFC 1035 section 2.3.4).
 const MAX_LENGTH: usize = 253;
 
-/// The name of a node: a lower-case RFC 1123 subdomain, as the API server demands of a Node object.
+/// The name of a node: a lower-case RFC 1123 subdomain, as the API server requires for a Node object.
 ///
 /// Labels longer than 63 characters are accepted because Kubernetes accepts them.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -21,15 +21,15 @@ impl NodeName {
         &self.0
     }
 
-    /// The user name that the API server gives a kubelet of this name: `system:node:<name>`.
+    /// The user name of the kubelet on this node: `system:node:<name>`.
     pub fn username(&self) -> String {
         format!("{USERNAME_PREFIX}{}", self.0)
     }
 
-    /// Reads the node's name out of a kubelet's user name or common name.
+    /// Parses the node's name from a kubelet's user name or common name.
     ///
     /// # Errors
-    /// [`NodeNameError::NotANode`] without the `system:node:` prefix; else as [`NodeName::from_str`].
+    /// [`NodeNameError::NotANode`] without the `system:node:` prefix; otherwise as [`NodeName::from_str`].
     pub fn from_username(username: &str) -> Result<Self, NodeNameError> {
         username
             .strip_prefix(USERNAME_PREFIX)
@@ -37,10 +37,10 @@ impl NodeName {
             .parse()
     }
 
-    /// Reads a name as machine records and cloud APIs write it: any case, and a trailing dot is allowed.
+    /// Parses a name as machine records and cloud APIs write it: in any case, optionally with a trailing dot.
     ///
     /// # Errors
-    /// As [`NodeName::from_str`], after folding the case and trimming one trailing dot.
+    /// As [`NodeName::from_str`], after lower-casing it and trimming one trailing dot.
     pub fn from_dns_name(name: &str) -> Result<Self, NodeNameError> {
         name.strip_suffix('.')
             .unwrap_or(name)
@@ -73,7 +73,7 @@ impl fmt::Display for NodeName {
     }
 }
 
-/// A label of RFC 1123: lower-case letters, digits and `-`, with a letter or digit at both ends.
+/// Returns true for an RFC 1123 label: lower-case letters, digits and `-`, with a letter or digit at both ends.
 fn is_label(label: &str) -> bool {
     let alphanumeric = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
     label.starts_with(alphanumeric)
@@ -81,14 +81,14 @@ fn is_label(label: &str) -> bool {
         && label.chars().all(|c| alphanumeric(c) || c == '-')
 }
 
-/// Why a text is not the name of a node.
+/// The reason why a text is not the name of a node.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum NodeNameError {
-    /// There is no text at all.
+    /// The text is empty.
     #[error("the node name is empty")]
     Empty,
-    /// A user name or common name of somebody who is no kubelet.
+    /// The user name or common name does not belong to a kubelet.
     #[error("it does not begin with {USERNAME_PREFIX}")]
     NotANode,
     /// Not a lower-case RFC 1123 subdomain.

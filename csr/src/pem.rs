@@ -1,18 +1,18 @@
-//! The PEM armour around a request (RFC 7468), read so that Go's `pem.Decode` is sure to find the same block.
+//! The PEM block of a request (RFC 7468), read so that Go's `pem.Decode` is sure to find the same block.
 //!
-//! Go looks for the first block it can read: it skips text before it, BEGIN lines without an END, and blocks that are
-//! malformed. Here the first thing in the text must be the block, in the one form that all encoders write.
+//! Go searches for the first readable block: it skips text before it, BEGIN lines without an END, and malformed blocks.
+//! Here the text must begin with the block, in the one form that all encoders write.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::{ParseError, evidence};
 
-/// Largest request that is read, in bytes, PEM with all evidence or DER. A request with an 8192-bit RSA key has about
-/// 3 KiB of PEM, so this leaves room for some three hundred names; the API server's own limit is etcd's, 1.5 MiB.
+/// Largest accepted request, in bytes, as PEM with all evidence or as DER. A request with an 8192-bit RSA key has about
+/// 3 KiB of PEM, so this leaves room for about three hundred names; the API server's own limit is etcd's, 1.5 MiB.
 pub const MAX_REQUEST_SIZE: usize = 16 * 1024;
 
-/// Longest part of a foreign label that a message repeats, in bytes.
+/// The maximum length of a foreign label in a message, in bytes.
 const SHOWN_LABEL: usize = 64;
 
 const BEGIN: &[u8] = b"-----BEGIN ";
@@ -20,10 +20,10 @@ const DASHES: &[u8] = b"-----";
 const LABEL: &[u8] = b"CERTIFICATE REQUEST";
 const END_LINE: &[u8] = b"-----END CERTIFICATE REQUEST-----";
 
-/// What is inside each block of evidence, as far as it is base64.
+/// The content of each block of evidence, or an error if it is not base64.
 pub(crate) type EvidenceBlocks = Vec<Result<Vec<u8>, ParseError>>;
 
-/// The DER inside the block `CERTIFICATE REQUEST` that `text` begins with, and the blocks of evidence that follow it.
+/// Returns the DER in the block `CERTIFICATE REQUEST` at the start of `text`, and the blocks of evidence after it.
 pub(crate) fn read(text: &[u8]) -> Result<(Vec<u8>, EvidenceBlocks), ParseError> {
     if text.len() > MAX_REQUEST_SIZE {
         return Err(ParseError::TooLarge { size: text.len() });
@@ -32,7 +32,7 @@ pub(crate) fn read(text: &[u8]) -> Result<(Vec<u8>, EvidenceBlocks), ParseError>
     Ok((der, evidence::contents(after)?))
 }
 
-/// The content of the first block, and all that follows the line with its END.
+/// Returns the content of the first block, and the text after the line with its END.
 fn first_block(text: &[u8]) -> Result<(Vec<u8>, &[u8]), ParseError> {
     let mut rest = begin(text)?;
     check_label(next_line(&mut rest).unwrap_or_default())?;
@@ -50,7 +50,7 @@ fn first_block(text: &[u8]) -> Result<(Vec<u8>, &[u8]), ParseError> {
     Ok((decode(&base64)?, rest))
 }
 
-/// The content of a block: its lines without their breaks, decoded.
+/// Decodes the content of a block: its lines without their breaks.
 pub(crate) fn decode(base64: &[u8]) -> Result<Vec<u8>, ParseError> {
     STANDARD
         .decode(base64)
@@ -59,7 +59,7 @@ pub(crate) fn decode(base64: &[u8]) -> Result<Vec<u8>, ParseError> {
         })
 }
 
-/// The text from the first BEGIN, which only white space may precede and which must begin its line.
+/// Returns the text from the first BEGIN, which must begin its line and may follow white space only.
 fn begin(text: &[u8]) -> Result<&[u8], ParseError> {
     let is_block = |at: &[u8]| at.starts_with(BEGIN);
     let (white, block) = text.split_at(
@@ -96,7 +96,7 @@ fn check_label(line: &[u8]) -> Result<(), ParseError> {
     Err(ParseError::WrongPemLabel { label: shown })
 }
 
-/// A line between BEGIN and END: base64 and nothing else, not even the blanks that Go would drop.
+/// Checks a line between BEGIN and END: base64 only, without the blanks that Go would drop.
 pub(crate) fn check_base64_line(line: &[u8]) -> Result<(), ParseError> {
     if line.contains(&b':') {
         return Err(ParseError::PemHeaders);
@@ -111,7 +111,7 @@ pub(crate) fn check_base64_line(line: &[u8]) -> Result<(), ParseError> {
     }
 }
 
-/// Takes the next line off `text`, without its line break (LF or CR LF); none at the end of the text.
+/// Splits the next line off `text`, without its line break (LF or CR LF); `None` at the end of the text.
 pub(crate) fn next_line<'a>(text: &mut &'a [u8]) -> Option<&'a [u8]> {
     if text.is_empty() {
         return None;
@@ -123,7 +123,7 @@ pub(crate) fn next_line<'a>(text: &mut &'a [u8]) -> Option<&'a [u8]> {
             *text = rest;
             Some(line.strip_suffix(b"\r").unwrap_or(line))
         }
-        // Go takes a carriage return off a line only where a line feed follows.
+        // Go strips a carriage return only before a line feed.
         None => {
             *text = &[];
             Some(line)
@@ -135,12 +135,12 @@ pub(crate) fn next_line<'a>(text: &mut &'a [u8]) -> Option<&'a [u8]> {
 mod tests {
     use super::*;
 
-    /// The DER of the request in a text; evidence after it is for other tests.
+    /// The DER of the request in a text; other tests cover the evidence after it.
     fn request_der(text: &[u8]) -> Result<Vec<u8>, ParseError> {
         super::read(text).map(|(der, _)| der)
     }
 
-    /// `request_der` of a text in which `{}` stands for a good block with the content `hi!`.
+    /// `request_der` of a text in which `{}` is replaced by a valid block with the content `hi!`.
     fn read(frame: &str) -> Result<Vec<u8>, ParseError> {
         let block = "-----BEGIN CERTIFICATE REQUEST-----\naGkh\n-----END CERTIFICATE REQUEST-----";
         request_der(frame.replace("{}", block).as_bytes())

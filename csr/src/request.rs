@@ -14,22 +14,22 @@ use crate::{
 /// Version 0 as the contents of an INTEGER (RFC 2986 section 4.1).
 const VERSION_0: &[u8] = &[0];
 
-/// A request whose subject, names and key are all known, and whose signature was verified.
+/// A request with its subject, names and key, and a verified signature.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificationRequest {
     subject: Subject,
     names: RequestedNames,
     public_key: PublicKey,
-    // Clones share what is large, and what takes long to find out.
+    // Shared between clones: large, or slow to compute.
     evidence: Arc<Result<Vec<Statement>, EvidenceError>>,
     proofs: Proofs,
 }
 
-/// What became of each statement, once somebody wanted to know. It follows from the rest of the request.
+/// The verification result of each statement, computed on first use from the rest of the request.
 #[derive(Clone, Debug, Default)]
 struct Proofs(Arc<OnceLock<Vec<Proof>>>);
 
-/// The result of verifying one statement; none for a kind that is not known.
+/// The result of verifying one statement; `None` for an unknown kind.
 type Proof = Option<Result<(), EvidenceError>>;
 
 impl PartialEq for Proofs {
@@ -44,7 +44,7 @@ impl CertificationRequest {
     /// Reads `spec.request`: one PEM block `CERTIFICATE REQUEST`, then any number of blocks `ROLLCALL EVIDENCE`.
     ///
     /// # Errors
-    /// Whatever is not understood, in the order in which it is met.
+    /// The first part that is not understood.
     pub fn from_pem(text: &[u8]) -> Result<Self, ParseError> {
         let (der, blocks) = pem::read(text)?;
         Ok(Self {
@@ -53,7 +53,7 @@ impl CertificationRequest {
         })
     }
 
-    /// Reads the DER inside the request's PEM block. Such a request has no evidence.
+    /// Reads the DER from the request's PEM block. Such a request has no evidence.
     ///
     /// # Errors
     /// As [`CertificationRequest::from_pem`].
@@ -68,33 +68,34 @@ impl CertificationRequest {
         Ok(request)
     }
 
-    /// Who the certificate is for.
+    /// The subject of the requested certificate.
     pub fn subject(&self) -> &Subject {
         &self.subject
     }
 
-    /// The subject alternative names it asks for.
+    /// The requested subject alternative names.
     pub fn names(&self) -> &RequestedNames {
         &self.names
     }
 
-    /// The key it asks a certificate for.
+    /// The key to be certified.
     pub fn public_key(&self) -> &PublicKey {
         &self.public_key
     }
 
-    /// The statements that came with it, not yet verified ([`CertificationRequest::proofs`]); none is the usual case.
+    /// The statements of the evidence, not yet verified ([`CertificationRequest::proofs`]); usually empty.
     ///
     /// # Errors
-    /// Why the evidence cannot be read. The signer does not look at evidence, so the request itself is not malformed;
-    /// what becomes of it is the approver's to say.
+    /// The reason why the evidence is unreadable. The signer ignores evidence, so the request itself is not malformed;
+    /// the approver decides what to do.
     pub fn evidence(&self) -> Result<&[Statement], &EvidenceError> {
         (*self.evidence).as_deref()
     }
 
-    /// For each statement of [`CertificationRequest::evidence`], in its order, whether it was signed for this request's
-    /// key and node and for the cluster that it names; nothing for a kind that is not known, which proves nothing.
-    /// A signature takes long to verify, so that is done when it is first asked for, and kept.
+    /// The results for the statements of [`CertificationRequest::evidence`], in order: `Ok` if signed for this
+    /// request's key and node and for the cluster that the statement names; `None` for an unknown kind, which proves
+    /// nothing.
+    /// Verifying a signature is slow, so it is done on first use and cached.
     pub fn proofs(&self) -> &[Option<Result<(), EvidenceError>>] {
         self.proofs.0.get_or_init(|| {
             let statements = self.evidence.iter().flatten();
@@ -104,7 +105,7 @@ impl CertificationRequest {
 
     fn verify(&self, statement: &Statement) -> Option<Result<(), EvidenceError>> {
         let Ok(node) = NodeName::from_username(&self.subject.common_name) else {
-            // Nothing can have been signed for what is no node.
+            // No statement can have been signed for a name that is not a node's.
             return Some(Err(EvidenceError::BadSignature));
         };
         let binding = Binding {
@@ -120,7 +121,7 @@ impl CertificationRequest {
     }
 }
 
-/// A request that was read but whose signature was not yet verified.
+/// A parsed request, before its signature is verified.
 #[derive(Debug)]
 pub(crate) struct Unverified<'a> {
     pub(crate) request: CertificationRequest,
@@ -155,7 +156,7 @@ impl<'a> Unverified<'a> {
     }
 }
 
-/// The CertificationRequestInfo, and the bytes of the public key in it.
+/// Reads the CertificationRequestInfo, and the bytes of its public key.
 fn read_info(mut info: Reader<'_>) -> Result<(CertificationRequest, &[u8]), ParseError> {
     if info.tagged(INTEGER)?.contents != VERSION_0 {
         return Err(ParseError::UnsupportedVersion);

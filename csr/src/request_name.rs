@@ -1,4 +1,4 @@
-//! The name of a request object that depends on nothing but what is asked for.
+//! The name of a request object, derived only from its content.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -6,18 +6,18 @@ use ring::digest::{Context, SHA512_256};
 
 use crate::{Evidence, NODES_GROUP, NodeName, Signer};
 
-/// The name under which kubelet would file this first request (Kubernetes: `pkg/kubelet/certificate/bootstrap`,
-/// `digestedName`): `node-csr-` and a digest of key, subject and usages. The same key always gives the same name, so
-/// that whoever comes back after a crash finds the request that is already there.
+/// The name that kubelet would give this first request (Kubernetes: `pkg/kubelet/certificate/bootstrap`,
+/// `digestedName`): `node-csr-` and a digest of key, subject and usages. The same key always gives the same name, so a
+/// client that restarts finds its existing request.
 pub fn request_name(spki_der: &[u8], node: &NodeName) -> String {
     digested_name(spki_der, node, &[])
 }
 
-/// The name of a first request that carries evidence: kubelet's, with what the evidence shows as further fields.
+/// The name of a first request that carries evidence: kubelet's digest, extended by the content of the evidence.
 ///
-/// Of the evidence, kinds, clusters, certificates and keys count, but no signatures, which are others each time they are
-/// made. So whoever comes back with the same evidence finds its request, and whoever has more to show than before does
-/// not go on waiting for a request that cannot show it.
+/// The digest covers kinds, clusters, certificates and keys, but not signatures, which differ each time. So a client
+/// with the same evidence finds its request, and a client with more evidence than before makes a new request instead of
+/// waiting for one that lacks it.
 pub fn request_name_with_evidence(spki_der: &[u8], node: &NodeName, evidence: &Evidence) -> String {
     let mut fields = Vec::new();
     for statement in evidence.statements() {
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use crate::CertificationRequest;
 
-    /// A vector of evidence.
+    /// A test vector of evidence.
     macro_rules! case {
         ($name:literal) => {
             include_bytes!(concat!("../../tests/cases/csr/", $name, ".pem"))

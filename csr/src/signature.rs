@@ -1,4 +1,4 @@
-//! The signature by which a request, or a statement of evidence, proves that its maker holds the private key.
+//! The signature that proves possession of the private key, of a request or of a statement of evidence.
 
 use ring::signature::{
     ECDSA_P256_SHA256_ASN1, ECDSA_P256_SHA384_ASN1, ECDSA_P384_SHA256_ASN1, ECDSA_P384_SHA384_ASN1,
@@ -9,9 +9,9 @@ use ring::signature::{
 use crate::der::{OBJECT_IDENTIFIER, Reader, dotted};
 use crate::{KeyAlgorithm, ParseError};
 
-// AlgorithmIdentifiers, with their parameters, as DER without the enclosing SEQUENCE. Go does not look at the
-// parameters of most of them; here they must be what the RFC says. RSASSA-PSS is left out: its parameters leave room
-// for two readings, and no kubelet uses it.
+// AlgorithmIdentifiers, with their parameters, as DER without the enclosing SEQUENCE. Go ignores the parameters of most
+// of them; here they must match the RFC. RSASSA-PSS is unsupported: its parameters can be read in two ways, and no
+// kubelet uses it.
 /// ecdsa-with-SHA256 (RFC 5758 section 3.2).
 const ECDSA_WITH_SHA256: &[u8] = &[0x06, 0x08, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x04, 0x03, 0x02];
 /// ecdsa-with-SHA384 (RFC 5758 section 3.2).
@@ -33,7 +33,7 @@ const RSA_WITH_SHA512: &[u8] = &[
 
 type Verification = &'static dyn VerificationAlgorithm;
 
-/// A signature algorithm that is taken with one kind of key.
+/// A signature algorithm that is accepted with one kind of key.
 struct Known {
     key: KeyAlgorithm,
     algorithm: &'static [u8],
@@ -87,7 +87,7 @@ static KNOWN: [Known; 8] = [
     ),
 ];
 
-/// A signature that is still to be believed.
+/// A signature that is not yet verified.
 #[derive(Debug)]
 pub(crate) struct Signature<'a> {
     verification: Verification,
@@ -95,8 +95,8 @@ pub(crate) struct Signature<'a> {
 }
 
 impl<'a> Signature<'a> {
-    /// Takes a signature if its algorithm (an AlgorithmIdentifier without the enclosing SEQUENCE) is one that goes
-    /// with this kind of key.
+    /// Reads a signature; its algorithm (an AlgorithmIdentifier without the enclosing SEQUENCE) must match this kind of
+    /// key.
     pub(crate) fn read(
         key: KeyAlgorithm,
         algorithm: &[u8],
@@ -114,7 +114,7 @@ impl<'a> Signature<'a> {
         Err(ParseError::UnsupportedSignatureAlgorithm { oid })
     }
 
-    /// A signature by the one algorithm that belongs to this kind of key where none is named, as in evidence.
+    /// A signature by the default algorithm of this kind of key, for evidence, which names no algorithm.
     pub(crate) fn of_key(key: KeyAlgorithm, value: &'a [u8]) -> Self {
         let verification: Verification = match key {
             KeyAlgorithm::EcdsaP256 => &ECDSA_P256_SHA256_ASN1,
@@ -128,7 +128,7 @@ impl<'a> Signature<'a> {
         }
     }
 
-    /// Verifies that `message` was signed by the holder of this key; `key` are the bytes of its BIT STRING.
+    /// Verifies that `message` was signed by the holder of this key, given as the bytes of its BIT STRING.
     pub(crate) fn verify(&self, key: &[u8], message: &[u8]) -> Result<(), ParseError> {
         UnparsedPublicKey::new(self.verification, key)
             .verify(message, self.value)

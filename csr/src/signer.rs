@@ -1,13 +1,13 @@
-//! The two signers that kubelets ask, and the usages that each of them takes.
+//! The two signers of kubelet certificates, and the usages that each accepts.
 
 use std::str::FromStr;
 
 /// A signer of kubelet certificates (Kubernetes: `pkg/apis/certificates`, the well-known signer names).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Signer {
-    /// Signs the certificate with which a kubelet authenticates to the API server.
+    /// Signs the client certificate that a kubelet presents to the API server.
     KubeApiserverClientKubelet,
-    /// Signs the certificate that a kubelet serves on its own port.
+    /// Signs the serving certificate of a kubelet's own port.
     KubeletServing,
 }
 
@@ -23,7 +23,7 @@ impl Signer {
         }
     }
 
-    /// The usages a kubelet asks for with an elliptic curve key, in the order in which kubelet names them.
+    /// The usages that a kubelet requests with an elliptic curve key, in kubelet's order.
     pub fn usages(self) -> [&'static str; 2] {
         match self {
             Self::KubeApiserverClientKubelet => ["digital signature", "client auth"],
@@ -31,8 +31,8 @@ impl Signer {
         }
     }
 
-    /// Whether the signer takes exactly these usages: the two of [`Signer::usages`], each once, with or without
-    /// `key encipherment` (Kubernetes: `pkg/apis/certificates/helpers.go`).
+    /// Returns true if the signer accepts exactly these usages: the two of [`Signer::usages`], each once, with or
+    /// without `key encipherment` (Kubernetes: `pkg/apis/certificates/helpers.go`).
     pub fn allows_usages<T: AsRef<str>>(self, usages: &[T]) -> bool {
         let count = |wanted: &str| {
             usages
@@ -58,7 +58,7 @@ impl FromStr for Signer {
     }
 }
 
-/// A signer that does not sign for kubelets; its name.
+/// The error for a signer that does not sign for kubelets; its name.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0} is not a signer of kubelet certificates")]
 pub struct UnknownSigner(pub String);

@@ -11,7 +11,7 @@ const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 /// id-at-organizationName, 2.5.4.10 (RFC 5280 appendix A.1).
 const ORGANIZATION: &[u8] = &[0x55, 0x04, 0x0a];
 
-/// A subject of exactly one organization and one common name, both of plain string types and printable ASCII.
+/// A subject with exactly one organization and one common name, both of plain string types and printable ASCII.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Subject {
     /// The value of the only O attribute.
@@ -21,10 +21,10 @@ pub struct Subject {
 }
 
 impl Subject {
-    /// Reads a Name (RFC 5280 section 4.1.2.4), as certificates hold one too.
+    /// Reads a Name (RFC 5280 section 4.1.2.4), of a request or a certificate.
     ///
     /// # Errors
-    /// Whatever is not one plain organization and one plain common name, in the order in which it is met.
+    /// The first part that is not one plain organization or one plain common name.
     pub fn from_der(name: &[u8]) -> Result<Self, ParseError> {
         let mut outer = Reader::new(name, "subject");
         let names = outer.inside(SEQUENCE, "subject")?;
@@ -69,7 +69,8 @@ impl Subject {
     }
 }
 
-/// The next relative distinguished name, which must hold one attribute: its type, and the tag and bytes of its value.
+/// Reads the next relative distinguished name, which must hold one attribute: its type, and the tag and bytes of its
+/// value.
 fn read_rdn<'a>(names: &mut Reader<'a>) -> Result<(&'a [u8], u8, &'a [u8]), ParseError> {
     let mut set = names.inside(SET, "subject")?;
     let mut attribute = set.inside(SEQUENCE, "subject")?;
@@ -82,8 +83,8 @@ fn read_rdn<'a>(names: &mut Reader<'a>) -> Result<(&'a [u8], u8, &'a [u8]), Pars
     Ok((oid, value.tag, value.contents))
 }
 
-/// The text of a value. Printable ASCII is all that user and group names of nodes are made of; other text could only
-/// mislead whoever reads it.
+/// Reads the text of a value. User and group names of nodes are printable ASCII; other text could only mislead the
+/// reader.
 fn read_text(attribute: &'static str, tag: u8, value: &[u8]) -> Result<String, ParseError> {
     let belongs = match tag {
         PRINTABLE_STRING => is_printable_string,
@@ -104,7 +105,7 @@ fn is_printable_ascii(byte: u8) -> bool {
     matches!(byte, b' '..=b'~')
 }
 
-/// The characters of a PrintableString (X.680 section 41.4). Go takes `*` and `&` as well.
+/// Returns true for the characters of a PrintableString (X.680 section 41.4). Go also accepts `*` and `&`.
 fn is_printable_string(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b" '()+,-./:=?".contains(&byte)
 }

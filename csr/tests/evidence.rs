@@ -1,5 +1,5 @@
-//! Properties of statements that rcgen signed, as node-agent makes them: they are believed for what they were made for
-//! and for nothing else, and no change of them is.
+//! Properties of statements that rcgen signed, as node-agent makes them: they verify only for the request they were
+//! made for, and no modification of them verifies.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 use std::sync::LazyLock;
@@ -22,7 +22,7 @@ fn binding() -> Binding {
     }
 }
 
-/// A certificate of this key, signed by a CA that is made for it.
+/// A certificate of this key, signed by a CA created for it.
 fn certificate(key: &KeyPair) -> Vec<u8> {
     let ca =
         CertifiedIssuer::self_signed(CertificateParams::default(), KeyPair::generate().unwrap());
@@ -61,7 +61,7 @@ fn tlv(tag: u8, contents: &[u8]) -> Vec<u8> {
     [&header, contents].concat()
 }
 
-/// A key of every kind that rcgen makes; RSA is among the vectors, because making one takes long.
+/// A key of every kind that rcgen generates; RSA is among the vectors, because generating it is slow.
 fn keys() -> Vec<KeyPair> {
     [
         &PKCS_ECDSA_P256_SHA256,
@@ -111,7 +111,7 @@ fn a_request_carries_evidence() {
         previous <= 1 || !matches!(statement, Statement::PreviousCertificate(_))
     });
     let evidence = Evidence::new(statements).unwrap();
-    // However the request's own block ends.
+    // With and without a line break at the end of the request's own block.
     for _ in 0..2 {
         let text = evidence.append_to(&request).unwrap();
         let read = CertificationRequest::from_pem(text.as_bytes()).unwrap();
@@ -140,7 +140,7 @@ fn a_list_has_1_to_8_statements() {
     assert_eq!(list(too_many), Err(EvidenceError::TooManyStatements));
 }
 
-/// Who has a certificate but not its key cannot even make the statement.
+/// A client with a certificate but without its key cannot even create the statement.
 #[test]
 fn nobody_speaks_for_another_key() {
     let [own, other] = [KeyPair::generate().unwrap(), KeyPair::generate().unwrap()];
@@ -176,7 +176,7 @@ fn a_statement_is_worth_nothing_for_another_request_node_or_cluster() {
     }
 }
 
-/// Every byte counts, also those of a certificate that its own signature does not cover.
+/// Every byte counts, also in a certificate, whose own signature does not cover all of them.
 #[test]
 fn no_change_of_one_bit_is_believed() {
     for statement in statements() {
@@ -241,7 +241,7 @@ proptest! {
         }
     }
 
-    /// A kind of tomorrow is kept by its name.
+    /// Unknown kinds are preserved by name.
     #[test]
     fn unknown_kinds_are_kept(kind in "[a-z0-9./-]{1,63}", body in prop::collection::vec(any::<u8>(), 0..300)) {
         prop_assume!(!["join-key", "previous-certificate"].contains(&kind.as_str()));

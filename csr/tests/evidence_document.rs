@@ -1,4 +1,4 @@
-//! The example of `docs/evidence.md` is what this crate writes and believes.
+//! The example in `docs/evidence.md` is what this crate writes and verifies.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 use std::cell::RefCell;
@@ -56,7 +56,7 @@ fn the_example_is_what_is_written() {
     assert_eq!(blocks("pem"), [evidence.to_pem()]);
 }
 
-/// Every word that an implementer can meet is explained.
+/// Every word that an implementer can encounter is documented.
 #[test]
 fn every_word_is_explained() {
     for word in EvidenceError::ALL_WORDS {

@@ -1,5 +1,5 @@
-//! Properties of requests that rcgen made, as node-agent makes them: they are read as they were meant, and no change
-//! of them is taken.
+//! Properties of requests that rcgen made, as node-agent makes them: they are read as intended, and no modification of
+//! them is accepted.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 use std::net::IpAddr;
@@ -75,7 +75,7 @@ proptest! {
     }
 }
 
-/// Every bit counts: it belongs to the signed content, to the signature, or to the one encoding of the frame.
+/// Every bit counts: it belongs to the signed content, to the signature, or to the unique encoding of the frame.
 #[test]
 fn no_change_of_one_bit_is_taken() {
     let names = RequestedNames {

@@ -1,5 +1,5 @@
-//! The table of refusals: every vector of `tests/cases/csr` is taken with the content, or refused with the word, that
-//! `expected.json` beside it says. What Go sees in the same files is compared in the end-to-end crate.
+//! The table of refusals: every vector of `tests/cases/csr` is accepted with the content, or refused with the word, in
+//! `expected.json`. The end-to-end crate compares what Go sees in the same files.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 #![expect(clippy::disallowed_methods, reason = "the vectors are files")]
 
@@ -33,7 +33,7 @@ struct Content {
     evidence_error: String,
 }
 
-/// A statement, and whether it proves something to a node worker-0 in the cluster of the vectors.
+/// A statement, and the result of its verification for a node worker-0 in the cluster of the vectors.
 #[derive(Debug, Default, Deserialize, PartialEq)]
 #[serde(default, deny_unknown_fields)]
 struct Proof {
@@ -136,7 +136,7 @@ fn every_word_has_a_vector_and_every_vector_a_known_word() {
     assert_eq!(used, known);
 }
 
-/// What a request says of its own statements is what each says when it is asked for the request's node.
+/// The results of a request for its own statements equal those of each statement, verified for the request's node.
 #[test]
 fn a_request_verifies_its_statements_for_itself() {
     let mut verified = 0;
@@ -179,7 +179,7 @@ fn every_word_of_evidence_has_a_vector_and_every_vector_a_known_word() {
         })
         .filter(|word| !word.is_empty())
         .collect();
-    // A request with too much evidence is refused as a whole; the word is for whoever makes it.
+    // A request with too much evidence is refused as a whole; only its builder gets this word.
     used.insert("TooLarge".to_owned());
     let known: BTreeSet<String> = EvidenceError::ALL_WORDS
         .iter()
@@ -199,8 +199,8 @@ fn every_file_has_an_expectation() {
     assert_eq!(listed, found);
 }
 
-/// Messages go into conditions and terminals: one line each, without a full stop, and nothing that an attacker put
-/// into the request can break out of it.
+/// Messages go into conditions and terminals: each is one line without a full stop, and no input of an attacker can
+/// break out of it.
 #[test]
 fn every_message_is_one_plain_line() {
     for vector in vectors() {

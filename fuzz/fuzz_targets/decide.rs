@@ -1,4 +1,4 @@
-//! Any bytes as a cluster, and every request in it judged.
+//! Any bytes as a cluster, deciding every request in it.
 #![no_main]
 
 #[path = "../../approver/core/tests/fuzzed/decide.rs"]

@@ -1,4 +1,4 @@
-//! Any text as a dump: what the quick reader takes means the same to the general parser.
+//! Any text as a dump: whatever the fast reader accepts means the same to the general parser.
 #![no_main]
 
 #[path = "../../approver/src/cli/yaml/general.rs"]

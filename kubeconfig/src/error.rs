@@ -1,12 +1,13 @@
-//! Why a kubeconfig cannot be used, each a sentence.
+//! The errors of reading a kubeconfig, each a sentence.
 
 use std::io;
 use std::path::PathBuf;
 
-/// Why a kubeconfig cannot be used. Reads as what follows the name of the file, and holds nothing of its content but names.
+/// The reason why a kubeconfig is unusable. The text follows the name of the file, and contains none of its content but
+/// names.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    /// Something else than a kubeconfig.
+    /// The kind is not that of a kubeconfig.
     #[error("is a {kind:?} of {version:?}, not a Config of \"v1\", which a kubeconfig is")]
     AnotherKind {
         /// Its `apiVersion`.
@@ -22,10 +23,10 @@ pub enum Unusable {
         /// The file.
         file: PathBuf,
     },
-    /// The file is not there.
+    /// The file does not exist.
     #[error("does not exist")]
     Missing,
-    /// It has no `current-context`.
+    /// The file has no `current-context`.
     #[error(
         "has no current-context in its first YAML document, the only one that counts; set one with kubectl config use-context"
     )]
@@ -38,7 +39,7 @@ pub enum Unusable {
         /// The missing entry.
         cluster: String,
     },
-    /// `current-context` names nothing.
+    /// `current-context` names no context of the file.
     #[error("has no context {0:?}, which its current-context names")]
     NoSuchContext(String),
     /// The context names a user that is not in the file.
@@ -52,29 +53,29 @@ pub enum Unusable {
     /// Embedded data cannot be decoded.
     #[error("holds in {0} what is not base64 (line ends are allowed, blanks are not)")]
     NotBase64(String),
-    /// The file is not the YAML of a kubeconfig. The place only: the text around it may be a credential.
+    /// The file is not the YAML of a kubeconfig. Only the position is kept: the text around it may be a credential.
     #[error("is not a kubeconfig in YAML{0}")]
     NotYaml(String),
     /// The file cannot be read.
     #[error("cannot be read: {0}")]
     Unreadable(#[source] io::Error),
-    /// A file that it names cannot be read.
+    /// A file that it references cannot be read.
     #[error("names in {field} the file {}, which cannot be read: {source}", file.display())]
     Reference {
         /// The field that names the file.
         field: String,
         /// The file.
         file: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
-    /// A token that cannot be sent.
+    /// A token that no header can hold.
     #[error(
         "holds in {0} a token with a blank, a line break or another character that no Authorization header can hold; \
          write the token alone, on one line"
     )]
     Token(String),
-    /// A token file whose token cannot be sent.
+    /// A token file with a token that no header can hold.
     #[error(
         "names in {field} the file {}, whose token has a blank, a line break or another character that no Authorization \
          header can hold; the file must hold the token alone, on one line", file.display()
@@ -85,7 +86,7 @@ pub enum Unusable {
         /// The file.
         file: PathBuf,
     },
-    /// Two entries of one name.
+    /// Two entries with the same name.
     #[error("has two entries named {name:?} in {list}; remove or rename one of them")]
     Twice {
         /// The list.

@@ -1,9 +1,8 @@
-//! Kubeconfigs, read as client-go reads them, once for every program: the entries that the current context names, and
-//! nothing else of the file.
+//! Kubeconfigs, read as client-go reads them, for both programs: only the entries that the current context selects.
 //!
-//! What client-go refuses is refused with a sentence that names the field; what client-go tolerates, such as a byte order
-//! mark, line ends within base64 or further YAML documents, is brought into the one form that every library takes. No
-//! sentence repeats the content of the file, which may be a secret.
+//! Whatever client-go refuses is refused with an error that names the field. Whatever client-go tolerates, such as a byte
+//! order mark, line ends within base64 or further YAML documents, is normalized to a form that every library accepts. No
+//! error repeats the content of the file, which may be a secret.
 
 use std::path::{Path, PathBuf};
 
@@ -21,13 +20,13 @@ mod text;
 
 pub use error::Unusable;
 
-/// Base64 as Go's `base64.StdEncoding` takes it: bits behind the last byte are not looked at.
+/// Base64 as Go's `base64.StdEncoding` reads it: bits behind the last byte are ignored.
 const GO_BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new().with_decode_allow_trailing_bits(true),
 );
 
-/// What the current context of a kubeconfig selects.
+/// The entries that the current context of a kubeconfig selects.
 #[derive(Clone, Debug)]
 pub struct Selected {
     /// A kubeconfig of the selected entries only, with its paths made absolute.
@@ -42,20 +41,20 @@ pub struct Selected {
     pub user_name: String,
 }
 
-/// A bearer token, fit for a header.
+/// A bearer token that is valid in a header.
 pub struct Token {
     /// The token.
     pub text: Zeroizing<String>,
-    /// The file that it is in, unless that is the kubeconfig itself.
+    /// The file of the token, unless that is the kubeconfig itself.
     pub file: Option<PathBuf>,
 }
 
-/// Data that a kubeconfig holds or leads to.
+/// Data in a kubeconfig or in a file that it references.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Data {
     /// The data, decoded.
     pub contents: Zeroizing<Vec<u8>>,
-    /// The file it is in, unless that is the kubeconfig itself.
+    /// The file of the data, unless that is the kubeconfig itself.
     pub file: Option<PathBuf>,
 }
 
@@ -78,7 +77,7 @@ impl std::fmt::Debug for Data {
 /// Reads a kubeconfig and follows its current context.
 ///
 /// # Errors
-/// The first thing that is missing or wrong.
+/// The first entry that is missing or invalid.
 pub fn read(file: &Path) -> Result<Selected, Unusable> {
     select(&read_all(file)?)
 }
@@ -86,16 +85,16 @@ pub fn read(file: &Path) -> Result<Selected, Unusable> {
 /// Reads every entry of a kubeconfig, without following its context.
 ///
 /// # Errors
-/// When the file cannot be read, or is no kubeconfig.
+/// If the file cannot be read, or is not a kubeconfig.
 pub fn read_all(file: &Path) -> Result<Kubeconfig, Unusable> {
     let bytes = Zeroizing::new(std::fs::read(file).map_err(Unusable::from_io)?);
     parse(&bytes, file.parent().unwrap_or_else(|| Path::new("")))
 }
 
-/// Reads every entry of a kubeconfig from its bytes. A relative path in it begins at `folder`.
+/// Parses every entry of a kubeconfig. Relative paths in it are resolved against `folder`.
 ///
 /// # Errors
-/// When the bytes are no kubeconfig.
+/// If the bytes are not a kubeconfig.
 pub fn parse(bytes: &[u8], folder: &Path) -> Result<Kubeconfig, Unusable> {
     let text = Zeroizing::new(text::decode(bytes)?);
     let options = serde_saphyr::options! { with_snippet: false };
@@ -114,7 +113,8 @@ pub fn parse(bytes: &[u8], folder: &Path) -> Result<Kubeconfig, Unusable> {
     Ok(all)
 }
 
-/// client-go decodes `v1` `Config` only; a file may leave out both (`tools/clientcmd/client_config.go`, `Load`).
+/// Checks the kind: client-go decodes `v1` `Config` only, and both fields are optional
+/// (`tools/clientcmd/client_config.go`, `Load`).
 fn check_kind(all: &Kubeconfig) -> Result<(), Unusable> {
     let version = all.api_version.as_deref().filter(|word| !word.is_empty());
     let kind = all.kind.as_deref().filter(|word| !word.is_empty());
@@ -127,7 +127,7 @@ fn check_kind(all: &Kubeconfig) -> Result<(), Unusable> {
     })
 }
 
-/// Two entries of one name are an error for client-go (`tools/clientcmd/api/v1/conversion.go`), where others take the
+/// Checks for duplicate names: client-go refuses them (`tools/clientcmd/api/v1/conversion.go`), other parsers use the
 /// first or the last.
 fn check_names<'a>(
     list: &'static str,
@@ -165,7 +165,7 @@ fn make_absolute(all: &mut Kubeconfig, folder: &Path) {
         join(&mut user.client_key);
         join(&mut user.token_file);
         if let Some(exec) = &mut user.exec {
-            // A program without a folder is looked for on the path.
+            // A program without a folder is searched on the path.
             let has_folder = |command: &String| command.contains(std::path::MAIN_SEPARATOR);
             if exec.command.as_ref().is_some_and(has_folder) {
                 join(&mut exec.command);
@@ -174,10 +174,10 @@ fn make_absolute(all: &mut Kubeconfig, folder: &Path) {
     }
 }
 
-/// Follows the current context, and brings what it names into the form that every library takes.
+/// Follows the current context, and normalizes the entries that it selects to a form that every library accepts.
 ///
 /// # Errors
-/// The first thing that is missing or wrong.
+/// The first entry that is missing or invalid.
 pub fn select(all: &Kubeconfig) -> Result<Selected, Unusable> {
     let context_name = filled(all.current_context.clone()).ok_or(Unusable::NoCurrentContext)?;
     let mut contexts = all.contexts.iter();
@@ -223,7 +223,7 @@ pub fn select(all: &Kubeconfig) -> Result<Selected, Unusable> {
     })
 }
 
-/// A kubeconfig of these entries.
+/// A kubeconfig with only these entries.
 fn only(
     context_name: &str,
     context: Context,
@@ -292,8 +292,8 @@ fn normalise_user(user: &mut AuthInfo, name: &str) -> Result<(), Unusable> {
             token_in(Path::new(&file), || field("tokenFile")),
             &user.token,
         ) {
-            // The file counts as long as it can be read (client-go `transport/token_source.go`). kube reads it again and
-            // again, but sends what is around the token, too: then the token of now stands for the file.
+            // The file takes precedence while it is readable (client-go `transport/token_source.go`). kube re-reads it
+            // periodically, but sends its white space too: then the current token replaces the file.
             (Ok(token), _) => {
                 let plain = std::fs::read(&file).is_ok_and(|text| text == token.as_bytes());
                 user.token = (!plain).then(|| SecretString::from(token.to_string()));
@@ -305,14 +305,14 @@ fn normalise_user(user: &mut AuthInfo, name: &str) -> Result<(), Unusable> {
     Ok(())
 }
 
-/// Base64 without line ends; nothing for none.
+/// Re-encodes base64 without line ends; `None` for `None`.
 fn recoded(
     data: Option<String>,
     field: impl FnOnce() -> String,
 ) -> Result<Option<String>, Unusable> {
     let Some(data) = data else { return Ok(None) };
     let mut data = Zeroizing::new(data);
-    // Go's decoder skips these two, and nothing else.
+    // Go's decoder skips these two characters only.
     data.retain(|character| !matches!(character, '\r' | '\n'));
     if data.is_empty() {
         return Ok(None);
@@ -322,8 +322,8 @@ fn recoded(
     Ok(Some(STANDARD.encode(&*decoded)))
 }
 
-/// A token without the white space around it; nothing when no header could hold what is left. Tokens are visible ASCII
-/// (RFC 6750 section 2.1), and a blank within one would end it.
+/// Trims white space from a token; `None` if the rest is not valid in a header. Tokens are visible ASCII (RFC 6750
+/// section 2.1), and a blank within one would end it.
 fn header_text(token: &str) -> Option<&str> {
     let token = token.trim();
     let fits = !token.is_empty() && token.bytes().all(|byte| byte.is_ascii_graphic());
@@ -355,7 +355,7 @@ impl Selected {
     /// The bearer token, if there is one.
     ///
     /// # Errors
-    /// When its file cannot be read any more, or holds none.
+    /// If its file is no longer readable, or has no token.
     pub fn token(&self) -> Result<Option<Token>, Unusable> {
         if let Some(file) = self.user.token_file.as_deref().map(PathBuf::from) {
             let text = token_in(&file, || self.user_field("tokenFile"))?;
@@ -371,7 +371,7 @@ impl Selected {
     /// The CA certificates of the API server, in PEM, if the file names any.
     ///
     /// # Errors
-    /// When their file cannot be read.
+    /// If their file cannot be read.
     pub fn certificate_authority(&self) -> Result<Option<Data>, Unusable> {
         let Cluster {
             certificate_authority,
@@ -389,7 +389,7 @@ impl Selected {
     /// The client certificate, in PEM, if there is one.
     ///
     /// # Errors
-    /// When its file cannot be read.
+    /// If its file cannot be read.
     pub fn client_certificate(&self) -> Result<Option<Data>, Unusable> {
         let AuthInfo {
             client_certificate,
@@ -407,7 +407,7 @@ impl Selected {
     /// The key of the client certificate, in PEM, if there is one.
     ///
     /// # Errors
-    /// When its file cannot be read.
+    /// If its file cannot be read.
     pub fn client_key(&self) -> Result<Option<Data>, Unusable> {
         let AuthInfo {
             client_key,
@@ -420,20 +420,20 @@ impl Selected {
         })
     }
 
-    /// A field of the cluster entry, as sentences name it.
+    /// The name of a field of the cluster entry, for errors.
     #[must_use]
     pub fn cluster_field(&self, field: &str) -> String {
         format!("clusters[{}].cluster.{field}", self.cluster_name)
     }
 
-    /// A field of the user entry, as sentences name it.
+    /// The name of a field of the user entry, for errors.
     #[must_use]
     pub fn user_field(&self, field: &str) -> String {
         format!("users[{}].user.{field}", self.user_name)
     }
 }
 
-/// Data of the kubeconfig itself, which comes first, or of a file that it names.
+/// Returns data from the kubeconfig itself, which takes precedence, or from a file that it references.
 fn data_or_file(
     data: Option<&str>,
     file: Option<&str>,

@@ -1,4 +1,4 @@
-//! The cases that every program meets, each as client-go decides it.
+//! The cases that both programs have in common, each decided as client-go does.
 
 use super::*;
 
@@ -76,7 +76,7 @@ fn white_space_around_a_token_is_no_part_of_it() {
         let found = selected.token().unwrap().unwrap();
         assert_eq!(found.text.as_str(), "abcdef.0123456789abcdef");
         assert_eq!(found.file.as_deref(), Some(file.as_path()));
-        // What kube would send as it is.
+        // The bytes that kube would send unchanged.
         let sent = selected.user.token.unwrap();
         assert_eq!(sent.expose_secret(), "abcdef.0123456789abcdef");
     }
@@ -116,7 +116,8 @@ fn a_token_that_no_header_holds_is_refused_by_its_field() {
     assert!(refusal(&kubeconfig("", &user)).contains("cannot be read"));
 }
 
-/// client-go `transport/round_trippers.go`: the file counts, and what is in the kubeconfig only until it can be read.
+/// client-go `transport/round_trippers.go`: the file takes precedence over the token in the kubeconfig while it is
+/// readable.
 #[test]
 fn a_token_file_comes_before_a_token_as_long_as_it_can_be_read() {
     let folder = tempfile::tempdir().unwrap();

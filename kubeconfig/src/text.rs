@@ -1,9 +1,9 @@
-//! Bytes to the YAML that counts.
+//! Decodes the bytes of a file to the YAML document that client-go would read.
 
 use crate::Unusable;
 
-/// The text of a file, without the byte order mark that editors of Windows write. As Go's YAML library does, it takes
-/// UTF-8, and UTF-16 where a mark says so (YAML 1.2.2 section 5.2).
+/// Decodes the text of a file, without the byte order mark that Windows editors write. Like Go's YAML library, it
+/// accepts UTF-8, and UTF-16 with a byte order mark (YAML 1.2.2 section 5.2).
 pub(crate) fn decode(bytes: &[u8]) -> Result<String, Unusable> {
     let text = match bytes {
         [0xEF, 0xBB, 0xBF, rest @ ..] => utf8(rest),
@@ -24,8 +24,8 @@ fn utf16(bytes: &[u8], unit: fn([u8; 2]) -> u16) -> Option<String> {
     String::from_utf16(&units).ok().filter(|_| rest.is_empty())
 }
 
-/// The first YAML document of a text, which is all that Go's `yaml.Unmarshal` reads. A document ends at a marker in the
-/// first column (YAML 1.2.2 section 9.1); before its content, `---` begins it.
+/// Returns the first YAML document of a text, the only one that Go's `yaml.Unmarshal` reads. A document ends at a
+/// marker in the first column (YAML 1.2.2 section 9.1); `---` before its content begins it.
 pub(crate) fn first_document(text: &str) -> &str {
     let mut begun = false;
     let mut end = 0_usize;

@@ -1,5 +1,5 @@
-//! What is done on both sides of an installed identity: a copied one is set aside before, and afterwards the machine is
-//! left as it shall be.
+//! The steps before and after installing an identity: setting a copied one aside, then leaving the machine in its final
+//! state.
 
 use jiff::Timestamp;
 
@@ -14,14 +14,14 @@ use crate::wipe;
 /// The variable in `--name-file`.
 const VARIABLE: &str = "ROLLCALL_NODE_NAME";
 
-/// The mode of `--name-file`, which everybody may read.
+/// The mode of `--name-file`: world-readable.
 const READABLE: u32 = 0o644;
 
-/// An identity that was installed on another instance came with a copy of its disk. This machine is not that one, and
-/// must never be taken for it.
+/// Sets an identity aside that was installed on another instance: it came with a copied disk, and this machine must not
+/// be mistaken for that one.
 ///
 /// # Errors
-/// When the old identity cannot be set aside.
+/// If the old identity cannot be renamed.
 pub(crate) fn set_copied_identity_aside(
     settings: &Settings,
     around: &Surroundings,
@@ -48,10 +48,10 @@ pub(crate) fn set_copied_identity_aside(
     Ok(())
 }
 
-/// Tells kubelet the name, records the identity and removes the credential that is not needed any more.
+/// Writes the node name for kubelet, records the identity and removes the credential that is no longer needed.
 ///
 /// # Errors
-/// When kubelet cannot be told its name. The rest is warned about: the machine has its identity, and shall work.
+/// If the node name cannot be written. Other failures are only logged: the machine has its identity and should start.
 pub(crate) fn leave(
     settings: &Settings,
     around: &Surroundings,

@@ -1,4 +1,4 @@
-//! The whole way, from what is on disk to an installed identity.
+//! The complete join, from the files on disk to an installed identity.
 
 use std::path::Path;
 use std::time::Duration;
@@ -26,29 +26,29 @@ use crate::store;
 use crate::surroundings::{Identity, Surroundings};
 use crate::words;
 
-/// How often a clock that is behind is looked at.
+/// The interval between checks of a clock that is behind.
 const CLOCK_CHECK: Duration = Duration::from_secs(1);
 
-/// How many looks at this machine's clock pass between two questions for that of the API server.
+/// The number of checks of the local clock per query of the API server's clock.
 const CHECKS_PER_QUESTION: u32 = 10;
 
-/// How often, and how far apart, another agent's lock is tried: two seconds in all.
+/// The number of attempts to lock the folder, [`LOCK_PAUSE`] apart: two seconds in all.
 const LOCK_TRIES: u32 = 20;
 
 /// See [`LOCK_TRIES`].
 const LOCK_PAUSE: Duration = Duration::from_millis(100);
 
-/// Makes this machine a node of its cluster, or finds that it is one. Waits for ever if need be: the caller limits that
-/// by dropping the future, which is safe while it waits.
+/// Makes this machine a node of its cluster, unless it is one already. Retries indefinitely: the caller limits
+/// that by dropping the future, which is safe while it waits.
 ///
 /// # Errors
-/// Whatever ends the work in vain; the sentence says what to do about it.
+/// The error that ends the run; its message includes the remedy.
 pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), AgentError> {
     check_targets(settings)?;
     afterwards::set_copied_identity_aside(settings, around)?;
     wait_for_clock(settings, around).await;
     let now = around.clock.now();
-    // Before the lock, so that a machine that has its identity never waits for anybody.
+    // Before the lock, so that a machine that has its identity never waits for another process.
     if let Installed::Complete {
         certificate,
         not_after,
@@ -103,7 +103,7 @@ pub async fn join(settings: &Settings, around: &Surroundings) -> Result<(), Agen
     done(settings, around, not_after)
 }
 
-/// Refuses targets that cannot be written, before anything is asked of the API server.
+/// Refuses targets that cannot be written, before the first call to the API server.
 fn check_targets(settings: &Settings) -> Result<(), AgentError> {
     let targets = [Some(&settings.kubeconfig), settings.name_file.as_ref()];
     targets
@@ -113,9 +113,9 @@ fn check_targets(settings: &Settings) -> Result<(), AgentError> {
     Ok(())
 }
 
-/// An identity that is not valid yet is mostly an identity on a machine whose clock is behind, as machines without a clock
-/// of their own begin. Asking for another one would be wrong, so the clock is waited for, unless the API server's clock
-/// says as well that the certificate is from the future: then waiting is of no use, and another one is asked for.
+/// Waits while the identity is not valid yet. Usually this machine's clock is behind, as after boot without a hardware
+/// clock, so asking for another certificate would be wrong. If the API server's clock confirms that the certificate is
+/// from the future, waiting is useless, and a new one is requested.
 async fn wait_for_clock(settings: &Settings, around: &Surroundings) {
     let mut checks = 0_u32;
     while let Installed::NotYetValid { not_before, why } = examine(settings, around.clock.now()) {
@@ -142,7 +142,7 @@ async fn wait_for_clock(settings: &Settings, around: &Surroundings) {
     }
 }
 
-/// The API server and its time of day, if there is a bootstrap kubeconfig to ask it with.
+/// Returns the API server and its time, if there is a bootstrap kubeconfig to connect with.
 async fn server_clock(settings: &Settings, around: &Surroundings) -> Option<(String, Timestamp)> {
     let bootstrap = Bootstrap::read(&settings.bootstrap_kubeconfig).ok()?;
     check_program(settings, &bootstrap).ok()?;
@@ -178,7 +178,7 @@ fn found(
     done(settings, around, not_after)
 }
 
-/// What is left to do, and the last line.
+/// Runs the final steps and writes the last line.
 fn done(
     settings: &Settings,
     around: &Surroundings,
@@ -198,7 +198,7 @@ fn done(
     Ok(())
 }
 
-/// Locks the certificate folder, giving an agent that is just ending the time to do so.
+/// Locks the certificate folder; retries for a short time, in case another agent is about to exit.
 async fn lock(settings: &Settings) -> Result<Lock, AgentError> {
     for _ in 0..LOCK_TRIES {
         if let Some(lock) = Lock::acquire(&settings.cert_dir)? {
@@ -234,7 +234,7 @@ fn key(
     Ok(key)
 }
 
-/// Asks for the certificate and checks it. Returns it and its end.
+/// Requests the certificate and checks it. Returns it and its expiry.
 async fn certify(
     settings: &Settings,
     around: &Surroundings,
@@ -279,7 +279,8 @@ async fn certify(
     Ok((chain, not_after))
 }
 
-/// Whether the certificate is from this cluster: by the CA in hand, or else by what the API server makes of it.
+/// Checks that the certificate is from this cluster: by the known CA, otherwise by asking the API server who it
+/// identifies.
 async fn check_authority(
     settings: &Settings,
     around: &Surroundings,
@@ -327,7 +328,7 @@ async fn check_authority(
     review(client, &around.console, &settings.node, &place).await
 }
 
-/// Puts everything in its place, in an order in which each step leaves something to go on from.
+/// Installs all files, in an order in which every intermediate state can be resumed from.
 fn install(
     settings: &Settings,
     around: &Surroundings,
@@ -372,8 +373,8 @@ fn install_kubeconfig(
     Ok(())
 }
 
-/// Removes the key of a run that was killed after it had installed everything. A disk that refuses that is no reason
-/// to fail: the identity is there.
+/// Removes the key left by a run that was killed after installing. A disk error is only logged: the identity is in
+/// place.
 fn remove_rest(settings: &Settings, around: &Surroundings) {
     let path = settings.cert_dir.join(pending_key::FILE_NAME);
     if path.exists()

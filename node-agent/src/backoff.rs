@@ -1,16 +1,17 @@
-//! How long to wait before the next try.
+//! The backoff between retries.
 
 use std::time::Duration;
 
-/// The first pause, before jitter. Short, because an API server that restarts answers again within seconds.
+/// The first pause, before jitter. Short, because a restarting API server answers again within seconds.
 const BASE: Duration = Duration::from_millis(500);
 
-/// No pause is longer: a machine that comes up has five minutes before its kubelet gives up (Kubernetes
-/// `cmd/kubelet/app/server.go`, `exitAfter`), and must not sleep through them.
+/// The longest pause. A machine that boots has five minutes before its kubelet exits (Kubernetes
+/// `cmd/kubelet/app/server.go`, `exitAfter`), so pauses must be much shorter.
 pub const CEILING: Duration = Duration::from_secs(30);
 
-/// The pause before try `tries` (0 is the first one after a failure): doubling from half a second to [`CEILING`], of
-/// which `jitter` (0 to 1) takes away up to a half, so that machines that failed together do not come back together.
+/// Returns the pause before retry `tries` (0 is the first one after a failure): doubling from half a second to
+/// [`CEILING`]. `jitter` (0 to 1) shortens it by up to a half, so that machines that failed together do not retry
+/// together.
 pub fn pause(tries: u32, jitter: f64) -> Duration {
     let factor = 2_u32.saturating_pow(tries.min(16));
     let full = BASE.saturating_mul(factor).min(CEILING);

@@ -1,4 +1,4 @@
-//! What the bootstrap kubeconfig gives: the API server, the CA it is trusted by, and the credential to ask with.
+//! The content of the bootstrap kubeconfig: the API server, its CA, and the bootstrap credential.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,18 +14,18 @@ use crate::certificate;
 use crate::credential::{self, Credential, CredentialError};
 use crate::kubeconfig::{self, Data, Selected, Unusable};
 
-/// How long a connection may take to come about. Shorter than the pause between tries may get, so that a black hole
-/// does not look worse than a refusal.
+/// The connect timeout. Shorter than the longest pause between retries, so that dropped packets delay no more than a
+/// refused connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The cluster to join, as the bootstrap kubeconfig describes it.
 #[derive(Clone, Debug)]
 pub struct Bootstrap {
-    /// The CA certificates, as DER; none when the operating system's CAs are to be trusted.
+    /// The CA certificates, as DER; empty if the operating system's CAs are trusted.
     pub authorities: Vec<CertificateDer<'static>>,
-    /// Where the CA is written down, for sentences.
+    /// The source of the CA, for messages.
     pub authority_name: String,
-    /// The cluster entry, from which kubelet's kubeconfig is made.
+    /// The cluster entry, copied into kubelet's kubeconfig.
     pub cluster: Cluster,
     /// The kubeconfig file.
     pub file: PathBuf,
@@ -35,10 +35,10 @@ pub struct Bootstrap {
 }
 
 impl Bootstrap {
-    /// Reads the kubeconfig and everything that it names but the credential. No network.
+    /// Reads the kubeconfig and the files that it references, except the credential. No network.
     ///
     /// # Errors
-    /// The first thing that is missing, wrong or insecure.
+    /// The first entry that is missing, invalid or insecure.
     pub fn read(file: &Path) -> Result<Self, BootstrapError> {
         Self::from_file(file).map_err(|problem| BootstrapError {
             file: file.to_owned(),
@@ -74,10 +74,10 @@ impl Bootstrap {
         })
     }
 
-    /// The credential to ask with.
+    /// Returns the bootstrap credential.
     ///
     /// # Errors
-    /// When there is none or it cannot be read.
+    /// If it is missing or cannot be read.
     pub fn credential(&self) -> Result<Credential, BootstrapError> {
         Credential::of(&self.selected, &self.file).map_err(|error| BootstrapError {
             file: self.file.clone(),
@@ -85,20 +85,20 @@ impl Bootstrap {
         })
     }
 
-    /// Whether a client that asks with the bootstrap credential runs a program for it.
+    /// Returns true if the credential comes from a program that the kubeconfig names.
     pub fn runs_program(&self) -> bool {
         credential::runs_program(&self.selected)
     }
 
-    /// A client that asks with the bootstrap credential. No network yet.
+    /// Creates a client that uses the bootstrap credential. Does not connect yet.
     ///
     /// # Errors
-    /// When the credential cannot be used, or the API server's URL cannot.
+    /// If the credential or the API server's URL is unusable.
     pub async fn client(&self) -> Result<Client, BootstrapError> {
         self.client_as(self.selected.user.clone()).await
     }
 
-    /// A client that asks with a certificate and its key, both in PEM.
+    /// Creates a client that uses a certificate and its key, both in PEM.
     ///
     /// # Errors
     /// As [`Bootstrap::client`].
@@ -125,9 +125,9 @@ impl Bootstrap {
             .await
             .map_err(|error| self.unusable(&error))?;
         config.connect_timeout = Some(CONNECT_TIMEOUT);
-        // The agent waits and tries again by its own rules, and says so.
+        // The agent retries by its own rules, and logs that.
         config.default_retry = false;
-        // kube takes a proxy from the environment, too; `check_server` refused the one that the file can name.
+        // kube also reads a proxy from the environment; `check_server` refused the one in the file.
         config.proxy_url = None;
         Client::try_from(config).map_err(|error| self.unusable(&error))
     }
@@ -162,50 +162,50 @@ fn check_server(cluster: &Cluster) -> Result<String, Problem> {
     }
 }
 
-/// A bootstrap kubeconfig that cannot be used.
+/// An unusable bootstrap kubeconfig.
 #[derive(Debug, thiserror::Error)]
 #[error("the bootstrap kubeconfig {} {problem}", file.display())]
 pub struct BootstrapError {
     /// The kubeconfig.
     pub file: PathBuf,
-    /// What is wrong with it.
+    /// The problem with it.
     pub problem: Problem,
 }
 
-/// What is wrong with a bootstrap kubeconfig. Reads as what follows the name of the file.
+/// A problem with a bootstrap kubeconfig. The text follows the name of the file.
 #[derive(Debug, thiserror::Error)]
 pub enum Problem {
-    /// No client can be made of it.
+    /// No client can be created from it.
     #[error("cannot be used: {0}")]
     Client(String),
     /// The credential is missing or unreadable.
     #[error(transparent)]
     Credential(#[from] CredentialError),
-    /// It turns verification off.
+    /// The kubeconfig disables TLS verification.
     #[error(
         "sets insecure-skip-tls-verify, so anyone in between could take the credential and give this machine any \
          identity; put the cluster's CA into certificate-authority-data instead"
     )]
     Insecure,
-    /// A CA without a certificate.
+    /// The CA file contains no certificate.
     #[error("takes its certificate authority from {}, where there is no CA certificate in PEM", .0.display())]
     NoAuthority(PathBuf),
     /// The cluster has no server.
     #[error("names no server; set the URL of the API server in its cluster entry")]
     NoServer,
-    /// The server is no URL.
+    /// The server is not a URL.
     #[error("names the server {0:?}, which is not a URL like https://api.example.com:6443")]
     NotAUrl(String),
-    /// The server would be asked in the clear.
+    /// The server's URL is not https.
     #[error("names the server {0}, to which the credential would go unencrypted; use https")]
     NotHttps(String),
-    /// It names a program to run.
+    /// The credential comes from a program.
     #[error(
         "names a program that gives the credential (exec or auth-provider), and the agent runs as root; put a token or a \
          client certificate into it, or say --allow-exec"
     )]
     Program,
-    /// The file demands a proxy.
+    /// The kubeconfig sets a proxy.
     #[error("demands the proxy {0}, but the agent connects directly only")]
     Proxy(String),
     /// The file itself is unusable.

@@ -1,4 +1,4 @@
-//! Certificates: is this one for the key in hand, for this node, for now, and from this cluster?
+//! Checks of certificates: for the right key and node, valid now, and from this cluster.
 
 use jiff::Timestamp;
 use rollcall_csr::{NODES_GROUP, NodeName};
@@ -11,7 +11,7 @@ use x509_parser::x509::X509Name;
 
 use crate::words;
 
-/// A certificate and those that lead from it towards its CA, in this order; never empty.
+/// A certificate and its intermediates, leaf first; never empty.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
     leaf: CertificateDer<'static>,
@@ -19,10 +19,10 @@ pub struct Chain {
 }
 
 impl Chain {
-    /// Reads every certificate of a PEM text; other blocks are left out.
+    /// Reads every certificate of a PEM text; skips other blocks.
     ///
     /// # Errors
-    /// [`CertificateError::Unreadable`] when there is none, or PEM or a certificate is broken.
+    /// [`CertificateError::Unreadable`] if the text has none, or PEM or a certificate is malformed.
     pub fn from_pem(pem: &[u8]) -> Result<Self, CertificateError> {
         let mut certificates = certificates(pem)?.into_iter();
         let leaf = certificates.next().ok_or(CertificateError::Unreadable)?;
@@ -37,7 +37,7 @@ impl Chain {
         std::iter::once(&self.leaf).chain(&self.intermediates)
     }
 
-    /// From when and until when the leaf holds.
+    /// The validity period of the leaf.
     ///
     /// # Errors
     /// [`CertificateError::Unreadable`].
@@ -49,10 +49,10 @@ impl Chain {
         ))
     }
 
-    /// Whether the leaf is a kubelet's client certificate for this key and node, valid now. Returns its end.
+    /// Checks that the leaf is a kubelet's client certificate for this key and node, valid now. Returns its expiry.
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// The first check that fails.
     pub fn check(
         &self,
         spki_der: &[u8],
@@ -78,7 +78,7 @@ impl Chain {
         Ok(not_after)
     }
 
-    /// Whether a path of valid signatures leads from the leaf to one of these CA certificates.
+    /// Returns true if a path of valid signatures leads from the leaf to one of these CA certificates.
     pub fn leads_to(&self, authorities: &[CertificateDer<'_>], now: Timestamp) -> bool {
         let authorities: Vec<_> = authorities
             .iter()
@@ -93,7 +93,7 @@ impl Chain {
             return false;
         };
         let mut current = &leaf;
-        // Each step uses up one intermediate, so that a ring of them cannot go on for ever.
+        // Each step uses up one intermediate, so a cycle of them ends too.
         for _ in 0..=intermediates.len() {
             if authorities
                 .iter()
@@ -110,10 +110,10 @@ impl Chain {
     }
 }
 
-/// Every certificate in a PEM text.
+/// Returns every certificate in a PEM text.
 ///
 /// # Errors
-/// [`CertificateError::Unreadable`] when PEM or a certificate is broken.
+/// [`CertificateError::Unreadable`] if PEM or a certificate is malformed.
 pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
     let certificates: Vec<_> = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<_, _>>()
@@ -124,8 +124,8 @@ pub fn certificates(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, Certific
     Ok(certificates)
 }
 
-/// The DER of the SubjectPublicKeyInfo of the private key in a PEM text; `None` when there is no key that can be used.
-/// Kubelet writes SEC 1, the agent PKCS#8; both are read.
+/// Returns the SubjectPublicKeyInfo, in DER, of the private key in a PEM text; `None` without a usable key. Reads SEC
+/// 1, as kubelet writes it, and PKCS#8, as the agent does.
 pub fn spki_of_private_key(pem: &[u8]) -> Option<Vec<u8>> {
     let key = PrivateKeyDer::from_pem_slice(pem).ok()?;
     let key = rustls::crypto::ring::sign::any_supported_type(&key).ok()?;
@@ -147,7 +147,7 @@ fn moment(time: ASN1Time) -> Result<Timestamp, CertificateError> {
     Timestamp::from_second(time.timestamp()).map_err(|_| CertificateError::Unreadable)
 }
 
-/// Exactly one organization and one common name, and nothing else: what the agent asked for.
+/// Checks for exactly one organization and one common name, as requested, and nothing else.
 fn check_subject(subject: &X509Name<'_>, node: &NodeName) -> Result<(), CertificateError> {
     let username = node.username();
     let values = |mut values: Box<dyn Iterator<Item = Option<String>> + '_>| {
@@ -190,49 +190,49 @@ fn signed(
             .is_ok()
 }
 
-/// What is wrong with a certificate. Reads as what follows "the certificate".
+/// The reason why a certificate is refused. The text follows "the certificate".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum CertificateError {
-    /// It belongs to another key.
+    /// The certificate is for another key.
     #[error("is for another key than the one in hand")]
     AnotherKey,
-    /// It names somebody else.
+    /// The certificate is for another subject.
     #[error("is for the subject {subject:?} instead of exactly O={NODES_GROUP}, CN={username}")]
     AnotherSubject {
-        /// Whom it names.
+        /// The subject in the certificate.
         subject: String,
-        /// Whom it should name.
+        /// The expected user name.
         username: String,
     },
-    /// It has ended.
+    /// The certificate has expired.
     #[error(
         "expired at {}, {} before {}, the time of this machine's clock",
         words::moment(*not_after), words::span(words::distance(*now, *not_after)), words::moment(*now)
     )]
     Expired {
-        /// Its end.
+        /// The expiry.
         not_after: Timestamp,
-        /// The clock of this machine.
+        /// The time of this machine's clock.
         now: Timestamp,
     },
-    /// It lacks the extended key usage client auth.
+    /// The extended key usage client auth is missing.
     #[error("may not be used by clients (no extended key usage client auth)")]
     NotForClients,
-    /// It begins later.
+    /// The certificate is not valid yet.
     #[error(
         "is valid from {} on, but the clock of this machine says {}: it is {} behind; set it right",
         words::moment(*not_before), words::moment(*now), words::span(words::distance(*now, *not_before))
     )]
     NotYetValid {
-        /// Its begin.
+        /// The start of the validity period.
         not_before: Timestamp,
-        /// The clock of this machine.
+        /// The time of this machine's clock.
         now: Timestamp,
     },
-    /// No certificate, or not one that can be read.
+    /// No certificate, or an unreadable one.
     #[error("cannot be read as an X.509 certificate in PEM")]
     Unreadable,
-    /// No path to the CA.
+    /// No signature path to the CA.
     #[error("is not signed by the CA in {0}")]
     UnknownAuthority(String),
 }

@@ -1,11 +1,11 @@
-//! The wall clock, as an argument, so that tests can set it.
+//! The wall clock, passed as an argument so that tests can set it.
 
 use std::fmt;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
-/// Tells the time of day. Waiting is measured on the runtime's own clock, never on this one, which may be set.
+/// The time of day. Waiting uses the runtime's monotonic clock, never this one, which may be set.
 #[derive(Clone)]
 pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
 
@@ -15,12 +15,12 @@ impl Clock {
         Self(Arc::new(Timestamp::now))
     }
 
-    /// A clock that stands still.
+    /// A clock with a constant time.
     pub fn fixed(at: Timestamp) -> Self {
         Self(Arc::new(move || at))
     }
 
-    /// The time of day.
+    /// Returns the time of day.
     pub fn now(&self) -> Timestamp {
         (self.0)()
     }

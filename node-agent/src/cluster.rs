@@ -1,4 +1,4 @@
-//! The cluster to join: what the files say about it, checked before anything is written or asked.
+//! The cluster to join, as configured in files: checked before anything is written or sent.
 
 use std::path::PathBuf;
 
@@ -16,7 +16,7 @@ use crate::settings::Settings;
 use crate::surroundings::Surroundings;
 use crate::words;
 
-/// The cluster to join, and how its certificates are recognised.
+/// The cluster to join, and the CA of its client certificates.
 pub(crate) struct Cluster {
     pub(crate) bootstrap: Bootstrap,
     /// The CA that must have signed the certificate, and its file, if `--client-ca` names one.
@@ -25,7 +25,7 @@ pub(crate) struct Cluster {
     pub(crate) place: Place,
 }
 
-/// Reads the bootstrap kubeconfig and its credential, and looks at their dates.
+/// Reads the bootstrap kubeconfig and its credential, and checks their validity periods.
 pub(crate) fn prepare(
     settings: &Settings,
     around: &Surroundings,
@@ -76,10 +76,11 @@ pub(crate) fn prepare(
     })
 }
 
-/// A kubeconfig that comes with user-data is not to run programs as root unless the machine's owner wants that.
+/// Refuses a credential program: a kubeconfig from user-data must not run programs as root without the machine owner's
+/// consent.
 ///
 /// # Errors
-/// When it names one and `--allow-exec` is not given.
+/// If it names a program and `--allow-exec` is not set.
 pub(crate) fn check_program(
     settings: &Settings,
     bootstrap: &Bootstrap,
@@ -93,7 +94,7 @@ pub(crate) fn check_program(
     })
 }
 
-/// The CA that `--client-ca` names and that must have signed the certificate, if one is named.
+/// Reads the CA from `--client-ca` that must have signed the certificate, if set.
 fn client_authority(
     settings: &Settings,
 ) -> Result<Option<(PathBuf, Vec<CertificateDer<'static>>)>, AgentError> {

@@ -1,4 +1,4 @@
-//! What the agent says: one line per step on standard error, for people or, as JSON, for machines.
+//! The log of the agent: one line per step on standard error, as text or JSON.
 
 use std::fmt;
 use std::io::Write;
@@ -11,7 +11,7 @@ use crate::clock::Clock;
 use crate::notify::Notify;
 use crate::words;
 
-/// How lines are written.
+/// The format of the lines.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, clap::ValueEnum)]
 pub enum LogFormat {
     /// One JSON object per line: time, elapsedSeconds, level, step, message, and a reason on the last line of a failure.
@@ -21,31 +21,31 @@ pub enum LogFormat {
     Text,
 }
 
-/// Which part of the work a line is about.
+/// The subject of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Topic {
-    /// The kubeconfig, the API server and the credential to begin with.
+    /// The kubeconfig, the API server and the bootstrap credential.
     Bootstrap,
-    /// The certificate that came back.
+    /// The issued certificate.
     Certificate,
-    /// The end.
+    /// The result.
     Done,
-    /// What the machine proves with its request.
+    /// The evidence in the request.
     Evidence,
-    /// What is installed already.
+    /// The identity installed before.
     Identity,
-    /// Files put in their place.
+    /// The installed files.
     Install,
     /// The private key.
     Key,
     /// The request object.
     Request,
-    /// What the agent waits for.
+    /// The event that the agent waits for.
     Waiting,
 }
 
 impl Topic {
-    /// The word in front of the line.
+    /// The word at the start of the line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Bootstrap => "bootstrap",
@@ -61,14 +61,14 @@ impl Topic {
     }
 }
 
-/// How much a line matters.
+/// The severity of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Level {
-    /// The work ends here, in vain.
+    /// The agent failed.
     Error,
-    /// As it should be.
+    /// Normal operation.
     Info,
-    /// It goes on, but somebody may have to do something.
+    /// The agent continues, but an administrator may have to act.
     Warning,
 }
 
@@ -81,7 +81,7 @@ impl Level {
         }
     }
 
-    /// The escape sequence that colours the word in front (ECMA-48, SGR).
+    /// The escape sequence for the colour of the first word (ECMA-48, SGR).
     fn colour(self) -> &'static str {
         match self {
             Self::Error => "\x1b[31m",
@@ -91,7 +91,7 @@ impl Level {
     }
 }
 
-/// Where lines go.
+/// The destination of the lines.
 pub struct Console {
     start: Instant,
     clock: Clock,
@@ -103,7 +103,7 @@ pub struct Console {
 }
 
 impl Console {
-    /// Writes to `sink`; elapsed time counts from now.
+    /// Creates a console that writes to `sink`; elapsed time starts now.
     pub fn new(
         sink: Box<dyn Write + Send>,
         format: LogFormat,
@@ -121,7 +121,7 @@ impl Console {
         }
     }
 
-    /// The same, with every line told to the service manager as well, if there is one.
+    /// Also sends every line to the service manager, if there is one.
     #[must_use]
     pub fn with_service_manager(mut self) -> Self {
         self.notify = Notify::from_environment();
@@ -133,29 +133,29 @@ impl Console {
         self.start.elapsed()
     }
 
-    /// Says that something went as it should.
+    /// Writes a line about normal operation.
     pub fn say(&self, topic: Topic, message: &str) {
         self.line(topic.as_str(), Level::Info, None, message);
     }
 
-    /// Says that something needs attention, while the work goes on.
+    /// Writes a warning; the agent continues.
     pub fn warn(&self, topic: Topic, message: &str) {
         self.line(topic.as_str(), Level::Warning, None, message);
     }
 
-    /// The last line of a failure, with its stable one-word reason.
+    /// Writes the last line of a failed run, with its stable one-word reason.
     pub fn fail(&self, reason: &str, message: &str) {
         self.line("error", Level::Error, Some(reason), message);
     }
 
-    /// Remembers what is being waited for, for the line that a time limit or a signal writes.
+    /// Remembers the current wait, for the line that a timeout or a signal writes.
     pub fn wait_for(&self, what: &str) {
         if let Ok(mut waiting_for) = self.waiting_for.lock() {
             what.clone_into(&mut waiting_for);
         }
     }
 
-    /// What is being waited for.
+    /// Returns the current wait.
     pub fn waiting_for(&self) -> String {
         self.waiting_for
             .lock()

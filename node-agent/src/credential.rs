@@ -1,4 +1,4 @@
-//! The credential to begin with: what it is, and what can be known of its validity before the API server is asked.
+//! The bootstrap credential, and the checks of its validity that need no API server.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -11,29 +11,29 @@ use crate::certificate;
 use crate::kubeconfig::{Data, Selected, Unusable};
 use crate::words;
 
-/// A token or certificate from further in the future than this means that a clock is wrong (the API server itself
-/// accepts no future at all; five minutes is what the signer backdates certificates by).
+/// A token or certificate further in the future than this means that a clock is wrong (the API server itself accepts no
+/// future time; the signer backdates certificates by five minutes).
 pub(crate) const FUTURE: Duration = Duration::from_mins(5);
 
-/// What proves to the API server who asks.
+/// The credential for the API server.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Credential {
-    /// What and where, for sentences: "the token in /etc/kubernetes/bootstrap-kubelet.conf".
+    /// The kind and place, for messages: "the token in /etc/kubernetes/bootstrap-kubelet.conf".
     pub name: String,
-    /// From when on it holds, if it says so itself.
+    /// The start of its validity, if it contains one.
     pub not_before: Option<Timestamp>,
-    /// Until when it holds, if it says so itself.
+    /// The expiry, if it contains one.
     pub not_after: Option<Timestamp>,
 }
 
-/// What the clock of this machine makes of a credential.
+/// The validity of a credential by this machine's clock.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Validity {
-    /// It ended; when.
+    /// Expired, at this time.
     Expired(Timestamp),
-    /// It begins later; when. The clock of this machine is probably wrong.
+    /// Valid from this later time. This machine's clock is probably wrong.
     NotYet(Timestamp),
-    /// Nothing speaks against it.
+    /// Not known to be invalid.
     Usable,
 }
 
@@ -41,9 +41,9 @@ impl Credential {
     /// Reads the credential that the kubeconfig `file` selects.
     ///
     /// # Errors
-    /// When there is none, or a file it names cannot be read.
+    /// If it is missing, or a file it references cannot be read.
     pub fn of(selected: &Selected, file: &Path) -> Result<Self, CredentialError> {
-        // The order in which client-go and kube let one credential win over another.
+        // The precedence of credentials in client-go and kube.
         if let Some(token) = selected.token()? {
             let file = token.file.as_deref().unwrap_or(file);
             return Ok(Self::of_token(&token.text, file));
@@ -97,7 +97,7 @@ impl Credential {
         })
     }
 
-    /// What this machine's clock makes of it.
+    /// Returns the validity by this machine's clock.
     pub fn validity(&self, now: Timestamp) -> Validity {
         if let Some(at) = self.not_after.filter(|at| *at <= now) {
             return Validity::Expired(at);
@@ -112,13 +112,13 @@ impl Credential {
     }
 }
 
-/// Whether a program gives the credential: one that the kubeconfig names, with its arguments.
+/// Returns true if the kubeconfig gets its credential from a program.
 pub fn runs_program(selected: &Selected) -> bool {
     selected.user.exec.is_some() || selected.user.auth_provider.is_some()
 }
 
-/// The claims of a JSON Web Token (RFC 7519), unverified: the API server verifies, this only explains. Bootstrap tokens
-/// and opaque tokens have none.
+/// Returns the claims of a JSON Web Token (RFC 7519), unverified: the API server verifies them, this only explains.
+/// Bootstrap tokens and opaque tokens have none.
 fn claims(token: &str) -> Option<serde_json::Value> {
     let mut parts = token.split('.');
     let (_header, payload, _signature) = (parts.next()?, parts.next()?, parts.next()?);
@@ -130,7 +130,7 @@ fn claims(token: &str) -> Option<serde_json::Value> {
     }
 }
 
-/// Seconds since 1970, possibly with a fraction (RFC 7519 section 2, NumericDate).
+/// Parses seconds since 1970, possibly with a fraction (RFC 7519 section 2, NumericDate).
 fn numeric_date(value: &serde_json::Value) -> Option<Timestamp> {
     let seconds = value.as_i64().or_else(|| {
         let whole = value.as_f64()?.trunc();
@@ -139,7 +139,8 @@ fn numeric_date(value: &serde_json::Value) -> Option<Timestamp> {
     Timestamp::from_second(seconds).ok()
 }
 
-/// Why there is no usable credential. Reads as what follows the name of the kubeconfig, except where a file is named.
+/// The reason why the credential is unusable or missing. The text follows the name of the kubeconfig, unless it names a
+/// file.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialError {
     /// No token, certificate or program.
@@ -147,10 +148,10 @@ pub enum CredentialError {
         "has no credential for its current context: no token, tokenFile, client-certificate or exec"
     )]
     None,
-    /// The client certificate is none.
+    /// The client certificate is not a certificate.
     #[error("has a client certificate in {} that cannot be read as one", .0.display())]
     NotACertificate(PathBuf),
-    /// Something it names cannot be read.
+    /// A file that it references is unusable.
     #[error(transparent)]
     Unusable(#[from] Unusable),
 }

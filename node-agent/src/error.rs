@@ -1,4 +1,4 @@
-//! Why the agent ends in vain: one sentence, one stable word and one exit code for each.
+//! The errors that end the agent, each with a message, a stable reason and an exit code.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,42 +12,42 @@ use crate::settings::SettingsError;
 use crate::store::StoreError;
 use crate::words;
 
-/// The last line of a run that failed.
+/// The error in the last line of a failed run.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// The API server takes the new certificate for somebody else's.
+    /// The API server identifies the new certificate as another user.
     #[error(
         "the API server takes the new certificate for {user:?} in the groups {groups:?} instead of {expected}; nothing \
          was installed"
     )]
     AnotherIdentity {
-        /// Whom it sees.
+        /// The user that it identifies.
         user: String,
-        /// In which groups.
+        /// The user's groups.
         groups: String,
-        /// Whom it should see.
+        /// The expected user.
         expected: String,
     },
-    /// The bootstrap kubeconfig cannot be used.
+    /// The bootstrap kubeconfig is unusable.
     #[error(transparent)]
     Bootstrap(#[from] BootstrapError),
-    /// The certificate that came back is not what was asked for.
+    /// The issued certificate does not match the request.
     #[error("the certificate issued for {name} {error}; nothing was installed")]
     Certificate {
         /// The request.
         name: String,
-        /// What is wrong.
+        /// The mismatch.
         error: CertificateError,
     },
-    /// `--client-ca` cannot be used.
+    /// `--client-ca` is unusable.
     #[error("the --client-ca file {} {why}", file.display())]
     ClientAuthority {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         why: String,
     },
-    /// Somebody denied the request.
+    /// The request was denied.
     #[error(
         "{name} was denied{because}; the key stays; once the cause is gone, delete the request (kubectl delete csr \
          {name}) and start again"
@@ -58,24 +58,24 @@ pub enum AgentError {
         /// The condition's reason and message.
         because: String,
     },
-    /// The disk refused.
+    /// A file could not be read or written.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The credential ended before it was used.
+    /// The credential expired before it was used.
     #[error(
         "{credential} expired at {}, {} ago by this machine's clock ({}); make a new one, for example with \
          rollcall-approver bootstrap-kubeconfig, and put it there", words::moment(*at),
         words::span(words::distance(*now, *at)), words::moment(*now)
     )]
     ExpiredCredential {
-        /// What and where it is.
+        /// The kind and place of the credential.
         credential: String,
-        /// Its end.
+        /// The expiry.
         at: jiff::Timestamp,
-        /// The clock of this machine.
+        /// The time of this machine's clock.
         now: jiff::Timestamp,
     },
-    /// The signer will not sign the request.
+    /// The signer refused to sign the request.
     #[error(
         "the signer refused {name}{because}; the key stays; once the cause is gone, delete the request (kubectl delete \
          csr {name}) and start again"
@@ -86,40 +86,40 @@ pub enum AgentError {
         /// The condition's reason and message.
         because: String,
     },
-    /// `--join-key` cannot be used.
+    /// `--join-key` is unusable.
     #[error("the --join-key file {} {why}", file.display())]
     JoinKey {
         /// The file.
         file: PathBuf,
-        /// What is wrong with it.
+        /// The problem.
         why: String,
     },
-    /// There is no key.
+    /// The key could not be read or created.
     #[error(transparent)]
     Key(#[from] KeyError),
     /// Kubelet's kubeconfig cannot be written as YAML.
     #[error("could not put the kubeconfig into YAML: {0}")]
     Kubeconfig(#[from] serde_saphyr::ser::Error),
-    /// Another agent is at work.
+    /// Another agent is running.
     #[error("another rollcall-node-agent works on {}; wait for it to end", .0.display())]
     Locked(PathBuf),
-    /// The bootstrap credential may not do what it must.
+    /// The bootstrap credential lacks a required RBAC permission.
     #[error(
         "{what} (for {}); give it the ClusterRole system:node-bootstrapper and start again",
         words::span(*lasted)
     )]
     MissingRight {
-        /// What the API server says.
+        /// The message of the API server.
         what: String,
-        /// For how long.
+        /// The time for which this lasted.
         lasted: Duration,
     },
     /// The API server does not accept the new identity.
     #[error("the new certificate is not accepted: {what} (for {}); nothing was installed", words::span(*lasted))]
     NotRecognised {
-        /// What the API server says.
+        /// The message of the API server.
         what: String,
-        /// For how long.
+        /// The time for which this lasted.
         lasted: Duration,
     },
     /// The API server does not know the bootstrap credential.
@@ -128,25 +128,25 @@ pub enum AgentError {
         words::span(*lasted)
     )]
     RefusedCredential {
-        /// What the API server says.
+        /// The message of the API server.
         what: String,
-        /// For how long.
+        /// The time for which this lasted.
         lasted: Duration,
     },
-    /// The API server will never take the request.
+    /// The API server rejects the request permanently.
     #[error("{0}")]
     Rejected(String),
-    /// A flag does not hold.
+    /// A flag is invalid.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// A signal came while waiting.
+    /// A signal arrived while waiting.
     #[error(
         "stopped by {signal} while waiting for {waiting_for}; starting again goes on with the same key"
     )]
     Stopped {
         /// The signal's name.
         signal: &'static str,
-        /// What was waited for.
+        /// The wait that it interrupted.
         waiting_for: String,
         /// The exit code for it.
         exit: Exit,
@@ -154,12 +154,12 @@ pub enum AgentError {
     /// The identity could not be installed.
     #[error(transparent)]
     Store(#[from] StoreError),
-    /// The time limit passed.
+    /// The time limit was exceeded.
     #[error("gave up after {} (--timeout) while waiting for {waiting_for}", words::span(*after))]
     TimedOut {
         /// The limit.
         after: Duration,
-        /// What was waited for.
+        /// The wait that it interrupted.
         waiting_for: String,
     },
 }
@@ -198,7 +198,7 @@ impl AgentError {
         }
     }
 
-    /// One stable word, for logs and metrics.
+    /// The stable word, for logs and metrics.
     pub fn reason(&self) -> &'static str {
         match self {
             Self::AnotherIdentity { .. } => "AnotherIdentity",

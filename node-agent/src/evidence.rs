@@ -1,8 +1,8 @@
-//! What this machine can prove when it asks: that it holds the key of its previous certificate, or its join key
-//! (`docs/evidence.md`).
+//! The evidence that this machine can add to its request: possession of the key of its previous certificate, or of its
+//! join key (`docs/evidence.md`).
 //!
-//! A previous certificate that proves nothing costs the evidence, never the request: it is said and left out. A join key
-//! was asked for, so one that cannot be used ends the work.
+//! An unusable previous certificate is logged and omitted; the request is still made. A join key was configured
+//! explicitly, so an unusable one ends the run.
 
 use std::path::Path;
 
@@ -25,14 +25,14 @@ use crate::settings::Settings;
 use crate::signing_key::SigningKey;
 use crate::surroundings::Surroundings;
 
-/// Why there is no evidence without a CA.
+/// The message for a cluster without a CA to identify it by.
 const NO_CLUSTER: &str =
     "cannot be bound to a cluster, because the bootstrap kubeconfig names no certificate authority";
 
-/// The request of a key, with all the evidence there is.
+/// Creates the request for a key, with all available evidence.
 ///
 /// # Errors
-/// When the request cannot be made, or the join key cannot be used.
+/// If the request cannot be created, or the join key is unusable.
 pub(crate) fn add(
     settings: &Settings,
     around: &Surroundings,
@@ -75,19 +75,19 @@ pub(crate) fn add(
     })
 }
 
-/// A request that is about to be made.
+/// A request before its evidence is added.
 struct Asking<'a> {
     settings: &'a Settings,
     around: &'a Surroundings,
     cluster: &'a Cluster,
     /// The certification request in PEM.
     request: String,
-    /// What statements are bound to; nothing when the cluster has no CA to be known by.
+    /// The binding for statements; `None` if the cluster has no CA to identify it by.
     binding: Option<Binding>,
 }
 
 impl Asking<'_> {
-    /// The statement that this machine holds the key of an earlier certificate, if it has one that is worth something.
+    /// Returns the statement that this machine holds the key of an earlier certificate, if it has a usable one.
     fn previous(&self) -> Option<Statement> {
         let Settings {
             kubeconfig,
@@ -125,7 +125,7 @@ impl Asking<'_> {
         None
     }
 
-    /// A reason why not reads as what follows the name of the file.
+    /// Returns the statement for these files. The error text follows the name of the file.
     fn previous_in(&self, files: &Files) -> Result<Statement, String> {
         let wrong = |error: CertificateError| format!("holds a certificate that {error}");
         let chain = Chain::from_pem(&files.certificate).map_err(wrong)?;
@@ -133,7 +133,7 @@ impl Asking<'_> {
             .ok_or_else(|| "comes without a private key that can be used".to_owned())?;
         let now = self.around.clock.now();
         match chain.check(key.spki_der(), &self.settings.node, now) {
-            // Its time is the last thing that is looked at, and takes nothing from the proof that the key is here.
+            // The validity period is checked last, and does not matter for possession of the key.
             Ok(_)
             | Err(CertificateError::Expired { .. } | CertificateError::NotYetValid { .. }) => {}
             Err(error) => return Err(wrong(error)),
@@ -159,8 +159,8 @@ impl Asking<'_> {
             .map_err(|error| format!("holds a certificate that cannot be shown: {error}"))
     }
 
-    /// Whether an earlier certificate is from the cluster that is asked now. Clusters may sign the certificates of
-    /// clients with another CA than the one they are trusted by; then the kubeconfig beside the certificate decides.
+    /// Returns true if an earlier certificate is from the current cluster. Clusters may sign client certificates with
+    /// another CA than the API server's; then the kubeconfig beside the certificate decides.
     fn is_of_cluster(&self, chain: &Chain) -> bool {
         let Cluster {
             bootstrap,
@@ -174,7 +174,7 @@ impl Asking<'_> {
                 .is_some_and(|trusted| trusted.iter().any(|ca| bootstrap.authorities.contains(ca)))
     }
 
-    /// The statement that this machine holds its join key.
+    /// Returns the statement that this machine holds its join key.
     fn joining(&self, JoinKey { file, key }: &JoinKey) -> Result<Statement, AgentError> {
         let binding = self.binding.as_ref();
         let binding = binding.ok_or_else(|| JoinKey::unusable(file, NO_CLUSTER.to_owned()))?;
@@ -193,13 +193,13 @@ impl Asking<'_> {
     }
 }
 
-/// The CA certificates by which a kubeconfig trusts its API server.
+/// Returns the CA certificates of the API server in a kubeconfig.
 fn trusted_by(kubeconfig: &Path) -> Option<Vec<CertificateDer<'static>>> {
     let data = kubeconfig::read(kubeconfig).ok()?.certificate_authority();
     certificate::certificates(&data.ok()??.contents).ok()
 }
 
-/// Why a statement could not be made.
+/// The reason why a statement could not be created.
 #[derive(Debug, thiserror::Error)]
 enum Failed {
     #[error(transparent)]

@@ -1,19 +1,19 @@
-//! The exit codes: one table, shown by `--help` and relied on by the systemd unit.
+//! The exit codes: one table, shown by `--help` and used by the systemd unit.
 
 use std::process::ExitCode;
 
-/// How the program ended, as its caller sees it.
+/// The result of the program, as its caller sees it.
 ///
-/// Numbers from 64 are those of `sysexits.h`; 128 plus a signal's number is what shells show for that signal.
+/// Codes from 64 are from `sysexits.h`; 128 plus a signal's number is what shells report for that signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Exit {
     /// A file could not be read or written.
     Disk,
     /// The identity is installed, or was already.
     Done,
-    /// Anything else that failed.
+    /// Any other failure.
     Failure,
-    /// The time limit passed, or another agent is at work in the same folder.
+    /// The time limit was exceeded, or another agent is running in the same folder.
     GaveUp,
     /// Stopped by SIGINT while waiting.
     Interrupted,
@@ -21,7 +21,7 @@ pub enum Exit {
     Refused,
     /// Stopped by SIGTERM while waiting.
     Terminated,
-    /// Wrong flags, or a file that configures the agent is missing or wrong.
+    /// Invalid flags, or a configuration file that is missing or invalid.
     Usage,
 }
 
@@ -38,7 +38,7 @@ impl Exit {
         Self::Terminated,
     ];
 
-    /// The number that the process returns.
+    /// The exit status of the process.
     pub fn code(self) -> u8 {
         match self {
             Self::Done => 0,
@@ -52,7 +52,7 @@ impl Exit {
         }
     }
 
-    /// What the number means and whether starting again can help.
+    /// The meaning of the code, and the effect of a restart.
     pub fn meaning(self) -> &'static str {
         match self {
             Self::Done => "the identity is installed, or was already",

@@ -1,4 +1,4 @@
-//! What can be wrong between this machine and the API server, told apart by what somebody has to do about it.
+//! The faults between this machine and the API server, classified by their remedy.
 
 use std::error::Error as StdError;
 use std::io;
@@ -11,66 +11,66 @@ use rustls::pki_types::UnixTime;
 
 use crate::words;
 
-/// The reason that kube gives a status it made up because the answer was none (kube-client `handle_api_errors`).
+/// The reason of a status that kube creates for an unreadable response (kube-client `handle_api_errors`).
 const NOT_A_STATUS: &str = "Failed to parse error data";
 
-/// Longest part of a foreign message that is shown, in characters.
+/// The maximum length of a foreign message, in characters.
 const MESSAGE_LIMIT: usize = 300;
 
-/// A failed call. All but [`Fault::Invalid`] can pass by themselves.
+/// A failed call. All but [`Fault::Invalid`] can be temporary.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// 403: the credential is known but lacks a right.
+    /// 403: the credential is valid but lacks a permission.
     Forbidden {
-        /// What the API server says, which names the right.
+        /// The message of the API server, which names the permission.
         message: String,
     },
-    /// 400, 415, 422 and the like: asking again changes nothing.
+    /// 400, 415, 422 and the like: a retry would fail again.
     Invalid {
         /// The HTTP status.
         code: u16,
-        /// What the API server says.
+        /// The message of the API server.
         message: String,
     },
-    /// Something answers that is no API server, like a load balancer that has no back end yet.
+    /// The response is not from an API server, but for example from a load balancer that has no back end yet.
     NotAnApiServer {
-        /// What it answers.
+        /// The response.
         detail: String,
     },
     /// 5xx.
     ServerError {
         /// The HTTP status.
         code: u16,
-        /// What the API server says.
+        /// The message of the API server.
         message: String,
     },
-    /// The server's certificate has ended, or the clock of this machine is ahead.
+    /// The server's certificate has expired, or this machine's clock is ahead.
     ServerCertificateExpired {
-        /// The end of the certificate.
+        /// The expiry of the certificate.
         not_after: Timestamp,
-        /// The clock of this machine.
+        /// The time of this machine's clock.
         now: Timestamp,
     },
-    /// The server's certificate begins later, or the clock of this machine is behind.
+    /// The server's certificate is not valid yet, or this machine's clock is behind.
     ServerCertificateNotYetValid {
-        /// The begin of the certificate.
+        /// The start of the certificate's validity.
         not_before: Timestamp,
-        /// The clock of this machine.
+        /// The time of this machine's clock.
         now: Timestamp,
     },
-    /// 429: asked to come back later.
+    /// 429: retry later.
     Throttled {
-        /// After how long.
+        /// The requested delay.
         after: Duration,
     },
-    /// TLS fails for another reason.
+    /// TLS failed for another reason.
     TlsFailed {
-        /// Which.
+        /// The reason.
         detail: String,
     },
-    /// 401: the credential is not known.
+    /// 401: the credential is unknown.
     Unauthorized,
-    /// No connection, or one that broke.
+    /// No connection, or a broken one.
     Unreachable {
         /// The innermost cause.
         detail: String,
@@ -81,12 +81,12 @@ pub enum Fault {
     WrongServerName,
 }
 
-/// The places that sentences about faults name.
+/// The names that messages about faults use.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// Where the CA is written down.
+    /// The source of the CA.
     pub authority_name: String,
-    /// What the API server is asked with, like "the token in FILE".
+    /// The credential in use, like "the token in FILE".
     pub credential_name: String,
     /// The URL of the API server.
     pub server: String,
@@ -117,11 +117,11 @@ impl Fault {
         }
     }
 
-    /// Classifies an answer that says what went wrong.
+    /// Classifies an error response.
     pub fn of_status(status: &Status) -> Self {
         let message = words::shortened(&status.message, MESSAGE_LIMIT);
         let code = status.code;
-        // Codes that count whoever sends them come before the question who sends them.
+        // Codes that are meaningful from any sender are classified before the sender is checked.
         match code {
             401 => Self::Unauthorized,
             403 if status.reason != NOT_A_STATUS => Self::Forbidden { message },
@@ -169,7 +169,7 @@ impl Fault {
         {
             return Self::WrongServerName;
         }
-        // Every kubeadm CA has the same name, so another cluster's shows as a bad signature, not as unknown.
+        // Every kubeadm CA has the same name, so another cluster's CA shows as a bad signature, not as unknown.
         if let CertificateError::UnknownIssuer | CertificateError::BadSignature = problem {
             return Self::UntrustedServer;
         }
@@ -178,7 +178,7 @@ impl Fault {
         }
     }
 
-    /// One stable word, by which a change of cause is noticed.
+    /// The stable word, which changes when the cause does.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Forbidden { .. } => "Forbidden",
@@ -196,7 +196,7 @@ impl Fault {
         }
     }
 
-    /// A sentence that names the server and, where they matter, the CA, the credential or both times.
+    /// Returns a message that names the server and, if relevant, the CA, the credential or both times.
     pub fn describe(&self, place: &Place) -> String {
         let Place {
             authority_name,
@@ -244,7 +244,7 @@ impl Fault {
     }
 }
 
-/// The TLS error in a link of a chain of causes. `io::Error` hides the error it wraps from `source`.
+/// Returns the TLS error in a link of an error chain. `io::Error` hides the error it wraps from `source`.
 fn tls_error<'a>(error: &'a (dyn StdError + 'static)) -> Option<&'a rustls::Error> {
     if let Some(error) = error.downcast_ref::<rustls::Error>() {
         return Some(error);

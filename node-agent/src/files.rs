@@ -1,4 +1,4 @@
-//! Files that are either whole or not there, and never readable by others, not even for a moment.
+//! Atomic files: complete or absent, and never readable by others, not even briefly.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -8,26 +8,26 @@ use std::path::{Path, PathBuf};
 use rustix::fs::{FileType, FlockOperation, Mode, OFlags};
 use zeroize::Zeroizing;
 
-/// Read and write for the owner only; keys and credentials are in these files.
+/// Read and write for the owner only; these files hold keys and credentials.
 const PRIVATE: u32 = 0o600;
 
-/// What the names of temporary files end with.
+/// The suffix of temporary files.
 const TEMPORARY: &str = ".rollcall-tmp";
 
-/// A file or folder that could not be read or written.
+/// The error of reading or writing a file or folder.
 #[derive(Debug, thiserror::Error)]
 #[error("could not {action} {}: {source}{}", path.display(), advice(source))]
 pub struct DiskError {
-    /// What was tried, as a verb.
+    /// The action, as a verb.
     pub action: &'static str,
-    /// On what.
+    /// The file or folder.
     pub path: PathBuf,
-    /// Why it failed.
+    /// The cause.
     pub source: io::Error,
 }
 
 impl DiskError {
-    /// Describes a failure.
+    /// Creates the error.
     pub fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
         Self {
             action,
@@ -37,7 +37,7 @@ impl DiskError {
     }
 }
 
-/// The next step for causes that have one.
+/// Returns the next step, for causes that have one.
 fn advice(source: &io::Error) -> &'static str {
     let kind = source.kind();
     if kind == io::ErrorKind::StorageFull || kind == io::ErrorKind::QuotaExceeded {
@@ -51,7 +51,7 @@ fn advice(source: &io::Error) -> &'static str {
     }
 }
 
-/// Where a file is written before it takes its name: fixed, so that the rest of a killed run is found and removed.
+/// Returns the temporary path of a file: fixed, so that the next run finds and removes a leftover.
 fn temporary(path: &Path) -> PathBuf {
     let name = path
         .file_name()
@@ -60,11 +60,11 @@ fn temporary(path: &Path) -> PathBuf {
     path.with_file_name(format!(".{name}{TEMPORARY}"))
 }
 
-/// Writes a file that only its owner can read, from the first moment on, and that has its name only when it is whole:
-/// temporary file in the same folder, fsync, rename, fsync of the folder. `before_rename` is called in between.
+/// Writes a file atomically, readable by its owner only from the start: temporary file in the same folder, fsync,
+/// rename, fsync of the folder. `before_rename` is called in between.
 ///
 /// # Errors
-/// When the disk refuses; the temporary file is removed.
+/// If the disk fails; the temporary file is removed.
 pub fn write_private(
     path: &Path,
     contents: &[u8],
@@ -73,7 +73,7 @@ pub fn write_private(
     write(path, contents, PRIVATE, before_rename)
 }
 
-/// Writes a file that others may read as far as `mode` says, as [`write_private`] does.
+/// Writes a file with this mode, as [`write_private`] does.
 ///
 /// # Errors
 /// As [`write_private`].
@@ -94,20 +94,20 @@ fn write(
         fs::rename(&temporary, path)
     });
     if let Err(source) = written {
-        // The first failure is the one to report; a temporary file that cannot be removed goes with the next run.
+        // The first failure is reported; the next run removes the temporary file if this fails.
         fs::remove_file(&temporary).ok();
         return Err(DiskError::new("write", path, source));
     }
     sync_folder_of(path)
 }
 
-/// Whether a file can be written where this path leads: nothing is there, or a regular file. A device, a pipe, a folder or
-/// a link to one of them serves somebody else and is never replaced.
+/// Checks that a file can be written at this path: it is free, or a regular file is there. A device, a pipe, a folder or a
+/// link to one of them has another purpose and is never replaced.
 ///
 /// # Errors
-/// When something else is there.
+/// If anything else is there.
 pub fn check_target(path: &Path) -> Result<(), DiskError> {
-    // What else is wrong with the path is said by the write.
+    // Other problems with the path are reported by the write.
     let Ok(there) = fs::symlink_metadata(path) else {
         return Ok(());
     };
@@ -127,13 +127,13 @@ pub fn check_target(path: &Path) -> Result<(), DiskError> {
 
 fn write_new(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     remove_if_there(path)?;
-    // O_EXCL: a link planted here is not followed, and the mode below is the mode of the new file.
+    // O_EXCL: a planted link is not followed, and the mode below applies to the new file.
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)
         .mode(PRIVATE)
         .open(path)?;
-    // Wider only when it is asked for, and then whatever the umask.
+    // Wider only on request, and then independent of the umask.
     if mode != PRIVATE {
         file.set_permissions(Permissions::from_mode(mode))?;
     }
@@ -141,11 +141,11 @@ fn write_new(path: &Path, contents: &[u8], mode: u32) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Makes `link` point to `target`, replacing the link that is there in one step. The new link waits under the name
-/// `temporary`; `before_rename` is called before it takes its place.
+/// Makes `link` point to `target` and replaces an existing link atomically. The new link is created as `temporary`;
+/// `before_rename` is called before it is renamed.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If the disk fails.
 pub fn replace_link(
     link: &Path,
     target: &Path,
@@ -165,10 +165,10 @@ pub fn replace_link(
     sync_folder_of(link)
 }
 
-/// Gives a file a new name in the same folder, for good, where only its owner can read it.
+/// Renames a file within its folder, makes it readable by its owner only, and syncs.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If the disk fails.
 pub fn set_aside(path: &Path, aside: &Path) -> Result<(), DiskError> {
     fs::set_permissions(path, Permissions::from_mode(PRIVATE))
         .and_then(|()| fs::rename(path, aside))
@@ -176,26 +176,25 @@ pub fn set_aside(path: &Path, aside: &Path) -> Result<(), DiskError> {
     sync_folder_of(path)
 }
 
-/// Gives a file or a folder a new name in the same folder, for good.
+/// Renames a file or a folder within its folder, and syncs.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If the disk fails.
 pub fn rename(path: &Path, new: &Path) -> Result<(), DiskError> {
     fs::rename(path, new).map_err(|source| DiskError::new("set aside", path, source))?;
     sync_folder_of(path)
 }
 
-/// Removes a file for good; one that is not there is fine.
+/// Removes a file, if it exists, and syncs.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If the disk fails.
 pub fn remove(path: &Path) -> Result<(), DiskError> {
     remove_if_there(path).map_err(|source| DiskError::new("remove", path, source))?;
     sync_folder_of(path)
 }
 
-/// Removes what a killed run left of files that it was about to write: those of this folder whose final names begin
-/// with `prefix`.
+/// Removes the temporary files that a killed run left in this folder, for names that begin with `prefix`.
 pub fn remove_leftovers(folder: &Path, prefix: &str) {
     let Ok(entries) = fs::read_dir(folder) else {
         return;
@@ -203,7 +202,7 @@ pub fn remove_leftovers(folder: &Path, prefix: &str) {
     for path in entries.filter_map(Result::ok).map(|entry| entry.path()) {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         if name.starts_with(&format!(".{prefix}")) && name.ends_with(TEMPORARY) {
-            // A disk that refuses this refuses the next write as well, which reports it.
+            // A disk that fails here also fails the next write, which reports it.
             fs::remove_file(&path).ok();
         }
     }
@@ -223,10 +222,10 @@ fn sync_folder_of(path: &Path) -> Result<(), DiskError> {
         .map_err(|source| DiskError::new("write the entries of", folder, source))
 }
 
-/// Makes a folder and those above it, for good. The last one gets `mode`, those above it the usual one.
+/// Creates a folder and its parents, and syncs. The last one gets `mode`, its parents the default.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If the disk fails.
 pub fn make_folder(path: &Path, mode: u32) -> Result<(), DiskError> {
     if path.is_dir() {
         return Ok(());
@@ -242,18 +241,18 @@ pub fn make_folder(path: &Path, mode: u32) -> Result<(), DiskError> {
     sync_folder_of(path)
 }
 
-/// What is in a file, which may be a key, and its permission bits.
+/// The contents of a file, possibly a key, and its permission bits.
 pub type WithMode = (Zeroizing<Vec<u8>>, u32);
 
-/// A file's text and its permission bits, without following a link; `None` when there is no such file.
+/// Returns a file's contents and permission bits, without following a link; `None` if the file does not exist.
 ///
 /// # Errors
-/// When the disk refuses, or a link or anything else that is no regular file is there.
+/// If the disk fails, or the path is a link or anything else that is not a regular file.
 pub fn read_with_mode(path: &Path) -> Result<Option<WithMode>, DiskError> {
     let failed = |source: io::Error| DiskError::new("read", path, source);
     let file = match rustix::fs::open(
         path,
-        // A pipe must not hold up who reads it.
+        // Reading a pipe must not block.
         OFlags::RDONLY | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::CLOEXEC,
         Mode::empty(),
     ) {
@@ -274,17 +273,17 @@ pub fn read_with_mode(path: &Path) -> Result<Option<WithMode>, DiskError> {
     Ok(Some((contents, mode & 0o777)))
 }
 
-/// Keeps a second agent out of a folder until it is dropped or the process ends.
+/// The lock that keeps a second agent out of a folder until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct Lock {
     _folder: File,
 }
 
 impl Lock {
-    /// Locks the folder itself, so that no lock file is left; `None` when another process holds it.
+    /// Locks the folder itself, so that no lock file remains; `None` if another process holds the lock.
     ///
     /// # Errors
-    /// When the folder cannot be opened.
+    /// If the folder cannot be opened.
     pub fn acquire(folder: &Path) -> Result<Option<Self>, DiskError> {
         let file = File::open(folder).map_err(|source| DiskError::new("open", folder, source))?;
         match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {

@@ -1,4 +1,4 @@
-//! Drives the request: does what [`step`] says, feeds back what happened, and tells people.
+//! Drives the request: performs the actions of [`step`], feeds the events back, and logs the notes.
 
 use std::collections::hash_map::RandomState;
 use std::hash::{BuildHasher as _, Hasher as _};
@@ -13,10 +13,11 @@ use crate::report::{self, Names};
 use crate::requests::Requests;
 use crate::step::{Action, Ending, Moment, State, step};
 
-/// Files the request and follows it until its certificate is there; returns its name and the certificate. Waits for ever if need be; the caller limits that.
+/// Files the request and follows it until the certificate is issued; returns its name and the certificate. Retries indefinitely;
+/// the caller limits that.
 ///
 /// # Errors
-/// When the request is denied or fails, or the API server refuses for good.
+/// If the request is denied or fails, or the API server refuses permanently.
 pub async fn follow(
     requests: &mut Requests,
     console: &Console,
@@ -66,8 +67,8 @@ pub async fn follow(
     }
 }
 
-/// Randomness from 0 to 1. The standard library seeds its hashers from the operating system, which is random enough to
-/// spread machines and needs no crate.
+/// Returns a random number from 0 to 1. The standard library seeds its hashers from the operating system, which is
+/// random enough for jitter and needs no crate.
 pub(crate) fn jitter() -> f64 {
     let random = RandomState::new().build_hasher().finish();
     // The upper 32 bits fit a float exactly.

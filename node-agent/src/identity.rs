@@ -1,4 +1,4 @@
-//! What is installed already: nothing, a whole identity, or a certificate without its kubeconfig.
+//! The installed identity: none, a complete one, or a certificate without its kubeconfig.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -11,40 +11,40 @@ use crate::certificate::{self, CertificateError, Chain};
 use crate::kubeconfig::{self, Data, Unusable};
 use crate::store;
 
-/// What the disk holds.
+/// The state of the identity on disk.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Installed {
-    /// A kubeconfig with a certificate and key that are good for this node now.
+    /// A kubeconfig with a valid certificate and key for this node.
     Complete {
-        /// Where the certificate is.
+        /// The path of the certificate.
         certificate: PathBuf,
-        /// Its end.
+        /// The expiry.
         not_after: Timestamp,
     },
-    /// The certificate that kubelet's symlink names is good, but no kubeconfig leads to it.
+    /// The certificate that kubelet's symlink names is valid, but no kubeconfig refers to it.
     KubeconfigMissing {
         /// The symlink.
         certificate: PathBuf,
-        /// Its end.
+        /// The expiry.
         not_after: Timestamp,
-        /// What is wrong with the kubeconfig.
+        /// The problem with the kubeconfig.
         why: String,
     },
-    /// The certificate is good but for its begin: either it is from the future, or the clock of this machine is behind.
+    /// The certificate is good except for its start: it is from the future, or this machine's clock is behind.
     NotYetValid {
-        /// Its begin.
+        /// The start of its validity.
         not_before: Timestamp,
-        /// Where the certificate is, and both times.
+        /// The path of the certificate, and both times.
         why: String,
     },
-    /// No identity that can be used; what was found instead.
+    /// No usable identity.
     Nothing {
-        /// What is wrong with the kubeconfig or its certificate.
+        /// The problem with the kubeconfig or its certificate.
         why: String,
     },
 }
 
-/// Looks at kubelet's kubeconfig and folder. No network, nothing is changed.
+/// Examines kubelet's kubeconfig and folder. Uses no network, changes nothing.
 pub fn examine(kubeconfig: &Path, cert_dir: &Path, node: &NodeName, now: Timestamp) -> Installed {
     let why = match by_kubeconfig(kubeconfig, node, now) {
         Ok((certificate, not_after)) => {
@@ -96,19 +96,19 @@ fn by_kubeconfig(
     }
 }
 
-/// A certificate and its key as they lie on disk, whatever they are worth.
+/// A certificate and its key as stored on disk, unchecked.
 #[derive(Clone, PartialEq, Eq)]
 pub(crate) struct Files {
-    /// Where the certificate is.
+    /// The path of the certificate.
     pub(crate) path: PathBuf,
-    /// The certificate and its chain, in PEM; often with the key behind them.
+    /// The certificate and its chain, in PEM; often followed by the key.
     pub(crate) certificate: Zeroizing<Vec<u8>>,
     /// The private key, in PEM.
     pub(crate) key: Zeroizing<Vec<u8>>,
 }
 
-/// What a kubeconfig leads to, and what the symlink in kubelet's folder leads to: where an earlier identity can be. For
-/// what is there but cannot be read, a sentence that says so; nothing for what is not there.
+/// Returns the possible earlier identities: the files of the kubeconfig, and the target of the symlink in kubelet's
+/// folder. An unreadable one is an error message; a missing one is omitted.
 pub(crate) fn earlier(kubeconfig: &Path, cert_dir: &Path) -> Vec<Result<Files, String>> {
     let mut found = Vec::new();
     match named_by(kubeconfig) {
@@ -144,7 +144,7 @@ fn named_by(kubeconfig: &Path) -> Result<Files, NotUsable> {
     })
 }
 
-/// Whether a certificate and a key belong together and to this node, now. Returns the end of the certificate.
+/// Checks that a certificate and a key match each other and this node, now. Returns the expiry.
 fn good(
     certificate: &[u8],
     key: &[u8],
@@ -156,7 +156,7 @@ fn good(
     chain.check(&spki, node, now)
 }
 
-/// Why a kubeconfig is no identity for this node. Reads as what follows the name of the file.
+/// The reason why a kubeconfig is not an identity for this node. The text follows the name of the file.
 #[derive(Debug, thiserror::Error)]
 enum NotUsable {
     #[error("leads to {}, whose certificate {error}", path.display())]

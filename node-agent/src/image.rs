@@ -1,4 +1,4 @@
-//! Images of machines: what `install` puts into one, and what `image-check` must not find in one.
+//! Machine images: `install` puts the agent into one, `image-check` finds files that must not be in one.
 
 mod check;
 mod dist;
@@ -13,7 +13,7 @@ pub use root::{ImageError, Root};
 
 use crate::exit::Exit;
 
-/// Puts program, unit and configuration below `root`, one line on standard output for each file.
+/// Installs program, unit and configuration below `root`; prints one line per file.
 pub fn install(root: &Path) -> Exit {
     report(root, |root| {
         let lines = dist::install(root)?;
@@ -21,7 +21,7 @@ pub fn install(root: &Path) -> Exit {
     })
 }
 
-/// Lists what must not be below `root`, one line on standard output for each finding.
+/// Lists the files below `root` that must not be in an image; prints one line per finding.
 pub fn check(root: &Path) -> Exit {
     report(root, |root| {
         let findings = find(root)?;
@@ -34,7 +34,7 @@ pub fn check(root: &Path) -> Exit {
     })
 }
 
-/// Prints the lines, or the reason why there are none.
+/// Prints the lines, or the error.
 fn report(
     root: &Path,
     work: impl FnOnce(&Root) -> Result<(Vec<String>, Exit), ImageError>,
@@ -43,7 +43,7 @@ fn report(
         Ok((lines, exit)) => {
             let mut out = io::stdout().lock();
             for line in lines {
-                // A closed standard output must not turn what was done into a failure.
+                // A closed standard output is not a failure.
                 writeln!(out, "{line}").ok();
             }
             exit

@@ -1,4 +1,4 @@
-//! The key that was put on this machine and pinned in its Machine: `--join-key`.
+//! The key on this machine that is pinned in its Machine: `--join-key`.
 
 use std::fs::File;
 use std::io::Read as _;
@@ -10,7 +10,7 @@ use zeroize::Zeroizing;
 use crate::error::AgentError;
 use crate::signing_key::SigningKey;
 
-/// The bits of a file's mode that let others than its owner in.
+/// The permission bits of group and others.
 const OTHERS: u32 = 0o077;
 
 /// A join key and its file.
@@ -24,8 +24,8 @@ impl JoinKey {
     /// Reads the private key.
     ///
     /// # Errors
-    /// [`AgentError::JoinKey`] when the file cannot be read, when others can read it, or when there is no key in it that
-    /// evidence can be signed with.
+    /// [`AgentError::JoinKey`] if the file cannot be read, if others can read it, or if it holds no key that can sign
+    /// evidence.
     pub(crate) fn read(file: &Path) -> Result<Self, AgentError> {
         let key = read(file).map_err(|why| Self::unusable(file, why))?;
         Ok(Self {
@@ -34,7 +34,7 @@ impl JoinKey {
         })
     }
 
-    /// That this key cannot be used. `why` reads as what follows the name of the file.
+    /// Returns the error for an unusable key. `why` follows the name of the file.
     pub(crate) fn unusable(file: &Path, why: String) -> AgentError {
         AgentError::JoinKey {
             file: file.to_owned(),
@@ -46,7 +46,7 @@ impl JoinKey {
 fn read(path: &Path) -> Result<SigningKey, String> {
     let unreadable = |error: std::io::Error| format!("cannot be read: {error}");
     let mut file = File::open(path).map_err(unreadable)?;
-    // The mode of what was opened, whatever the name points to by now.
+    // The mode of the opened file, in case the path has changed since.
     let mode = file.metadata().map_err(unreadable)?.permissions().mode() & 0o777;
     if mode & OTHERS != 0 {
         return Err(format!(

@@ -1,4 +1,4 @@
-//! Kubeconfig files: kubelet's is written here, and all are read by [`rollcall_kubeconfig`].
+//! Kubeconfig files: kubelet's is written here; [`rollcall_kubeconfig`] reads all of them.
 
 use std::path::Path;
 
@@ -7,13 +7,13 @@ use serde::Serialize;
 
 pub use rollcall_kubeconfig::{Data, Selected, Unusable, read};
 
-/// Kubelet's kubeconfig, with the names that kubelet itself gives the entries (Kubernetes
-/// `pkg/kubelet/certificate/bootstrap`, `writeKubeconfigFromBootstrapping`): the cluster of the bootstrap kubeconfig
-/// and `pem` as certificate and key. Unlike kubelet it keeps `tls-server-name`, without which kubelet could not connect
-/// where the agent could.
+/// Returns kubelet's kubeconfig: the cluster of the bootstrap kubeconfig, with `pem` as certificate and key. The
+/// entries have the names that kubelet gives them (Kubernetes `pkg/kubelet/certificate/bootstrap`,
+/// `writeKubeconfigFromBootstrapping`). Unlike kubelet it keeps `tls-server-name`, without which kubelet could not
+/// connect where the agent could.
 ///
 /// # Errors
-/// Only when YAML cannot be written at all.
+/// Only if serializing YAML fails.
 pub fn for_kubelet(cluster: &Cluster, pem: &Path) -> Result<String, serde_saphyr::ser::Error> {
     let embedded = cluster
         .certificate_authority_data

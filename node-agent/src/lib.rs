@@ -1,9 +1,9 @@
 //! Gets the kubelet's first certificate: from a bootstrap kubeconfig to an installed identity.
 //!
-//! [`agent::join`] is the whole way. What to do about the request is decided by a pure state machine ([`step()`]); the
-//! calls ([`requests`]), the files ([`files`], [`store`], [`pending_key`]) and the lines ([`console`]) are around it.
-//! Every private file is created 0600, written, synced and renamed; the key is on disk before it is used. So the
-//! process can be killed at any moment and started again.
+//! [`agent::join`] is the complete process. A pure state machine ([`step()`]) decides the next action for the request;
+//! around it are the calls ([`requests`]), the files ([`files`], [`store`], [`pending_key`]) and the log lines
+//! ([`console`]). Every private file is created 0600, written, synced and renamed; the key is on disk before it is
+//! used. So the process can be killed at any moment and restarted.
 
 use std::io::IsTerminal as _;
 use std::path::Path;
@@ -62,7 +62,7 @@ use record::Record;
 use surroundings::Surroundings;
 use whoami::{Question, Source};
 
-/// Does what the command line says and returns how it ended.
+/// Runs the command and returns the exit code.
 pub fn run(line: CommandLine) -> Exit {
     match line.command {
         None => run_join(line.args),
@@ -73,7 +73,7 @@ pub fn run(line: CommandLine) -> Exit {
     }
 }
 
-/// [`agent::join`], writing to standard error.
+/// Runs [`agent::join`], writing to standard error.
 fn run_join(args: Args) -> Exit {
     let around = surroundings(args.log_format);
     if ["HTTPS_PROXY", "https_proxy"]
@@ -100,7 +100,7 @@ fn run_join(args: Args) -> Exit {
                     };
                     runtime.block_on(limited(timeout, &around, joined))
                 });
-            // A name that is still being looked up must not hold up the end.
+            // A pending name lookup must not delay the exit.
             runtime.shutdown_background();
             ended
         }
@@ -111,8 +111,8 @@ fn run_join(args: Args) -> Exit {
     exit(ended, &around)
 }
 
-/// [`wipe::cloud_init`], if an identity is installed. Where the bootstrap kubeconfig is to be kept, its copies go all the
-/// same.
+/// Runs [`wipe::cloud_init`], if an identity is installed. Copies of the bootstrap kubeconfig are removed even if the
+/// kubeconfig itself is kept.
 fn run_wipe(args: &Args) -> Exit {
     let around = surroundings(args.log_format);
     let say = |message: &str| around.console.say(Topic::Done, message);
@@ -150,11 +150,12 @@ fn exit(ended: Result<(), AgentError>, around: &Surroundings) -> Exit {
     }
 }
 
-/// A kubelet puts the name of its host, which is as a rule that of its node, into the label `kubernetes.io/hostname`; no
-/// Node with a longer value is taken (Kubernetes `validation.LabelValueMaxLength`).
+/// The maximum length of a label value: kubelet puts its host name, usually the node name, into the label
+/// `kubernetes.io/hostname`, and the API server rejects a Node with a longer value (Kubernetes
+/// `validation.LabelValueMaxLength`).
 const LONGEST_LABEL: usize = 63;
 
-/// Says before anything is asked that the certificate may be of no use.
+/// Warns before the request is made that the certificate may be useless.
 fn warn_of_long_name(settings: &Settings, around: &Surroundings) {
     let name = &settings.node;
     let length = name.as_str().len();
@@ -167,7 +168,7 @@ fn warn_of_long_name(settings: &Settings, around: &Surroundings) {
     }
 }
 
-/// What the arguments mean on this machine.
+/// Validates the arguments on this machine.
 async fn settings(args: Args, around: &Surroundings) -> Result<Settings, AgentError> {
     let host = Path::new("/");
     let record = args.state_dir.as_deref().and_then(Record::read);
@@ -184,7 +185,7 @@ async fn settings(args: Args, around: &Surroundings) -> Result<Settings, AgentEr
     Ok(Settings::new(args, whoami::instance(host), name).await?)
 }
 
-/// `joined` within the time limit and until a signal. Both take effect only while it waits: installing is not
+/// Runs `joined` with the time limit and until a signal. Both take effect only while it waits; installing is not
 /// interrupted.
 async fn limited(
     timeout: Option<Duration>,
@@ -193,7 +194,7 @@ async fn limited(
 ) -> Result<(), AgentError> {
     let stopped = async |kind| match signal(kind) {
         Ok(mut signals) => signals.recv().await,
-        // Without a handler the signal ends the process by itself.
+        // Without a handler the signal ends the process anyway.
         Err(_) => std::future::pending().await,
     };
     let waiting_for = || around.console.waiting_for();

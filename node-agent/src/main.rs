@@ -1,4 +1,4 @@
-//! `rollcall-node-agent`: reads the command line, does it, returns the exit code of [`rollcall_node_agent::exit`].
+//! `rollcall-node-agent`: parses the command line, runs it, returns an exit code of [`rollcall_node_agent::exit`].
 
 use std::process::ExitCode;
 
@@ -11,7 +11,7 @@ fn main() -> ExitCode {
     match CommandLine::try_parse() {
         Ok(line) => run(line).into(),
         Err(error) => {
-            // A closed standard output must not turn --help into a failure.
+            // A closed standard output is not a failure of --help.
             error.print().ok();
             if error.use_stderr() {
                 Exit::Usage.into()

@@ -1,16 +1,16 @@
-//! Tells the service manager how it stands (sd_notify(3)), for `systemctl status`.
+//! Reports status to systemd (sd_notify(3)), for `systemctl status`.
 
 use std::ffi::OsStr;
 use std::os::linux::net::SocketAddrExt as _;
 use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::net::{SocketAddr, UnixDatagram};
 
-/// Where the service manager listens, when there is one.
+/// The socket of the service manager.
 #[derive(Debug)]
 pub(crate) struct Notify(UnixDatagram);
 
 impl Notify {
-    /// Connects to `$NOTIFY_SOCKET`; `None` without one, or when it cannot be reached: a status is not worth failing for.
+    /// Connects to `$NOTIFY_SOCKET`; `None` if it is unset or unreachable: a status report is not worth failing for.
     pub(crate) fn from_environment() -> Option<Self> {
         Self::connect(&std::env::var_os("NOTIFY_SOCKET")?)
     }
@@ -23,17 +23,17 @@ impl Notify {
         };
         let socket = UnixDatagram::unbound().ok()?;
         socket.connect_addr(&address).ok()?;
-        // A manager that does not read must not stop a machine from joining.
+        // A manager that does not read must not block the join.
         socket.set_nonblocking(true).ok()?;
         Some(Self(socket))
     }
 
-    /// What is being done. One line; the caller has removed control characters.
+    /// Reports the current step. One line; the caller has removed control characters.
     pub(crate) fn status(&self, text: &str) {
         self.0.send(format!("STATUS={text}").as_bytes()).ok();
     }
 
-    /// That it is done.
+    /// Reports completion.
     pub(crate) fn ready(&self) {
         self.0.send(b"READY=1").ok();
     }

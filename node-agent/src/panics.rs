@@ -1,4 +1,4 @@
-//! The last line of a program that met a defect of its own, or one of a library.
+//! The last line of the program after a panic.
 
 use std::backtrace::{Backtrace, BacktraceStatus};
 use std::panic::PanicHookInfo;
@@ -7,12 +7,12 @@ use crate::clock::Clock;
 use crate::console::{Console, LogFormat};
 use crate::exit::Exit;
 
-/// The stable word for a defect, as those of [`crate::AgentError::reason`].
+/// The stable word for a panic, like those of [`crate::AgentError::reason`].
 const REASON: &str = "Defect";
 
-/// Lets a panic end the process with one line of this format and the code of [`Exit::Failure`], whichever way panics are
-/// compiled. The panic's own text stays out where a library could have put a credential into it: it goes with a backtrace,
-/// which only `RUST_BACKTRACE` asks for.
+/// Makes a panic end the process with one line in this format and the code of [`Exit::Failure`], with either panic
+/// strategy. The panic's own text is omitted, because a library could have put a credential into it: it is printed with
+/// the backtrace only, on `RUST_BACKTRACE`.
 pub fn end_with_a_sentence(format: LogFormat) {
     std::panic::set_hook(Box::new(move |panic| {
         let stderr = Box::new(std::io::stderr());

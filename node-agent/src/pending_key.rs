@@ -1,4 +1,4 @@
-//! The private key until its certificate is there: on disk before it is used, so that a crash does not change it.
+//! The private key until its certificate is issued: on disk before it is used, so that a crash does not change it.
 
 use std::path::{Path, PathBuf};
 
@@ -12,8 +12,8 @@ use zeroize::Zeroizing;
 
 use crate::files::{self, DiskError};
 
-/// Its name in the certificate folder. Not kubelet's own `kubelet-client.key.tmp`, which kubelet would take for its own
-/// and remove.
+/// The file name in the certificate folder. Not kubelet's own `kubelet-client.key.tmp`, which kubelet would use and
+/// then remove.
 pub const FILE_NAME: &str = "kubelet-client-pending.key";
 
 /// A P-256 key, as kubelet makes it, and its file.
@@ -23,27 +23,27 @@ pub struct PendingKey {
     path: PathBuf,
 }
 
-/// Where a key comes from.
+/// The origin of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// There was none.
+    /// The agent created it.
     Made,
     /// An earlier run wrote it.
     Reused,
-    /// One was there but not fit for use; it was kept under this name.
+    /// An unusable one existed; it was renamed, and a new one created.
     Replaced {
-        /// Where the unfit key is now.
+        /// The new path of the unusable key.
         aside: PathBuf,
-        /// What was wrong with it.
+        /// The problem with it.
         why: &'static str,
     },
 }
 
 impl PendingKey {
-    /// Takes the key that an earlier run left in `folder`, or makes one and writes it.
+    /// Loads the key that an earlier run left in `folder`, or creates one and writes it.
     ///
     /// # Errors
-    /// When the disk refuses, or no randomness is to be had.
+    /// If the disk fails, or the system has no randomness.
     pub fn load_or_make(folder: &Path, now: Timestamp) -> Result<(Self, Origin), KeyError> {
         let path = folder.join(FILE_NAME);
         files::remove_leftovers(folder, FILE_NAME);
@@ -83,10 +83,10 @@ impl PendingKey {
         self.key.subject_public_key_info()
     }
 
-    /// A certification request for the node, in PEM: the subject kubelet uses and nothing else.
+    /// Creates a certification request for the node, in PEM, with kubelet's subject and nothing else.
     ///
     /// # Errors
-    /// [`KeyError::Make`] when it cannot be signed.
+    /// [`KeyError::Make`] if signing fails.
     pub fn certification_request(&self, node: &NodeName) -> Result<String, KeyError> {
         let mut subject = DistinguishedName::new();
         subject.push(DnType::OrganizationName, NODES_GROUP);
@@ -100,7 +100,7 @@ impl PendingKey {
     }
 }
 
-/// The key in a file, or a word and a reason why it is not fit for use.
+/// Returns the key in a file, or a word and a reason why it is unusable.
 fn usable(pem: &[u8], mode: u32) -> Result<KeyPair, (&'static str, &'static str)> {
     if mode & 0o077 != 0 {
         return Err(("exposed", "others could read it"));
@@ -115,13 +115,13 @@ fn usable(pem: &[u8], mode: u32) -> Result<KeyPair, (&'static str, &'static str)
     }
 }
 
-/// Why there is no key.
+/// The error of loading or creating the key.
 #[derive(Debug, thiserror::Error)]
 pub enum KeyError {
-    /// The disk refused.
+    /// The file could not be read or written.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// The key or the request could not be made.
+    /// The key or the request could not be created.
     #[error("could not make a key and a request for it: {0}")]
     Make(String),
 }

@@ -1,5 +1,4 @@
-//! What is remembered of an installed identity: whose it is and on which instance. A disk that was copied tells itself
-//! from the original by it.
+//! The record of an installed identity: its node and instance. It distinguishes a copied disk from the original.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -15,7 +14,7 @@ use crate::words;
 /// The file in the state folder.
 const FILE: &str = "identity.json";
 
-/// Readable for the folder's group; there is no secret in it.
+/// Readable by the folder's group; it holds no secret.
 const MODE: u32 = 0o640;
 
 /// The record of an installed identity.
@@ -26,21 +25,21 @@ pub struct Record {
     pub node: String,
     /// The instance that it was installed on.
     pub instance: Instance,
-    /// When, as RFC 3339.
+    /// The time of installation, as RFC 3339.
     pub installed_at: String,
 }
 
 impl Record {
-    /// Reads the record in a state folder; `None` when there is none, or none that can be read: then nothing is known.
+    /// Reads the record in a state folder; `None` if it is missing or unreadable: then nothing is known.
     pub fn read(state_dir: &Path) -> Option<Self> {
         let text = fs::read(state_dir.join(FILE)).ok()?;
         serde_json::from_slice(&text).ok()
     }
 
-    /// Writes the record of the identity that is installed now, unless the same is there.
+    /// Writes the record of the installed identity, unless it is unchanged.
     ///
     /// # Errors
-    /// When the disk refuses.
+    /// If the disk fails.
     pub fn write(state_dir: &Path, settings: &Settings, now: Timestamp) -> Result<(), DiskError> {
         let known = Self::read(state_dir).filter(|known| {
             known.node == settings.node.as_str() && known.instance == settings.instance
@@ -59,17 +58,17 @@ impl Record {
         files::write_with_mode(&state_dir.join(FILE), format!("{text}\n").as_bytes(), MODE)
     }
 
-    /// Whether the identity was installed on another instance than the one that runs now.
+    /// Returns true if the identity was installed on another instance than the current one.
     pub fn is_of_another(&self, instance: &Instance) -> bool {
         !self.instance.same_as(instance)
     }
 }
 
-/// Sets aside everything that a copied disk has of the machine that it was copied from, so that nothing finds it by
-/// accident, and returns where it is now.
+/// Renames all files that a copied disk has from the original machine, so that no program uses them by accident.
+/// Returns the new paths.
 ///
 /// # Errors
-/// When the disk refuses; then the machine must not go on.
+/// If the disk fails; then the agent must not continue.
 pub fn set_aside(settings: &Settings, now: Timestamp) -> Result<Vec<PathBuf>, DiskError> {
     let suffix = format!("of-another-machine-{}", now.strftime("%Y%m%dT%H%M%SZ"));
     let mut moved = Vec::new();

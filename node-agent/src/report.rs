@@ -1,18 +1,18 @@
-//! The sentences about a request: what people read while they wait.
+//! The messages about a request, which users read while they wait.
 
 use crate::console::{Console, Topic};
 use crate::fault::Place;
 use crate::step::{Note, Verdict};
 use crate::words;
 
-/// The name a note is about and the one that is tried next.
+/// The name of the request that a note is about, and the next one to try.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Names<'a> {
     pub(crate) now: &'a str,
     pub(crate) next: &'a str,
 }
 
-/// Writes a note's line, and remembers what is waited for from now on.
+/// Logs a note, and sets the current wait.
 pub(crate) fn tell(note: &Note, console: &Console, place: &Place, names: Names<'_>) {
     let Names { now: name, next } = names;
     match note {
@@ -109,7 +109,7 @@ fn sentence(note: &Note, place: &Place, names: Names<'_>) -> String {
     }
 }
 
-/// A condition's reason and message in brackets, as far as it has them.
+/// Formats a condition's reason and message in brackets, as far as present.
 pub(crate) fn because(verdict: &Verdict) -> String {
     match reason(verdict).as_str() {
         "" => String::new(),
@@ -117,7 +117,7 @@ pub(crate) fn because(verdict: &Verdict) -> String {
     }
 }
 
-/// Reason and message, as far as they are there.
+/// Formats reason and message, as far as present.
 fn reason(verdict: &Verdict) -> String {
     match (verdict.reason.as_str(), verdict.message.as_str()) {
         ("", text) | (text, "") => text.to_owned(),

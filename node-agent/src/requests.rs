@@ -1,4 +1,4 @@
-//! The calls about the request object, each turned into an [`Event`].
+//! The API calls for the request object, each returning an [`Event`].
 
 use std::fmt;
 use std::pin::Pin;
@@ -21,35 +21,35 @@ use crate::fault::Fault;
 use crate::step::{Event, RequestStatus, Seen, Verdict};
 use crate::words;
 
-/// How long any single call may take; the API server itself ends what is no watch after 60 s, and what takes longer
-/// than this is better asked again of another server behind the same name.
+/// The timeout of a single call; the API server itself ends any call but a watch after 60 s. A call that takes longer
+/// than this should be retried, on another server behind the same name.
 const CALL_TIMEOUT: Duration = Duration::from_secs(15);
 
-/// How long one watch stays open, in seconds. A connection that died without a word is noticed no later.
+/// The duration of one watch, in seconds. A silently broken connection is noticed no later.
 const WATCH_SECONDS: u32 = 60;
 
-/// How much later than [`WATCH_SECONDS`] the server may end a watch before the connection is taken for dead.
+/// The time after [`WATCH_SECONDS`] at which the connection is considered broken.
 const WATCH_GRACE: Duration = Duration::from_secs(5);
 
-/// How much of the reason for which the approver holds a request is shown, in characters: it is one word.
+/// The maximum length of the approver's reason for holding a request, in characters: it is one word.
 const LONGEST_REASON: usize = 64;
 
-/// How much of the message with that reason is shown, in characters: some lines of a console.
+/// The maximum length of the message with that reason, in characters: some lines of a console.
 const LONGEST_MESSAGE: usize = 500;
 
 type Watch =
     Pin<Box<dyn Stream<Item = kube::Result<WatchEvent<CertificateSigningRequest>>> + Send>>;
 
-/// What is asked for, and under which name.
+/// The content of a request, and its name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NamedRequest {
-    /// A digest of what is asked for, so that whoever asks for the same finds it.
+    /// A digest of the content, so that the same request is found again.
     pub name: String,
-    /// The certification request in PEM, and any evidence after it.
+    /// The certification request in PEM, followed by any evidence.
     pub pem: String,
 }
 
-/// This machine's request objects: one at a time, under names that anybody with the same key would choose.
+/// This machine's request objects: one at a time, with names that depend only on their content.
 pub struct Requests {
     api: Api<CertificateSigningRequest>,
     base_name: String,
@@ -70,7 +70,7 @@ impl fmt::Debug for Requests {
 }
 
 impl Requests {
-    /// Prepares the requests for a key: its public part, and the request that it signed, with its name.
+    /// Creates the requests for a key, from its public key and the request that it signed, with its name.
     pub fn new(
         client: kube::Client,
         spki_der: Vec<u8>,
@@ -90,7 +90,7 @@ impl Requests {
         }
     }
 
-    /// The name for an attempt: the digest that kubelet would use, then the same with a number.
+    /// Returns the name for an attempt: the digest that kubelet would use, then the same with a number.
     pub fn name(&self, attempt: u32) -> String {
         match attempt {
             0 => self.base_name.clone(),
@@ -127,8 +127,8 @@ impl Requests {
         }
     }
 
-    /// Reads the request, as a list of one. The version of a list is the server's present one; the version of the
-    /// request itself can be from before the server's start, and watching from there would be refused for ever.
+    /// Reads the request, as a list of one. The resource version of a list is the server's current one; that of the
+    /// request itself can predate the server's start, and watching from there would always be refused.
     pub async fn read(&mut self, attempt: u32) -> Event {
         self.watch = None;
         let params = ListParams::default().fields(&self.selector(attempt));
@@ -145,7 +145,7 @@ impl Requests {
         }
     }
 
-    /// Waits until the request changes, the watch ends or `until` has come. A watch that is open already goes on.
+    /// Waits until the request changes, the watch ends or `until` has passed. An open watch is reused.
     pub async fn watch(&mut self, attempt: u32, until: Instant) -> Event {
         let (mut watch, opened) = match self.watch.take() {
             Some(open) => open,
@@ -178,7 +178,7 @@ impl Requests {
                 Some(Ok(WatchEvent::Bookmark(_))) => continue,
                 Some(Ok(WatchEvent::Error(status))) => ended(&status, opened.elapsed()),
                 Some(Err(kube::Error::Api(status))) => ended(&status, opened.elapsed()),
-                // A connection that breaks is how an API server that stops says so.
+                // A stopping API server breaks the connection.
                 Some(Err(_)) | None => Event::WatchEnded {
                     lasted: opened.elapsed(),
                 },
@@ -197,7 +197,7 @@ impl Requests {
         }
     }
 
-    /// What matters of the request; a watch that begins later begins after it.
+    /// Returns the relevant fields of the request; a later watch starts after this version.
     fn seen(&mut self, request: &CertificateSigningRequest) -> Seen {
         self.version = request
             .metadata
@@ -218,7 +218,7 @@ impl Requests {
         }
     }
 
-    /// Whether a request of our name asks for what we asked for: the same key, signer and usages.
+    /// Returns true if a request of our name has the same content: key, signer and usages.
     fn is_ours(&self, spec: &CertificateSigningRequestSpec) -> bool {
         let signer = Signer::KubeApiserverClientKubelet;
         let Ok((_, pem)) = x509_parser::pem::parse_x509_pem(&spec.request.0) else {
@@ -236,7 +236,7 @@ impl Requests {
     }
 }
 
-/// Gone (410) only means that the version is too old to watch from; the rest is a fault.
+/// Handles the end of a watch: gone (410) only means that the version is too old; anything else is a fault.
 fn ended(status: &Status, lasted: Duration) -> Event {
     if status.code == 410 {
         Event::WatchEnded { lasted }
@@ -245,16 +245,16 @@ fn ended(status: &Status, lasted: Duration) -> Event {
     }
 }
 
-/// A call that did not give what was asked for.
+/// A failed call.
 pub(crate) enum Failure {
-    /// The API server said why.
+    /// The API server returned the reason.
     Status(Box<Status>),
-    /// There was no proper answer.
+    /// There was no valid response.
     Fault(Fault),
 }
 
 impl Failure {
-    /// As a fault, whatever it was.
+    /// Converts it to a fault.
     pub(crate) fn into_fault(self) -> Fault {
         match self {
             Self::Status(status) => Fault::of_status(&status),
@@ -263,7 +263,7 @@ impl Failure {
     }
 }
 
-/// A call that ends in time, one way or the other.
+/// Runs a call with a timeout.
 pub(crate) async fn limited<T>(call: impl Future<Output = kube::Result<T>>) -> Result<T, Failure> {
     match tokio::time::timeout(CALL_TIMEOUT, call).await {
         Ok(Ok(answer)) => Ok(answer),
@@ -276,7 +276,7 @@ pub(crate) async fn limited<T>(call: impl Future<Output = kube::Result<T>>) -> R
     }
 }
 
-/// How far the request has come. What ends it counts before what lets it go on.
+/// Returns the state of the request. Final states take precedence.
 fn status(request: &CertificateSigningRequest) -> RequestStatus {
     let condition = |kind: &str| {
         let status = request.status.as_ref()?;
@@ -302,7 +302,7 @@ fn status(request: &CertificateSigningRequest) -> RequestStatus {
     certificate.map_or(RequestStatus::Approved(verdict), RequestStatus::Issued)
 }
 
-/// What the approver says it holds the request for. It is text to show and nothing else, so not much of it is taken.
+/// Returns the approver's reason for holding the request. It is only shown, so it is shortened.
 fn held(request: &CertificateSigningRequest) -> Option<Verdict> {
     let annotations = request.metadata.annotations.as_ref()?;
     let text = |key, limit| {

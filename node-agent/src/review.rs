@@ -1,4 +1,4 @@
-//! Asks the API server who a certificate makes of this machine, when its CA is not known here.
+//! Asks the API server to identify a certificate of an unknown CA.
 
 use std::time::Duration;
 
@@ -16,14 +16,14 @@ use crate::follow::jitter;
 use crate::requests::limited;
 use crate::words;
 
-/// How long the API server may refuse a new identity: it reads the file of its client CAs again once a minute
-/// (Kubernetes `pkg/server/dynamiccertificates`, `FileRefreshDuration`).
+/// The time for which the API server may refuse a new identity: it reloads its client CA file once a minute (Kubernetes
+/// `pkg/server/dynamiccertificates`, `FileRefreshDuration`).
 const PATIENCE: Duration = Duration::from_mins(2);
 
-/// Asks, with the new certificate, for the user it stands for: it must be this node in the group of nodes.
+/// Asks, with the new certificate, for its user: it must be this node in the group of nodes.
 ///
 /// # Errors
-/// When the API server takes it for somebody else, or refuses it for longer than two minutes.
+/// If the API server identifies another user, or refuses the certificate for longer than two minutes.
 pub async fn review(
     client: Client,
     console: &Console,

@@ -1,4 +1,4 @@
-//! The time of day as the API server has it: which of two clocks is wrong decides over a certificate from the future.
+//! The API server's time of day: shows which of two clocks is wrong if a certificate is from the future.
 
 use http::Request;
 use http::header::DATE;
@@ -9,15 +9,16 @@ use kube::client::Body;
 
 use crate::requests::limited;
 
-/// What every API server answers, whoever asks (Kubernetes `system:public-info-viewer`). A refusal has a date as well.
+/// A path that every API server answers for any user (Kubernetes `system:public-info-viewer`). A refusal has a date
+/// too.
 const ANYTHING: &str = "/version";
 
-/// The time by the clock of the API server, to the second; nothing when it cannot be asked or does not say.
+/// Returns the time by the API server's clock, to the second; `None` if it is unreachable or sends no date.
 pub(crate) async fn ask(client: &Client) -> Option<Timestamp> {
     let request = Request::get(ANYTHING).body(Body::empty()).ok()?;
     let answer = limited(client.send(request)).await.ok()?;
     let date = answer.headers().get(DATE)?.to_str().ok()?;
-    // The one form that is sent (RFC 9110 section 5.6.7) is also one of RFC 2822.
+    // The one form that may be sent (RFC 9110 section 5.6.7) is also valid in RFC 2822.
     let date = rfc2822::DateTimeParser::new().parse_zoned(date).ok()?;
     Some(date.timestamp())
 }

@@ -1,4 +1,4 @@
-//! Validated settings: what [`Args`] mean on this machine.
+//! Validated settings, from [`Args`].
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -10,49 +10,51 @@ use crate::args::Args;
 use crate::console::LogFormat;
 use crate::whoami::{Instance, NoName, Source};
 
-/// Shortest lifetime that the API takes, in seconds (Kubernetes `pkg/apis/certificates/validation`: 10 minutes).
+/// Shortest lifetime that the API server accepts, in seconds (Kubernetes `pkg/apis/certificates/validation`: 10
+/// minutes).
 const MIN_EXPIRATION_SECONDS: i32 = 600;
 
-/// What the agent does and where.
+/// The validated settings of the agent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
-    /// Whether the bootstrap kubeconfig may name a program to run.
+    /// True if the bootstrap kubeconfig may name a program to run.
     pub allow_exec: bool,
-    /// The kubeconfig to begin with.
+    /// The bootstrap kubeconfig.
     pub bootstrap_kubeconfig: PathBuf,
     /// Kubelet's folder for certificates; absolute.
     pub cert_dir: PathBuf,
-    /// The CA that must have signed the certificate, when the cluster's own CA does not.
+    /// The CA that must have signed the certificate, if it is not the cluster's own CA.
     pub client_ca: Option<PathBuf>,
-    /// The lifetime to ask for, in seconds.
+    /// The requested lifetime, in seconds.
     pub expiration_seconds: Option<i32>,
-    /// The instance that runs now.
+    /// The current instance.
     pub instance: Instance,
     /// The private key that is pinned in the Machine.
     pub join_key: Option<PathBuf>,
-    /// Whether the bootstrap kubeconfig stays when it is not needed any more.
+    /// True if the bootstrap kubeconfig is kept after use.
     pub keep_bootstrap: bool,
     /// Kubelet's kubeconfig; absolute.
     pub kubeconfig: PathBuf,
-    /// How lines are written.
+    /// The format of log lines.
     pub log_format: LogFormat,
-    /// Where the name is written for kubelet's unit.
+    /// The file with the name for kubelet's unit.
     pub name_file: Option<PathBuf>,
-    /// Who this machine is.
+    /// The node name of this machine.
     pub node: NodeName,
-    /// How long a request may be pending before a new one is filed.
+    /// The time after which a pending request is replaced by a new one.
     pub resubmit_after: Duration,
-    /// The folder of the record; without one nothing is recorded.
+    /// The folder of the record; `None` disables it.
     pub state_dir: Option<PathBuf>,
-    /// When to give up; `None` is never.
+    /// The time limit; `None` for none.
     pub timeout: Option<Duration>,
 }
 
 impl Settings {
-    /// Checks the arguments; `name` finds the name where there is no `--node-name`, once everything else is known to hold.
+    /// Validates the arguments; `name` finds the node name if there is no `--node-name`, after all other flags are
+    /// validated.
     ///
     /// # Errors
-    /// The first flag that does not hold, with what to write instead, or that there is no name.
+    /// The first invalid flag, with a valid example, or that there is no name.
     pub async fn new(
         args: Args,
         instance: Instance,
@@ -113,16 +115,16 @@ impl Settings {
     }
 }
 
-/// When to give up.
+/// Parses the time limit.
 ///
 /// # Errors
-/// When `--timeout` is no duration.
+/// If `--timeout` is not a duration.
 pub fn timeout(args: &Args) -> Result<Option<Duration>, SettingsError> {
     let text = args.timeout.as_deref();
     text.map(|text| duration("--timeout", text)).transpose()
 }
 
-/// The name that the kernel has for this machine, `uname -n`.
+/// Returns the kernel's name for this machine, `uname -n`.
 pub fn host_name() -> String {
     rustix::system::uname()
         .nodename()
@@ -131,14 +133,14 @@ pub fn host_name() -> String {
 }
 
 fn from_flag(name: &str) -> Result<NodeName, SettingsError> {
-    // No folding here: who names a node means that name, and the API server takes lower case only.
+    // Not lower-cased: the user means exactly this name, and the API server accepts lower case only.
     name.parse().map_err(|reason| SettingsError::NodeName {
         name: name.to_owned(),
         reason,
     })
 }
 
-/// An empty word is left by an empty environment variable.
+/// Parses the sources. An empty environment variable yields an empty word.
 fn sources(words: &[String]) -> Result<Vec<Source>, SettingsError> {
     let words = words.iter().filter(|word| !word.is_empty());
     words
@@ -180,48 +182,48 @@ fn duration(flag: &'static str, text: &str) -> Result<Duration, SettingsError> {
         })
 }
 
-/// Which flag does not hold.
+/// The error for an invalid flag.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SettingsError {
-    /// A duration that cannot be read, or is not positive.
+    /// A duration that is malformed, or not positive.
     #[error("{flag} is {text:?}, which is not a positive duration; write 90s, 10m or 1h30m")]
     Duration {
         /// The flag.
         flag: &'static str,
-        /// What was written.
+        /// The value.
         text: String,
     },
-    /// A path of no characters.
+    /// An empty path.
     #[error("{0} is empty; name a file or folder, or leave the flag out")]
     EmptyPath(&'static str),
-    /// Too short a lifetime; in seconds.
+    /// A lifetime that is too short; in seconds.
     #[error(
         "--expiration-seconds is {0}, but the API server takes nothing below {MIN_EXPIRATION_SECONDS}"
     )]
     Expiration(i32),
-    /// A metadata service that cannot be asked.
+    /// An invalid URL of the metadata service.
     #[error("--metadata-url is {0:?}, which is not a URL like http://169.254.169.254")]
     MetadataUrl(String),
-    /// No source has a name.
+    /// No source has a valid name.
     #[error(transparent)]
     NoName(#[from] NoName),
-    /// `--node-name` is no node name.
+    /// `--node-name` is not a node name.
     #[error("--node-name {name:?} cannot be the name of a node: {reason}")]
     NodeName {
         /// The flag's value.
         name: String,
-        /// Why not.
+        /// The reason.
         reason: NodeNameError,
     },
-    /// A source that there is not.
+    /// An unknown source.
     #[error("--node-name-from {word:?} {why}")]
     Source {
-        /// What was written.
+        /// The value.
         word: String,
-        /// What can be written.
+        /// The valid values.
         why: String,
     },
-    /// The credential to begin with would be overwritten.
+    /// The bootstrap kubeconfig would be overwritten.
     #[error(
         "--kubeconfig and --bootstrap-kubeconfig are both {0}; the agent never overwrites what it begins with"
     )]

@@ -1,4 +1,4 @@
-//! Private keys that sign statements: one that kubelet or the agent used before, or one that was put on the machine.
+//! Private keys that sign statements: one that kubelet or the agent used before, or the join key.
 
 use std::fmt;
 use std::sync::Arc;
@@ -9,7 +9,7 @@ use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::sign;
 
-/// One scheme for each kind of key, in the form that evidence asks for (`docs/evidence.md`).
+/// One scheme for each kind of key, as evidence requires (`docs/evidence.md`).
 const SCHEMES: &[SignatureScheme] = &[
     SignatureScheme::ECDSA_NISTP256_SHA256,
     SignatureScheme::ECDSA_NISTP384_SHA384,
@@ -17,7 +17,7 @@ const SCHEMES: &[SignatureScheme] = &[
     SignatureScheme::RSA_PKCS1_SHA256,
 ];
 
-/// A private key of a kind that evidence can be signed with.
+/// A private key of a kind that can sign evidence.
 #[derive(Clone)]
 pub(crate) struct SigningKey {
     key: Arc<dyn sign::SigningKey>,
@@ -25,7 +25,7 @@ pub(crate) struct SigningKey {
 }
 
 impl SigningKey {
-    /// The first private key in a PEM text: PKCS#8, SEC 1 as kubelet writes it, or PKCS#1.
+    /// Reads the first private key in a PEM text: PKCS#8, SEC 1 as kubelet writes it, or PKCS#1.
     pub(crate) fn from_pem(pem: &[u8]) -> Option<Self> {
         let der = PrivateKeyDer::from_pem_slice(pem).ok()?;
         let key = any_supported_type(&der).ok()?;
@@ -38,7 +38,7 @@ impl SigningKey {
         &self.spki_der
     }
 
-    /// Signs with the one algorithm that belongs to this kind of key.
+    /// Signs with the one algorithm of this kind of key.
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, rustls::Error> {
         let unsupported = || rustls::Error::General("no signature algorithm fits it".to_owned());
         let signer = self.key.choose_scheme(SCHEMES).ok_or_else(unsupported)?;

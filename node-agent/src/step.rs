@@ -1,4 +1,4 @@
-//! What to do next about the request: a pure step from state and event to state and action.
+//! The state machine of the request: a pure function from state and event to state and action.
 //!
 //! ```text
 //! Submit --Created--> Follow --Issued--> Finish
@@ -8,7 +8,7 @@
 //!   v  | not ours
 //!  Adopt --ours--> Follow
 //! ```
-//! A fault keeps the state and repeats the action after a pause, unless patience with it has ended.
+//! A fault keeps the state and repeats the action after a pause, unless its time limit has passed.
 
 use std::time::Duration;
 
@@ -21,34 +21,33 @@ mod vocabulary;
 use pending::Follow;
 pub use vocabulary::{Action, Ending, Event, Moment, Note, RequestStatus, Seen, Verdict};
 
-/// API servers refuse good tokens for some seconds after a start, until their caches are filled; kubeadm's own patience
-/// with the API server is of the same size (`waitForServer` in kubelet's bootstrap: one minute).
+/// API servers refuse valid tokens for some seconds after a start, until their caches are filled; kubelet waits for the
+/// API server as long (`waitForServer` in its bootstrap: one minute).
 const UNAUTHORIZED_PATIENCE: Duration = Duration::from_mins(1);
 
-/// The installer of a new cluster binds the bootstrapper's role some minutes after the API server is up.
+/// The installer of a new cluster binds the bootstrapper's role some minutes after the API server starts.
 const FORBIDDEN_PATIENCE: Duration = Duration::from_mins(5);
 
-/// A signer takes well under a second; kube-controller-manager's longest normal pause is a change of leader, and what
-/// waits longer than this is worth a word.
+/// A signer takes well under a second; kube-controller-manager's longest normal pause is a change of leader. A longer
+/// wait is logged.
 const SIGNER_PATIENCE: Duration = Duration::from_secs(10);
 
-/// A watch that ends sooner than this counts as a failure to watch, so that one which is closed at once is not opened
-/// again at once for ever.
+/// A watch that ends sooner counts as a failure, so that one that is closed at once is not reopened in a tight loop.
 const SHORT_WATCH: Duration = Duration::from_secs(5);
 
-/// The first reminder of what is waited for; each later one comes after twice the time.
+/// The delay of the first reminder; each later one comes after twice the time.
 const FIRST_REMINDER: Duration = Duration::from_secs(10);
 
-/// Reminders are never further apart.
+/// The maximum interval between reminders.
 const LONGEST_REMINDER: Duration = Duration::from_mins(10);
 
-/// What the agent knows about its request. Times count from the agent's start.
+/// The agent's knowledge of its request. Times count from the agent's start.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct State {
     attempt: u32,
     stage: Stage,
     faults: Option<FaultRun>,
-    /// Watches that ended at once, and requests that vanished, since the last quiet time.
+    /// Watches that ended at once, and requests that vanished, since the last stable period.
     losses: u32,
 }
 
@@ -67,19 +66,19 @@ struct FaultRun {
     count: u32,
 }
 
-/// What follows from a step.
+/// The result of a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Next {
     /// The new state.
     pub state: State,
-    /// What to do in it.
+    /// The next action.
     pub action: Action,
-    /// What to tell.
+    /// The notes to log.
     pub notes: Vec<Note>,
 }
 
 impl State {
-    /// Before the first request, with the action that begins.
+    /// Returns the initial state, and its action.
     pub fn start() -> (Self, Action) {
         let state = Self {
             attempt: 0,
@@ -95,13 +94,13 @@ impl State {
         )
     }
 
-    /// Which name is in use: 0 for the first, then each next one.
+    /// The number of the current name, from 0.
     pub fn attempt(&self) -> u32 {
         self.attempt
     }
 }
 
-/// The next state and action. Total: every event is answered in every state.
+/// Returns the next state and action. Total: handles every event in every state.
 pub fn step(state: State, event: Event, moment: Moment) -> Next {
     let fault = match event {
         Event::Faulted(fault) => fault,
@@ -137,7 +136,7 @@ pub fn step(state: State, event: Event, moment: Moment) -> Next {
         Duration::ZERO
     };
     let pause = backoff::pause(run.count, moment.jitter).max(asked);
-    // The last try comes when patience ends, not later.
+    // The last retry comes at the time limit, not later.
     let after = left.map_or(pause, |left| pause.min(left));
     run.count = run.count.saturating_add(1);
     let mut notes = Vec::new();
@@ -160,7 +159,7 @@ pub fn step(state: State, event: Event, moment: Moment) -> Next {
     }
 }
 
-/// How long a fault is waited out; `None` is for ever.
+/// Returns the time for which a fault is retried; `None` for no limit.
 fn patience(fault: &Fault) -> Option<Duration> {
     match fault {
         Fault::Forbidden { .. } => Some(FORBIDDEN_PATIENCE),
@@ -178,15 +177,15 @@ fn patience(fault: &Fault) -> Option<Duration> {
     }
 }
 
-/// The time from one reminder to the next, for something that has lasted this long: doubling, within bounds.
+/// Returns the time until the next reminder, for a wait of this length: doubling, within bounds.
 fn reminder(lasted: Duration) -> Duration {
     lasted.clamp(FIRST_REMINDER, LONGEST_REMINDER)
 }
 
-/// A step on an event that is an answer of the API server, or no answer needed.
+/// Handles an event other than a fault.
 fn answered(mut state: State, event: Event, moment: Moment) -> Next {
     let mut notes = Vec::new();
-    // Waking up says nothing about the API server; every other event is an answer.
+    // Waking up shows nothing about the API server; every other event is a response.
     if event != Event::Woke
         && let Some(run) = state.faults.take()
     {
@@ -250,7 +249,8 @@ fn pause_for_loss(state: &mut State, moment: Moment) -> Duration {
     pause
 }
 
-/// The request is not there. While adopting, the name is simply free again; else somebody removed it.
+/// Handles a request that does not exist. During adoption, the name is simply free again; otherwise a user or
+/// controller deleted it.
 fn lost(mut state: State, moment: Moment, mut notes: Vec<Note>) -> Next {
     let after = pause_for_loss(&mut state, moment);
     if let Stage::Follow(_) = state.stage {
@@ -265,7 +265,8 @@ fn lost(mut state: State, moment: Moment, mut notes: Vec<Note>) -> Next {
     }
 }
 
-/// The name is another request's; the next one is tried after a pause, so that many taken names are no storm.
+/// Handles a name that another request uses; the next name is tried after a pause, so that many used names cause no
+/// flood of calls.
 fn taken(mut state: State, moment: Moment, mut notes: Vec<Note>) -> Next {
     notes.push(Note::Taken);
     let after = pause_for_loss(&mut state, moment);
@@ -284,7 +285,7 @@ fn observed(mut state: State, seen: Seen, moment: Moment, mut notes: Vec<Note>) 
     }
     let mut follow = match state.stage {
         Stage::Follow(follow) => follow,
-        // What another run filed is as old as it says; what this run filed is new, whatever the clocks say.
+        // A request of an earlier run has the age by its creation time; one of this run is new, regardless of clocks.
         Stage::Adopt => Follow::begin(moment.now, seen.age),
         Stage::Submit => Follow::begin(moment.now, Duration::ZERO),
     };
@@ -318,7 +319,7 @@ fn observed(mut state: State, seen: Seen, moment: Moment, mut notes: Vec<Note>) 
     }
 }
 
-/// What to do while nothing has happened: remind, file a new request, or go on watching.
+/// Returns the action while nothing has changed: remind, file a new request, or continue to watch.
 fn waiting(state: &mut State, moment: Moment, notes: &mut Vec<Note>) -> Action {
     let Moment {
         now,

@@ -1,4 +1,4 @@
-//! Installing the identity where kubelet looks for it, in steps of which each leaves a state to go on from.
+//! Installs the identity where kubelet expects it; every intermediate state can be resumed from.
 
 use std::fs;
 use std::io;
@@ -13,35 +13,35 @@ use zeroize::Zeroizing;
 use crate::certificate::Chain;
 use crate::files::{self, DiskError};
 
-/// What the names of kubelet's client certificates begin with (Kubernetes `pkg/kubelet/certificate/kubelet.go`).
+/// The prefix of kubelet's client certificates (Kubernetes `pkg/kubelet/certificate/kubelet.go`).
 const PREFIX: &str = "kubelet-client";
 
 /// Characters on a line of PEM (RFC 7468 section 2).
 const PEM_LINE: usize = 64;
 
-/// How many file names, one second apart, are tried before the folder is taken for broken.
+/// The number of file names to try, one second apart, before giving up.
 const MAX_NAMES: i64 = 60;
 
-/// The mode of a certificate folder that has to be made. Stricter than kubelet's 0755: nobody but root uses what is in
-/// it, and kubelet leaves a folder that exists as it is.
+/// The mode of a new certificate folder. Stricter than kubelet's 0755: only root uses its contents, and kubelet does
+/// not change an existing folder.
 const FOLDER_MODE: u32 = 0o700;
 
-/// A moment between two changes on disk, at which a crash must do no harm. In the order in which they come.
+/// A moment between two changes on disk, at which a crash must do no harm. In order of time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Checkpoint {
-    /// The certificate file is whole but has no name yet.
+    /// The certificate file is complete but not renamed yet.
     CertificateWritten,
-    /// The certificate file has its name.
+    /// The certificate file is renamed.
     CertificateInPlace,
-    /// The new symlink waits under its temporary name.
+    /// The new symlink exists under its temporary name.
     LinkWritten,
     /// The symlink points to the new certificate.
     LinkInPlace,
-    /// The kubeconfig is whole but has no name yet.
+    /// The kubeconfig is complete but not renamed yet.
     KubeconfigWritten,
-    /// The kubeconfig has its name.
+    /// The kubeconfig is renamed.
     KubeconfigInPlace,
-    /// The pending key is gone; nothing is left to do.
+    /// The pending key is removed; installation is complete.
     KeyRemoved,
 }
 
@@ -63,18 +63,18 @@ pub fn current_link(cert_dir: &Path) -> PathBuf {
     cert_dir.join(format!("{PREFIX}-current.pem"))
 }
 
-/// Makes the folder if it is not there.
+/// Creates the folder if it does not exist.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If the disk fails.
 pub fn make_folder(cert_dir: &Path) -> Result<(), DiskError> {
     files::make_folder(cert_dir, FOLDER_MODE)
 }
 
-/// Leaf, the rest of its chain, then the key, in one PEM text, as kubelet writes it.
+/// Returns leaf, intermediates, then the key, as one PEM text, as kubelet writes it.
 pub fn bundle(chain: &Chain, key_pem: &str) -> Zeroizing<String> {
     let certificates = certificates_pem(chain);
-    // Room for all of it: a text that grows leaves its earlier copies behind.
+    // Preallocated: a growing string leaves earlier copies of the key in memory.
     let length = certificates.len().saturating_add(key_pem.len());
     let mut bundle = Zeroizing::new(String::with_capacity(length));
     bundle.push_str(&certificates);
@@ -82,7 +82,7 @@ pub fn bundle(chain: &Chain, key_pem: &str) -> Zeroizing<String> {
     bundle
 }
 
-/// Leaf and the rest of its chain as PEM.
+/// Returns leaf and intermediates as PEM.
 pub fn certificates_pem(chain: &Chain) -> String {
     let mut text = String::new();
     for certificate in chain.certificates() {
@@ -97,11 +97,11 @@ pub fn certificates_pem(chain: &Chain) -> String {
     text
 }
 
-/// Writes the certificate file and returns its path. A file that holds the same already, from a run that was killed, is
-/// taken instead of a second one.
+/// Writes the certificate file and returns its path. An existing file with the same content, from a killed run, is used
+/// instead.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If the disk fails.
 pub fn install_certificate(
     cert_dir: &Path,
     bundle: &str,
@@ -121,11 +121,11 @@ pub fn install_certificate(
     Ok(path)
 }
 
-/// Points kubelet's symlink to a certificate file, in one step. The new link waits under the name under which kubelet
-/// itself looks for one after a crash (client-go `util/certificate/certificate_store.go`, `recover`).
+/// Points kubelet's symlink to a certificate file, atomically. The new link is created under the name that kubelet
+/// itself recovers from after a crash (client-go `util/certificate/certificate_store.go`, `recover`).
 ///
 /// # Errors
-/// When the disk refuses, or something that is not a symlink is in the way.
+/// If the disk fails, or the path is not a symlink.
 pub fn install_link(
     cert_dir: &Path,
     target: &Path,
@@ -140,11 +140,11 @@ pub fn install_link(
     Ok(link)
 }
 
-/// Writes kubelet's kubeconfig. One that is there and differs may hold the only copy of a credential, so it stays under
-/// another name, which is returned.
+/// Writes kubelet's kubeconfig. An existing one that differs may hold the only copy of a credential, so it is renamed,
+/// and its new path returned.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If the disk fails.
 pub fn install_kubeconfig(
     path: &Path,
     contents: &str,
@@ -152,7 +152,7 @@ pub fn install_kubeconfig(
     reached: &dyn Fn(Checkpoint),
 ) -> Result<Option<PathBuf>, StoreError> {
     if let Some(folder) = path.parent() {
-        // Others read their own files here, so the usual mode.
+        // Other programs read files in this folder, so it gets the usual mode.
         files::make_folder(folder, 0o755)?;
     }
     let kept = keep_other(path, contents, now)?;
@@ -166,7 +166,7 @@ pub fn install_kubeconfig(
 /// Removes the pending key, which is in the certificate file now.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If the disk fails.
 pub fn remove_pending_key(path: &Path, reached: &dyn Fn(Checkpoint)) -> Result<(), StoreError> {
     files::remove(path)?;
     reached(Checkpoint::KeyRemoved);
@@ -194,7 +194,7 @@ fn keep_other(path: &Path, contents: &str, now: Timestamp) -> Result<Option<Path
     }
 }
 
-/// As kubelet does, something else than a symlink at a symlink's place ends the work: nobody knows what it is for.
+/// Refuses anything but a symlink at the symlink's path, as kubelet does, because its purpose is unknown.
 fn check_link(path: &Path) -> Result<(), StoreError> {
     match fs::symlink_metadata(path) {
         Ok(metadata) if !metadata.file_type().is_symlink() => {
@@ -223,7 +223,8 @@ fn same_contents(cert_dir: &Path, contents: &[u8]) -> Option<PathBuf> {
         })
 }
 
-/// `kubelet-client-<local time>.pem`, a second later for each name that is taken: earlier certificates stay.
+/// Returns a free `kubelet-client-<local time>.pem`, a second later for each name in use: earlier certificates are
+/// kept.
 fn free_name(cert_dir: &Path, now: Timestamp) -> Result<PathBuf, DiskError> {
     let mut path = cert_dir.to_owned();
     for later in 0..MAX_NAMES {
@@ -243,13 +244,13 @@ fn free_name(cert_dir: &Path, now: Timestamp) -> Result<PathBuf, DiskError> {
     ))
 }
 
-/// Why the identity could not be installed.
+/// The reason why the identity could not be installed.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
-    /// The disk refused.
+    /// A file could not be read or written.
     #[error(transparent)]
     Disk(#[from] DiskError),
-    /// Something else is where kubelet's symlink belongs.
+    /// The path of kubelet's symlink holds something else.
     #[error(
         "{} is not a symlink, which kubelet needs there; move it away and start again",
         .0.display()

@@ -1,4 +1,4 @@
-//! What is outside the agent and what a test replaces: time, lines, connections, and the moments between two changes
+//! The environment of the agent, which tests replace: time, log lines, connections, and the moments between two changes
 //! on disk.
 
 use std::fmt;
@@ -12,13 +12,13 @@ use crate::clock::Clock;
 use crate::console::Console;
 use crate::store::Checkpoint;
 
-/// A client that is being made.
+/// A client under construction.
 pub type Connecting<'a> = Pin<Box<dyn Future<Output = Result<Client, BootstrapError>> + 'a>>;
 
-/// Makes clients.
+/// Creates clients.
 pub type Connect = dyn for<'a> Fn(&'a Bootstrap, Identity<'a>) -> Connecting<'a>;
 
-/// Whom the API server is asked as.
+/// The identity of a client.
 #[derive(Clone, Copy, Debug)]
 pub enum Identity<'a> {
     /// The credential of the bootstrap kubeconfig.
@@ -32,20 +32,20 @@ pub enum Identity<'a> {
     },
 }
 
-/// Everything outside the agent.
+/// The environment of the agent.
 pub struct Surroundings {
     /// The wall clock.
     pub clock: Clock,
-    /// Makes clients.
+    /// Creates clients.
     pub connect: Box<Connect>,
-    /// Where lines go.
+    /// The destination of log lines.
     pub console: Console,
     /// Called at every [`Checkpoint`] of the installation.
     pub reached: Box<dyn Fn(Checkpoint)>,
 }
 
 impl Surroundings {
-    /// The real ones.
+    /// The real environment.
     pub fn real(console: Console, clock: Clock) -> Self {
         Self {
             clock,

@@ -1,7 +1,7 @@
-//! Who this machine is: the name of its node and the identity of its instance, from a list of sources.
+//! The node name and the instance identity of this machine, from a list of sources.
 //!
-//! What is local is read; what a cloud's metadata service says is waited for, as long as the agent may wait at all. A
-//! service that is slow or not ready must not lead to another name than the one the cluster expects.
+//! Local sources are read once. A cloud's metadata service is retried as long as the agent may wait: a slow service
+//! must not lead to another name than the one the cluster expects.
 
 mod clouds;
 mod http;
@@ -26,44 +26,44 @@ pub use local::Instance;
 pub use name::{Refusal, accept};
 pub use source::Source;
 
-/// The address at which every cloud's metadata service answers (link-local, RFC 3927).
+/// The address of every cloud's metadata service (link-local, RFC 3927).
 pub const METADATA_URL: &str = "http://169.254.169.254";
 
 /// EC2's own address for instances without IPv4.
 const METADATA_URL_IPV6: &str = "http://[fd00:ec2::254]";
 
-/// How long one question to a metadata service may take. Services that are busy answer within a second or two.
+/// The timeout of a query to a metadata service. Busy services answer within a second or two.
 const QUESTION: Duration = Duration::from_secs(5);
 
-/// The longest pause between two questions: metadata services are near and cheap to ask, and a machine waits.
+/// The longest pause between two queries: metadata services are near and cheap to query, and a machine waits.
 const CEILING: Duration = Duration::from_secs(10);
 
-/// What decides about the name.
+/// The inputs of the name.
 #[derive(Clone, Copy, Debug)]
 pub struct Question<'a> {
-    /// Where the host's files are: `/`, but for tests.
+    /// The root of the host's files: `/`, except in tests.
     pub host: &'a Path,
-    /// The name that the kernel has.
+    /// The kernel's host name.
     pub host_name: &'a str,
-    /// The sources to ask, in order; none for those that apply to this machine.
+    /// The sources to query, in order; if empty, those that apply to this machine.
     pub sources: &'a [Source],
     /// The URL of the metadata service, without a path.
     pub metadata_url: Option<&'a str>,
-    /// What was recorded when an identity was installed here.
+    /// The record of an identity installed here.
     pub record: Option<&'a Record>,
 }
 
-/// What identifies the instance, from local files only.
+/// Returns the instance identity, from local files only.
 pub fn instance(host: &Path) -> Instance {
     local::instance(host)
 }
 
-/// The name of this machine's node.
+/// Returns the name of this machine's node.
 ///
 /// # Errors
-/// When no source has a name that a node can have; with what each of them said.
+/// If no source has a valid node name; lists each source's problem.
 pub async fn name(question: Question<'_>, around: &Surroundings) -> Result<NodeName, NoName> {
-    // Asking again could give another name (a cloud lets people rename an instance), and needs a network.
+    // Another query could return another name (a cloud lets users rename an instance), and needs a network.
     if let Some(record) = question.record
         && record.instance.same_as(&local::instance(question.host))
         && let Ok(node) = record.node.parse()
@@ -96,7 +96,7 @@ pub async fn name(question: Question<'_>, around: &Surroundings) -> Result<NodeN
     Err(NoName(tried))
 }
 
-/// Asks a metadata service until it answers, and says what is waited for when the reason changes.
+/// Queries a metadata service until it answers, and logs each change of the problem.
 async fn ask(cloud: Cloud, url: Option<&str>, around: &Surroundings) -> String {
     let urls: &[&str] = match &url {
         Some(url) => std::slice::from_ref(url),
@@ -110,7 +110,7 @@ async fn ask(cloud: Cloud, url: Option<&str>, around: &Surroundings) -> String {
         for url in urls {
             match clouds::name(cloud, &Metadata::new(url, QUESTION)).await {
                 Ok(name) => return name,
-                // The first address is the usual one, so its trouble is the one to tell.
+                // The first address is the usual one, so its error is reported.
                 Err(error) => trouble = trouble.or(Some(error)),
             }
         }
@@ -127,7 +127,7 @@ async fn ask(cloud: Cloud, url: Option<&str>, around: &Surroundings) -> String {
     }
 }
 
-/// No source has a name that a node can have.
+/// The error that no source has a valid node name.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NoName(pub Vec<String>);
 

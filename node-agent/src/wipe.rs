@@ -1,5 +1,5 @@
-//! Removes the bootstrap credential once it is not needed any more: the kubeconfig, and what cloud-init keeps of the
-//! user-data that brought it.
+//! Removes the bootstrap credential after use: the kubeconfig, and cloud-init's copies of the user-data that contained
+//! it.
 
 use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write as _};
@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use crate::files::{self, DiskError};
 
-/// Where cloud-init keeps one folder per instance (cloud-init, `cloudinit/helpers.py`, `Paths`).
+/// cloud-init's folder with one folder per instance (cloud-init, `cloudinit/helpers.py`, `Paths`).
 const INSTANCES: &str = "var/lib/cloud/instances";
 
 /// Files of an instance that hold user-data or vendor-data, raw, decoded, merged or pickled.
@@ -26,28 +26,28 @@ const OF_AN_INSTANCE: [&str; 11] = [
     "vendordata.txt",
 ];
 
-/// Folder of an instance with the scripts that user-data was or asked for.
+/// Folder of an instance with the scripts from user-data.
 const SCRIPTS: &str = "scripts";
 
-/// Files in memory that hold it, for root only.
+/// Files on tmpfs that hold it, readable by root only.
 const IN_MEMORY: [&str; 2] = [
     "run/cloud-init/combined-cloud-config.json",
     "run/cloud-init/instance-data-sensitive.json",
 ];
 
-/// Removes the bootstrap kubeconfig. Returns whether there was one.
+/// Removes the bootstrap kubeconfig. Returns true if it existed.
 ///
 /// # Errors
-/// When the disk refuses.
+/// If the disk fails.
 pub fn bootstrap(file: &Path) -> Result<bool, DiskError> {
     wipe(file)
 }
 
-/// Removes cloud-init's copies below `host`, which is `/` but for tests. To be done when cloud-init's last stage is
-/// over, because that reads them. Returns what was removed.
+/// Removes cloud-init's copies below `host`, which is `/` except in tests. Must run after cloud-init's last stage,
+/// which reads them. Returns the removed paths.
 ///
 /// # Errors
-/// The first refusal of the disk, when everything that it lets go is gone.
+/// The first disk error, after everything that can be removed is removed.
 pub fn cloud_init(host: &Path) -> Result<Vec<PathBuf>, DiskError> {
     let mut paths: Vec<PathBuf> = IN_MEMORY.iter().map(|path| host.join(path)).collect();
     for instance in folder(&host.join(INSTANCES))? {
@@ -58,7 +58,7 @@ pub fn cloud_init(host: &Path) -> Result<Vec<PathBuf>, DiskError> {
     // The last one first.
     paths.reverse();
     while let Some(path) = paths.pop() {
-        // Scripts of vendors are in a folder of their own. A link to a folder is removed as a link.
+        // Vendor scripts are in a subfolder. A link to a folder is removed as a link.
         let is_folder = path.symlink_metadata().is_ok_and(|found| found.is_dir());
         let outcome = if is_folder {
             folder(&path).map(|inside| paths.extend(inside.into_iter().rev()))
@@ -70,19 +70,19 @@ pub fn cloud_init(host: &Path) -> Result<Vec<PathBuf>, DiskError> {
     refused.map_or(Ok(removed), Err)
 }
 
-/// Overwrites a file and removes it. File systems that write in place have nothing of it left then; for others, removing
-/// is what can be done.
+/// Overwrites a file and removes it. File systems that write in place then have no copy left; on others, only the
+/// removal takes effect.
 fn wipe(file: &Path) -> Result<bool, DiskError> {
     let length = match file.symlink_metadata() {
         Ok(metadata) if metadata.is_file() => metadata.len(),
-        // A link's target is not ours to write into.
+        // A link's target must not be overwritten.
         Ok(_) => 0,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(false),
         Err(source) => return Err(DiskError::new("look at", file, source)),
     };
     if length > 0 {
         let zeros = vec![0; usize::try_from(length).unwrap_or_default()];
-        // The owner may do this without any privilege, and cloud-init makes some of them read-only.
+        // The owner needs no privilege for this, and cloud-init makes some files read-only.
         fs::set_permissions(file, Permissions::from_mode(0o600))
             .and_then(|()| OpenOptions::new().write(true).open(file))
             .and_then(|mut open| open.write_all(&zeros).and_then(|()| open.sync_all()))
@@ -92,7 +92,7 @@ fn wipe(file: &Path) -> Result<bool, DiskError> {
     Ok(true)
 }
 
-/// The paths in a folder; none when it is not there. Links to folders are not followed.
+/// Returns the paths in a folder; empty if it does not exist. Links to folders are not followed.
 fn folder(path: &Path) -> Result<Vec<PathBuf>, DiskError> {
     let entries = match fs::read_dir(path) {
         Ok(entries) => entries,

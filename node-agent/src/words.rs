@@ -1,15 +1,15 @@
-//! Times and durations as people read them, and text from elsewhere made safe to print.
+//! Readable times and durations, and sanitized foreign text.
 
 use std::time::Duration;
 
 use jiff::Timestamp;
 
-/// A moment as RFC 3339 in UTC, to the second.
+/// Formats a time as RFC 3339 in UTC, to the second.
 pub fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-/// A duration in its two largest units: `3d 4h`, `2m 5s`, `40s`, `0.5s` below two seconds.
+/// Formats a duration in its two largest units: `3d 4h`, `2m 5s`, `40s`, `0.5s` below two seconds.
 pub fn span(duration: Duration) -> String {
     const UNITS: [(u64, &str); 4] = [(86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     if duration < Duration::from_secs(2) {
@@ -28,13 +28,13 @@ pub fn span(duration: Duration) -> String {
     parts.join(" ")
 }
 
-/// How far two moments lie apart, whichever is the earlier.
+/// Returns the time between two moments, in either order.
 pub fn distance(one: Timestamp, other: Timestamp) -> Duration {
     one.duration_since(other).unsigned_abs()
 }
 
-/// Text from a server or a file with its control characters turned into spaces, so that it can neither forge a line
-/// nor move the cursor of a terminal, nor turn the direction of what follows.
+/// Replaces control characters in a text from a server or a file by spaces, so that it cannot forge a line, move the
+/// cursor of a terminal, or change the direction of the text after it.
 pub fn printable(text: &str) -> String {
     // Zero-width and directional characters, line and paragraph separators (Unicode: General Punctuation, and U+FEFF).
     let is_invisible = |c| matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}');
@@ -49,7 +49,7 @@ pub fn printable(text: &str) -> String {
         .collect()
 }
 
-/// At most the first `limit` characters of a text, with an ellipsis when something was cut off.
+/// Returns at most the first `limit` characters of a text, with an ellipsis if it was cut.
 pub fn shortened(text: &str, limit: usize) -> String {
     let mut short: String = text.chars().take(limit).collect();
     if short.len() < text.len() {

@@ -1,5 +1,5 @@
-//! What a machine is left with: no credential to begin with, a record of whose identity it is, and on a copied disk
-//! nothing of the machine that it was copied from.
+//! The final state of a machine: no bootstrap credential, a record of its identity, and on a copied disk nothing of the
+//! original machine.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -38,7 +38,7 @@ fn instance(id: &str) -> Instance {
     }
 }
 
-/// As the unit sets it up.
+/// Settings as in the unit.
 fn as_in_the_unit(machine: &mut Machine) {
     machine.settings.instance = instance("i-1");
     machine.settings.keep_bootstrap = false;
@@ -69,7 +69,7 @@ fn the_credential_goes_when_the_identity_is_there_and_kubelet_learns_the_name() 
     );
     assert_eq!(machine.mode("state/identity.json"), 0o640);
 
-    // The next boot needs none, and the folder of the name is empty then.
+    // The next boot needs no credential, and the folder of the name is empty then.
     fs::remove_file(machine.path("node.env")).unwrap();
     let calls = cluster.calls();
     run(&cluster, &machine, |_| ()).unwrap();
@@ -139,7 +139,7 @@ fn a_copied_disk_is_a_new_machine_and_nothing_of_the_old_one_is_used() {
         instance("i-2")
     );
     assert_eq!(machine.names("kubelet").len(), 2);
-    // With evidence of the old key the cluster could take this for the old machine.
+    // With evidence of the old key the cluster could mistake this for the old machine.
     for filed in cluster.filed() {
         assert!(!String::from_utf8_lossy(&filed).contains("EVIDENCE"));
     }

@@ -1,4 +1,4 @@
-//! Every call the agent makes, and every answer it can get, with a real client and a scripted API server.
+//! Every call of the agent, and every possible response, with a real client and a scripted API server.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -233,7 +233,7 @@ async fn a_watch_that_is_too_old_closed_or_broken_goes_on_from_a_fresh_read() {
         .play(async |api| {
             let object = file(api).await;
             let gone = status(410, "Expired", "too old resource version");
-            // In an open watch, as the answer to opening one, and by closing it.
+            // In an open watch, as the response to opening one, and by closing it.
             api.expect(ANY).await.open().send("ERROR", &gone);
             api.expect(ANY).await.list("20", &[&object]);
             let watch = api.expect(ANY).await;
@@ -381,7 +381,7 @@ async fn a_refused_credential_is_tried_for_a_minute() {
     let start = tokio::time::Instant::now();
     let ended = scene
         .play(async |api| {
-            // The pauses are random within bounds, so their number is not known.
+            // The pauses are random within bounds, so their number is unknown.
             loop {
                 api.expect(COLLECTION)
                     .await
@@ -471,7 +471,7 @@ async fn errors_and_silence_are_waited_out_with_growing_pauses() {
                 .answer_text(200, "<html>welcome</html>");
             let silent = api.expect(COLLECTION).await;
             let before = tokio::time::Instant::now();
-            // Two servers or one that lost its answer: the request is there already.
+            // Two servers or one that lost its response: the request exists already.
             let call = api.expect(COLLECTION).await;
             assert!(
                 before.elapsed() >= Duration::from_secs(15),

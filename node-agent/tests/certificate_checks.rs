@@ -1,4 +1,4 @@
-//! What the agent does with the certificate that comes back: it installs the right one and no other.
+//! Checks of the issued certificate: the agent installs the right one and no other.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -125,7 +125,7 @@ async fn a_certificate_of_another_ca_than_the_one_demanded_is_not_installed() {
     scene.assert_nothing_installed();
 }
 
-/// A cluster whose kubelets are signed by another CA than its API server, as OpenShift's are.
+/// A cluster whose kubelets' certificates have another CA than its API server, as in OpenShift.
 async fn play_review(
     scene: &mut Scene,
     script: impl AsyncFnOnce(&mut Api),

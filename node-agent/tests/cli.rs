@@ -1,4 +1,4 @@
-//! The program as its callers see it: exit codes, sentences, signals.
+//! The program from outside: exit codes, messages, signals.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that panics fails, which is what it should do"
@@ -30,10 +30,10 @@ use authority::Authority;
 use machine::{Machine, TOKEN, bootstrap_kubeconfig};
 use tls::{serve, server_params};
 
-/// A server that nobody listens at: port 1 is never bound without root's intent.
+/// A server without a listener: port 1 is never bound without root's intent.
 const NOWHERE: &str = "https://127.0.0.1:1";
 
-/// What a command line leads to.
+/// The result of a command line.
 struct Ran {
     code: i32,
     text: String,
@@ -48,7 +48,7 @@ impl Ran {
         }
     }
 
-    /// That it ended with this code and a last line with all these parts.
+    /// Asserts this exit code and a last line with all these parts.
     fn assert(&self, code: i32, parts: &[&str]) {
         let last = self.text.lines().last().unwrap_or_default();
         assert_eq!(self.code, code, "{}", self.text);
@@ -72,7 +72,7 @@ fn agent() -> Command {
     command
 }
 
-/// The agent with the folders of this machine and a second's patience.
+/// The agent with the folders of this machine and a timeout of one second.
 fn agent_on(machine: &Machine) -> Command {
     patient_agent_on(machine, "1s")
 }
@@ -93,7 +93,7 @@ fn patient_agent_on(machine: &Machine, patience: &str) -> Command {
     command
 }
 
-/// The agent with this bootstrap kubeconfig; nothing may be written before it is known to be good.
+/// The agent with this bootstrap kubeconfig; it must write nothing before it has validated it.
 fn with_bootstrap(contents: &str) -> Ran {
     let machine = Machine::new(&Authority::new());
     fs::write(machine.path("bootstrap.conf"), contents).unwrap();
@@ -226,7 +226,7 @@ fn a_bootstrap_kubeconfig_without_permission_is_named() {
     fs::set_permissions(&file, fs::Permissions::from_mode(0o000)).unwrap();
     let mut command = agent_on(&machine);
     if fs::read(&file).is_ok() {
-        // Root may read everything, so the agent runs as `nobody` (65534 by Linux, `/proc/sys/kernel/overflowuid`).
+        // Root may read everything, so the agent runs as `nobody` (65534 in Linux, `/proc/sys/kernel/overflowuid`).
         fs::set_permissions(machine.path(""), fs::Permissions::from_mode(0o755)).unwrap();
         command.uid(65_534);
     }
@@ -309,7 +309,8 @@ fn a_bootstrap_kubeconfig_with_anything_wrong_says_what() {
     }
 }
 
-/// What an editor, a heredoc or a block scalar leaves around a token is no part of it; all programs agree on that.
+/// White space that an editor, a heredoc or a block scalar leaves around a token is not part of it; all programs agree
+/// on that.
 #[test]
 fn white_space_around_a_token_is_left_out() {
     let head = kubeconfig(&format!("server: '{NOWHERE}'"), "").replace("{}", "");
@@ -360,7 +361,7 @@ fn a_program_in_the_bootstrap_kubeconfig_runs_only_where_that_is_allowed() {
     assert!(ran.exists());
 }
 
-/// A panic of a library ends with a sentence as well. The test runs itself, as the program that panics.
+/// A panic of a library also ends with a message. The test re-executes itself as the program that panics.
 #[test]
 fn a_panic_is_one_sentence_and_a_code() {
     const CHILD: &str = "ROLLCALL_TEST_PANICS";
@@ -396,7 +397,7 @@ fn a_panic_is_one_sentence_and_a_code() {
     }
 }
 
-/// A device, a pipe or a folder where the kubeconfig belongs is somebody's, and the work is not begun.
+/// A device, a pipe or a folder at the path of the kubeconfig has another purpose, so the agent does not start.
 #[test]
 fn what_is_no_regular_file_is_never_replaced() {
     let machine = Machine::new(&Authority::new());
@@ -544,7 +545,7 @@ fn a_host_name_that_nobody_knows_is_named() {
     ran.assert(75, &[server]);
 }
 
-/// What the agent says about a server with this certificate.
+/// The agent's messages about a server with this certificate.
 fn facing(authority: &Authority, server: &rcgen::CertificateParams, trusted: &Authority) -> Ran {
     let url = serve(
         authority,

@@ -1,4 +1,4 @@
-//! Disks that are full or read-only, as file systems of their own where this process may mount them.
+//! Full or read-only disks, as separate file systems if this process may mount them.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -26,7 +26,7 @@ use rollcall_node_agent::Exit;
 
 use whole_run::{run, scene};
 
-/// Runs a test in a file system of its own that `mount` makes, if this process may mount.
+/// Runs a test in a new file system, if this process may mount one.
 fn mounted(options: &str, test: impl FnOnce(&Path)) {
     let folder = tempfile::tempdir().unwrap();
     let mount = |arguments: &[&str]| {

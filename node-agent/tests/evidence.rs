@@ -1,5 +1,5 @@
-//! What a machine proves with its request: that it was this node before, or that it holds its join key. And that broken
-//! proofs cost the proof only, or end the work with a reason.
+//! The evidence in a machine's request: that it was this node before, or that it holds its join key. Invalid evidence
+//! is omitted, or ends the run with a reason.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -57,14 +57,14 @@ fn with_expired_identity() -> (Arc<Cluster>, Machine, String) {
     (cluster, machine, certificate)
 }
 
-/// The only request that was filed.
+/// The only filed request.
 fn only_request(cluster: &Cluster) -> CertificationRequest {
     let filed = cluster.filed();
     assert_eq!(filed.len(), 1);
     CertificationRequest::from_pem(&filed[0]).unwrap()
 }
 
-/// What the statements of a request must be made for.
+/// The expected binding of a request's statements.
 fn binding(cluster: &Cluster, request: &CertificationRequest) -> Binding {
     let authority = certificates(cluster.authority.pem().as_bytes()).unwrap();
     Binding {
@@ -74,7 +74,7 @@ fn binding(cluster: &Cluster, request: &CertificationRequest) -> Binding {
     }
 }
 
-/// The hash of the previous certificate's key, after everything else about the statement was verified.
+/// The hash of the previous certificate's key, after verifying everything else about the statement.
 fn proven_previous(cluster: &Cluster, certificate: &str) -> KeyHash {
     let request = only_request(cluster);
     let [Statement::PreviousCertificate(previous)] = request.evidence().unwrap() else {
@@ -116,7 +116,7 @@ fn an_expired_identity_proves_who_asks_with_the_new_key() {
     );
 }
 
-/// Kubelet's own kubeconfig may hold the certificate itself, and kubelet writes keys in the form of SEC 1.
+/// Kubelet's own kubeconfig may contain the certificate itself, and kubelet writes keys in SEC 1 form.
 #[test]
 fn a_certificate_inside_the_kubeconfig_and_a_key_as_kubelet_writes_it_prove_as_much() {
     let (cluster, machine) = scene();
@@ -136,7 +136,7 @@ fn a_certificate_inside_the_kubeconfig_and_a_key_as_kubelet_writes_it_prove_as_m
     );
 }
 
-/// Where clients have a CA of their own, the kubeconfig beside the certificate tells that it is from this cluster.
+/// If client certificates have their own CA, the kubeconfig beside the certificate shows that it is from this cluster.
 #[test]
 fn a_certificate_of_another_signer_of_the_same_cluster_counts() {
     let (cluster, machine) = scene();
@@ -154,7 +154,7 @@ fn a_fresh_machine_proves_nothing_and_says_nothing_about_it() {
     assert!(!machine.text().contains("evidence"), "{}", machine.text());
 }
 
-/// What lies where the old identity was, and what the agent says about it.
+/// A change to the files of the old identity, and the agent's message about it.
 type Broken = (&'static str, fn(&Cluster, &Machine));
 
 const BROKEN: [Broken; 7] = [
@@ -236,7 +236,7 @@ fn a_broken_old_identity_costs_the_evidence_and_nothing_else() {
     }
 }
 
-/// Until the new identity has its place, the old one keeps it, whatever happens in between.
+/// The old identity stays in place until the new one replaces it, whatever happens in between.
 #[test]
 fn the_old_identity_stays_until_the_new_one_is_there() {
     let (cluster, machine, _) = with_expired_identity();
@@ -289,7 +289,7 @@ fn killed_at_any_step_of_the_installation_the_next_run_goes_on_with_the_same_req
     }
 }
 
-/// Signatures differ each time they are made; the name of the request does not.
+/// Signatures differ each time; the name of the request does not.
 #[test]
 fn killed_while_it_asks_the_next_run_finds_its_own_request() {
     let (cluster, machine, certificate) = with_expired_identity();
@@ -336,7 +336,7 @@ fn a_machine_with_both_proves_both() {
     assert_eq!(kinds, ["previous-certificate", "join-key"]);
 }
 
-/// Else a machine that got its join key late would wait for a request that cannot be approved without one.
+/// Otherwise a machine that got its join key late would wait for a request that cannot be approved without one.
 #[test]
 fn a_join_key_that_comes_later_makes_another_request() {
     let (cluster, mut machine) = scene();
@@ -393,7 +393,7 @@ fn a_join_key_that_cannot_be_used_ends_the_work_before_anything_is_asked() {
     assert_join_key_refused(&cluster, &machine, "cannot be read: No such file");
 }
 
-/// Without a CA there is no telling which cluster the machine speaks to.
+/// Without a CA the cluster cannot be identified.
 #[test]
 fn there_is_no_evidence_without_a_ca() {
     let (cluster, mut machine, _) = with_expired_identity();

@@ -1,4 +1,4 @@
-//! What the approver writes on a request that it holds, and what the machine's console shows of it.
+//! The approver's annotations on a held request, and the machine's console output about them.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -24,7 +24,7 @@ use serde_json::{Value, json};
 
 use scene::{ANY, Scene, file};
 
-/// The request with what the approver says it is held for.
+/// The request with the approver's reason for holding it.
 fn held(object: &Value, reason: &str, message: &str) -> Value {
     let mut object = object.clone();
     object["metadata"]["annotations"] =
@@ -32,7 +32,7 @@ fn held(object: &Value, reason: &str, message: &str) -> Value {
     object
 }
 
-/// The lines that say that something is waited for, without the elapsed time.
+/// The lines about waiting, without the elapsed time.
 fn waiting(scene: &Scene) -> Vec<String> {
     let text = scene.machine.text();
     let lines = text

@@ -1,4 +1,4 @@
-//! Images: what is put into one, that nothing outside is touched, and what must not be found in one.
+//! Images: the installed files, the check that nothing outside is changed, and the files that must not be in one.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that panics fails, which is what it should do"
@@ -13,10 +13,10 @@ use rollcall_node_agent::exit::Exit;
 
 const AGENT: &str = env!("CARGO_BIN_EXE_rollcall-node-agent");
 
-/// The most that `systemd-analyze security` may say, in tenths.
+/// The maximum exposure in `systemd-analyze security`, in tenths.
 const EXPOSURE: &str = "30";
 
-/// What a command printed and how it ended.
+/// The output and exit code of a command.
 struct Ran {
     code: i32,
     out: String,
@@ -37,7 +37,7 @@ fn agent(command: &str, root: &Path) -> Ran {
     }
 }
 
-/// The tree that `install` shall make, in this checkout.
+/// The tree that `install` must create, in this checkout.
 fn dist() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("dist")
 }
@@ -126,7 +126,7 @@ fn install_again_keeps_the_configuration_and_replaces_the_rest() {
 fn install_never_leaves_the_root() {
     let outside = tempfile::tempdir().unwrap();
     let root = tempfile::tempdir().unwrap();
-    // On the machine that boots this image, /usr/lib is /lib; on this machine that is somewhere else.
+    // On the machine that boots this image, /usr/lib is /lib; on this machine it is elsewhere.
     fs::create_dir_all(root.path().join("lib")).unwrap();
     fs::create_dir_all(root.path().join("usr")).unwrap();
     symlink("/lib", root.path().join("usr/lib")).unwrap();
@@ -143,7 +143,7 @@ fn install_never_leaves_the_root() {
         ran.out,
         ran.err
     );
-    // The link that leads nowhere within the image is an error that names it.
+    // A dangling link within the image is an error that names it.
     assert_eq!(ran.code, 74, "{}", ran.err);
     assert!(ran.err.contains("etc"), "{}", ran.err);
     let unit = "lib/systemd/system/rollcall-node-agent.service";
@@ -202,7 +202,7 @@ fn image_check_finds_all_that_only_one_machine_may_have() {
             "{}",
             ran.out
         );
-        // The remedy is a command, and it is one.
+        // The remedy is a valid command.
         let (_, remedy) = lines[0].split_once("remedy: ").unwrap();
         assert!(
             Command::new("sh")

@@ -1,4 +1,4 @@
-//! What is on disk: modes, the layout kubelet expects, and that a run which is killed anywhere is completed by the next.
+//! The files on disk: modes, kubelet's layout, and completion by the next run after a kill at any point.
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -35,13 +35,13 @@ use installed::{CURRENT, install};
 use machine::Machine;
 use whole_run::{run, scene};
 
-/// When the second run of a test takes place.
+/// The time of the second run of a test.
 const LATER: &str = "2026-11-23T12:00:07Z";
 
 const PENDING: &str = "kubelet/pki/kubelet-client-pending.key";
 const KUBECONFIG: &str = "etc/kubelet.conf";
 
-/// That the identity is whole, nothing is left over, and nothing is readable by others.
+/// Asserts that the identity is complete, nothing is left over, and nothing is readable by others.
 fn assert_complete(cluster: &Cluster, machine: &Machine) {
     let names = machine.names("kubelet/pki");
     assert_eq!(names.len(), 2, "{names:?}");
@@ -143,7 +143,7 @@ fn killed_at_any_step_the_next_run_completes_with_the_same_key_and_one_certifica
 
 #[test]
 fn private_files_are_private_from_their_first_moment_whatever_the_umask() {
-    // Only this process's umask, and only to make it laxer: no other test relies on it.
+    // Only this process's umask, and only more permissive: no other test relies on it.
     let before = rustix::process::umask(rustix::fs::Mode::empty());
     let (cluster, machine) = scene();
     let folder = machine.path("");
@@ -155,7 +155,7 @@ fn private_files_are_private_from_their_first_moment_whatever_the_umask() {
     assert_complete(&cluster, &machine);
 }
 
-/// Every file below a folder but the ones the test made, temporary ones included.
+/// Asserts for every file below a folder, including temporary ones, except those that the test created.
 fn assert_private(folder: &Path) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -358,10 +358,10 @@ fn a_certificate_that_is_not_valid_yet_waits_for_the_clock_instead_of_asking_for
     assert_eq!(cluster.calls(), 0);
 }
 
-/// Where both clocks say that the certificate is from the future, waiting is of no use. Its key still proves who asks.
+/// If both clocks say that the certificate is from the future, waiting is useless. Its key still proves possession.
 #[test]
 fn a_certificate_from_the_future_is_replaced_with_proof_when_the_api_server_has_the_same_time() {
-    // The begin of the certificate, the API server's time, and whether another one is asked for. Ours is `NOW`.
+    // The start of the certificate, the API server's time, and true if another one is requested. Ours is `NOW`.
     for (begin, date, asks) in [
         ((2027, 1, 1), machine::NOW, true),
         ((2027, 1, 1), "2026-11-23T11:58:00Z", true),

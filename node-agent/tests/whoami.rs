@@ -1,4 +1,4 @@
-//! Who a machine is, by metadata services that behave as those of the clouds do, at their worst too.
+//! The node name of a machine, from metadata services that behave like those of the clouds, including failures.
 #![expect(
     clippy::unwrap_used,
     reason = "a test that panics fails, which is what it should do"
@@ -27,7 +27,7 @@ use rollcall_node_agent::whoami::{self, Instance, NoName, Question, Source};
 use http::{Answer, Service, ok, status};
 use machine::Lines;
 
-/// Far more than any answer takes; only a failure waits that long.
+/// Far longer than any response takes; reached only on failure.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A machine's files below a folder.
@@ -49,7 +49,7 @@ impl Host {
     }
 }
 
-/// What was found out and what was said meanwhile.
+/// The result and the log.
 struct Found {
     name: Result<String, NoName>,
     text: String,
@@ -70,7 +70,7 @@ async fn find(question: Question<'_>) -> Found {
     }
 }
 
-/// What a metadata service makes of a machine without anything else.
+/// The name from a metadata service, without other sources.
 async fn by_service(source: &str, url: &str) -> Found {
     let host = Host::new(&[]);
     find(Question {
@@ -83,7 +83,7 @@ async fn by_service(source: &str, url: &str) -> Found {
     .await
 }
 
-/// What a machine finds by itself.
+/// The name from the automatic sources.
 async fn by_itself(
     host: &Host,
     host_name: &str,
@@ -134,7 +134,7 @@ async fn ec2_can_name_nodes_by_instance_id() {
 
 #[tokio::test]
 async fn ec2_without_tokens_is_never_asked_in_the_old_way() {
-    // A service that answers the old way only; then one that has been set right.
+    // A service with IMDSv1 only; then one that is configured correctly.
     let service = Service::start(vec![
         status(403),
         status(404),
@@ -262,7 +262,7 @@ async fn a_service_with_an_ipv6_address_is_reached() {
 
 #[tokio::test(start_paused = true)]
 async fn trouble_that_stays_the_same_is_told_once() {
-    // Port 1 is never bound without root's intent; the runtime's clock jumps over the pauses.
+    // Port 1 is never bound without root's intent; the runtime's clock skips the pauses.
     let host = Host::new(&[]);
     let sources = ["gce".parse().unwrap()];
     let lines = Lines::default();
@@ -353,7 +353,7 @@ async fn the_firmware_names_the_cloud() {
     let service = Service::start(vec![ok(r#"{"name": "worker-7"}"#)]);
     let found = by_itself(&Host::new(&files), "other", Some(&service.url()), None).await;
     assert_eq!(found.name.unwrap(), "worker-7");
-    // Hyper-V elsewhere has the vendor, but no metadata service.
+    // Hyper-V outside Azure has the vendor, but no metadata service.
     let found = by_itself(&Host::new(&files[..1]), "other", Some(&service.url()), None).await;
     assert_eq!(found.name.unwrap(), "other");
 }
@@ -384,12 +384,12 @@ fn instances_are_told_apart_by_what_both_have() {
     let of = |files: &[(&str, &str)]| whoami::instance(Host::new(files).path());
     let cloud = of(&[(INSTANCE_DATA, data), (uuid, "A0B1\n")]);
     assert_eq!(cloud.describe(), "instance i-1");
-    // Without a data source cloud-init says the same on every machine.
+    // Without a data source cloud-init's id is the same on every machine.
     let hardware = of(&[(INSTANCE_DATA, none), (uuid, "A0B1\n")]);
     assert_eq!(hardware.describe(), "hardware a0b1");
     assert!(cloud.same_as(&hardware));
     assert!(!hardware.same_as(&of(&[(uuid, "A0B2\n")])));
-    // The cloud's word counts more: an instance may move to another mainboard.
+    // The cloud's id takes precedence: an instance may move to another mainboard.
     assert!(cloud.same_as(&of(&[(INSTANCE_DATA, data), (uuid, "A0B2\n")])));
     assert_eq!(
         of(&[(uuid, "00000000-0000-0000-0000-000000000000\n")]),

@@ -1,4 +1,4 @@
-//! The node-agent on a host of its own: where its files are, how it is started, and what it leaves there.
+//! The node-agent on its own simulated host: its files, its command line, and its results.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
@@ -17,7 +17,7 @@ use crate::{ControlPlane, kubeconfig, requests};
 /// The name of the binary.
 pub const NODE_AGENT: &str = "rollcall-node-agent";
 
-/// A host that wants to become a node: the files that the agent works on, and nothing else.
+/// A host that is about to become a node: only the files that the agent works on.
 #[derive(Debug)]
 pub struct Host {
     node: String,
@@ -26,18 +26,18 @@ pub struct Host {
 }
 
 impl Host {
-    /// A new host without an identity. Its files go with the control plane.
+    /// Creates a host without an identity. Its files are removed with the control plane.
     ///
     /// # Errors
-    /// If its folders cannot be made.
+    /// If its folders cannot be created.
     pub fn create(control_plane: &ControlPlane, node: &str) -> Result<Self> {
         Self::create_in(&control_plane.dir().join("hosts"), node)
     }
 
-    /// A new host whose files are in a folder below this one, named as its node.
+    /// Creates a host with its files in a subfolder of this folder, named after its node.
     ///
     /// # Errors
-    /// If its folders cannot be made.
+    /// If its folders cannot be created.
     pub fn create_in(directory: &Path, node: &str) -> Result<Self> {
         let directory = directory.join(node);
         let host = Self {
@@ -60,7 +60,7 @@ impl Host {
         self.directory.join("state")
     }
 
-    /// The kubeconfig that it shall write.
+    /// The kubeconfig for the agent to write.
     pub fn kubeconfig(&self) -> PathBuf {
         self.state().join("kubelet.conf")
     }
@@ -75,8 +75,8 @@ impl Host {
         self.cert_dir().join("kubelet-client-current.pem")
     }
 
-    /// Puts an identity from before in its place: the certificate and its key as kubelet keeps them, and a kubeconfig
-    /// that holds them too. What it is worth by now, its profile says (`CertificateProfile::node(..).valid(..)`).
+    /// Installs an earlier identity: the certificate and its key as kubelet stores them, and a kubeconfig that contains
+    /// them. Its profile sets its validity (`CertificateProfile::node(..).valid(..)`).
     ///
     /// # Errors
     /// If a file cannot be written.
@@ -114,7 +114,7 @@ impl Host {
         let flags = flags
             .into_iter()
             .flat_map(|(flag, value)| [flag.to_owned(), value]);
-        // Hosts share a bootstrap kubeconfig, as machines of a pool share its contents.
+        // Hosts share a bootstrap kubeconfig, as machines of a pool do.
         flags
             .chain(["--keep-bootstrap".to_owned()])
             .chain(more.iter().map(|&flag| flag.to_owned()))
@@ -146,7 +146,7 @@ impl Host {
         Program::run(NODE_AGENT, &command, &self.next_run())
     }
 
-    /// Where the next run logs to.
+    /// The log folder of the next run.
     pub fn next_run(&self) -> PathBuf {
         let run = self.runs.fetch_add(1, Ordering::Relaxed);
         self.directory.join(format!("run-{run}"))
@@ -166,16 +166,16 @@ impl Host {
         Ok(relative.collect())
     }
 
-    /// Those files that others than their owner may read, write or run.
+    /// The files that others than their owner may read, write or run.
     ///
     /// # Errors
-    /// If a file cannot be looked at.
+    /// If a file's metadata cannot be read.
     pub fn exposed(&self) -> Result<Vec<String>> {
         let mut exposed = Vec::new();
         for path in walk(&self.state())? {
             let metadata = std::fs::symlink_metadata(&path)
                 .with_context(|| format!("cannot look at {}", path.display()))?;
-            // The mode of a link says nothing; what it points to is looked at by its own name.
+            // The mode of a link is irrelevant; its target is checked by its own name.
             let mode = metadata.permissions().mode() & 0o7777;
             if !metadata.is_symlink() && mode & 0o077 != 0 {
                 exposed.push(format!("{} is {mode:o}", path.display()));
@@ -199,7 +199,7 @@ impl Host {
 /// The public keys of all client certificates that were issued for a node, in no order.
 ///
 /// # Errors
-/// If the API server refuses, or issued something that is no certificate.
+/// If the API server refuses, or issued an invalid certificate.
 pub async fn issued_keys(client: &kube::Client, node: &str) -> Result<Vec<Vec<u8>>> {
     let list = requests::api(client)
         .list(&ListParams::default())

@@ -9,7 +9,7 @@ use crate::command::clean_command;
 /// Addresses of Services, which no test uses. RFC 5737 reserves them for documentation, so nothing else has them.
 const SERVICE_RANGE: &str = "198.51.100.0/24";
 
-/// As kubeadm starts it (RBAC, Node authorizer, NodeRestriction, bootstrap tokens), on loopback.
+/// The command: as kubeadm starts it (RBAC, Node authorizer, NodeRestriction, bootstrap tokens), on loopback.
 pub(crate) fn command(
     assets: &Assets,
     pki: &Path,
@@ -23,7 +23,7 @@ pub(crate) fn command(
         format!("--etcd-servers=http://127.0.0.1:{etcd_port}"),
         "--bind-address=127.0.0.1".to_owned(),
         "--advertise-address=127.0.0.1".to_owned(),
-        // A loopback address cannot be an endpoint of the `kubernetes` Service, and nobody looks there.
+        // A loopback address cannot be an endpoint of the `kubernetes` Service, which no test uses.
         "--endpoint-reconciler-type=none".to_owned(),
         format!("--secure-port={port}"),
         format!("--tls-cert-file={}", file("api-server.crt")),

@@ -14,18 +14,18 @@ use serde_json::Value;
 
 use crate::{ControlPlane, wait};
 
-/// Who the fields belong to (`metadata.managedFields`).
+/// The owner of the fields (`metadata.managedFields`).
 const FIELD_MANAGER: &str = "rollcall-e2e";
 
-/// How long a new kind may take until the API server serves it: usually some milliseconds.
+/// The deadline for the API server to serve a new kind: usually some milliseconds.
 const KIND_DEADLINE: Duration = Duration::from_secs(20);
 
-/// The namespace of objects that need one and name none.
+/// The namespace of namespaced objects that set none.
 const DEFAULT_NAMESPACE: &str = "default";
 
 impl ControlPlane {
-    /// Applies all documents of `yaml` in order, as the administrator. A CustomResourceDefinition is waited for, so that
-    /// objects of its kind may follow at once.
+    /// Applies all documents of `yaml` in order, as the administrator. Waits for a CustomResourceDefinition to be
+    /// served, so that objects of its kind may follow at once.
     ///
     /// # Errors
     /// If a document is not a Kubernetes object, its kind is unknown, or the API server refuses it.
@@ -96,7 +96,7 @@ impl ControlPlane {
         Ok(())
     }
 
-    /// Looks a kind up. Right after its definition was applied discovery can lag behind for a moment.
+    /// Looks up a kind. Discovery can lag for a moment after its definition was applied.
     async fn discover(&self, gvk: &GroupVersionKind) -> Result<(ApiResource, ApiCapabilities)> {
         let what = format!(
             "the API server to serve {}/{} {}",

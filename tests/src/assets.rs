@@ -1,7 +1,7 @@
-//! Where etcd, kube-apiserver, kube-controller-manager and kubelet come from.
+//! Finds or builds etcd, kube-apiserver, kube-controller-manager and kubelet.
 //!
-//! `KUBEBUILDER_ASSETS` wins, as the ecosystem has it. Otherwise they are built once, by the ordinary Go client, from
-//! the module in `tests/control-plane/`, and kept in a cache outside the work tree.
+//! `KUBEBUILDER_ASSETS` takes precedence, as is usual. Otherwise the ordinary Go client builds them once, from the
+//! module in `tests/control-plane/`, into a cache outside the work tree.
 
 use std::ffi::OsString;
 use std::fs::{File, TryLockError};
@@ -37,10 +37,10 @@ const TOOLS: [(&str, &str); 4] = [
 const GO_MOD: &str = include_str!("../control-plane/go.mod");
 const GO_SUM: &str = include_str!("../control-plane/go.sum");
 
-/// How often a build that is under way says so.
+/// The interval of progress messages during a build.
 const TICK: Duration = Duration::from_secs(5);
 
-/// How often a build, or another process that builds, is looked at.
+/// The interval at which a build, or another process that builds, is polled.
 pub(crate) const POLL: Duration = Duration::from_millis(100);
 
 /// A folder that holds all four programs.
@@ -50,7 +50,7 @@ pub struct Assets {
 }
 
 impl Assets {
-    /// Finds the programs, and builds them first if they are not there. `progress` gets one line at a time.
+    /// Finds the programs, and builds them first if they are missing. `progress` gets one line at a time.
     ///
     /// # Errors
     /// If `KUBEBUILDER_ASSETS` names a folder that lacks one of them, if Go is not installed, or if the build fails.
@@ -112,7 +112,7 @@ impl Assets {
         std::fs::create_dir_all(home)
             .with_context(|| format!("cannot create the cache {}", home.display()))?;
         let _lock = lock(&home.join("build.lock"), progress)?;
-        // Another process may have built them while this one waited.
+        // Another process may have built them in the meantime.
         if !complete(&directory) {
             build(&go, home, &directory, progress)?;
         }
@@ -133,7 +133,7 @@ pub(crate) fn cache_home() -> Result<PathBuf> {
         .context("neither XDG_CACHE_HOME nor HOME is set, so there is no place to keep the Kubernetes programs")
 }
 
-/// A build takes minutes, and a test that is silent that long looks stuck.
+/// Prints progress: a build takes minutes, and a silent test looks stuck.
 pub(crate) fn progress(line: &str) {
     use std::io::Write as _;
     drop(writeln!(std::io::stderr(), "{line}"));
@@ -148,9 +148,9 @@ fn kubernetes_version() -> Result<&'static str> {
         .context("control-plane/go.mod does not name a version of k8s.io/kubernetes")
 }
 
-/// A folder name that changes when anything does that goes into the build.
+/// A folder name that changes with every input of the build.
 fn cache_key() -> Result<String> {
-    // Not a cryptographic hash and not the same in every Rust release: the worst case is one more build.
+    // Not a cryptographic hash and not stable between Rust releases: the worst case is one more build.
     let mut hasher = DefaultHasher::new();
     (GO_MOD, GO_SUM, link_flags()?, std::env::consts::ARCH).hash(&mut hasher);
     Ok(format!(
@@ -160,7 +160,7 @@ fn cache_key() -> Result<String> {
     ))
 }
 
-/// Programs built without these say they are v0.0.0, and kubelet reports that as its version.
+/// The version flags: without these, programs report v0.0.0, which kubelet uses as its version.
 fn link_flags() -> Result<String> {
     const PACKAGE: &str = "k8s.io/component-base/version";
     let version = kubernetes_version()?;
@@ -184,7 +184,7 @@ pub(crate) fn go_client() -> Result<PathBuf> {
     )
 }
 
-/// Waits until no other process makes the same thing.
+/// Waits until no other process builds the same thing.
 pub(crate) fn lock(path: &Path, progress: &mut dyn FnMut(&str)) -> Result<File> {
     let file = File::options()
         .create(true)
@@ -205,7 +205,7 @@ pub(crate) fn lock(path: &Path, progress: &mut dyn FnMut(&str)) -> Result<File> 
     }
 }
 
-/// Builds into a folder beside `directory` and renames it at the end, so that a cache is complete or absent.
+/// Builds into a temporary folder beside `directory` and renames it at the end, so that a cache is complete or absent.
 fn build(go: &Path, home: &Path, directory: &Path, progress: &mut dyn FnMut(&str)) -> Result<()> {
     let version = kubernetes_version()?;
     progress(&format!(
@@ -240,7 +240,7 @@ fn build(go: &Path, home: &Path, directory: &Path, progress: &mut dyn FnMut(&str
     Ok(())
 }
 
-/// The file in the work folder that holds what the Go client says.
+/// The output of the Go client, in the work folder.
 const BUILD_LOG: &str = "build.log";
 
 fn build_tool(
@@ -280,7 +280,7 @@ fn build_tool(
     Ok(())
 }
 
-/// Says at once, and then every few seconds, that something still goes on, and for how long it has.
+/// Prints the elapsed time of an operation, at once and then every few seconds.
 pub(crate) struct Ticker {
     what: String,
     begin: Instant,

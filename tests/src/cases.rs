@@ -1,5 +1,5 @@
-//! The cases of `tests/cases/explain`: objects, and what is decided of the requests among them. `explain` itself is put
-//! to all of them by `approver/tests/cli_explain.rs`; what is read here is what other readers of a dump need.
+//! The cases of `tests/cases/explain`: objects, and the decisions for the requests among them.
+//! `approver/tests/cli_explain.rs` runs `explain` on all of them; this module reads what other readers of a dump need.
 
 use std::path::{Path, PathBuf};
 
@@ -12,27 +12,27 @@ use serde_json::Value;
 pub struct Case {
     /// The name of its folder.
     pub name: String,
-    /// Whether a running approver decides the same; then the default configuration holds, and no other live case has an
-    /// object, a node name or an address of this one.
+    /// True if a running approver decides the same; then the default configuration applies, and no other live case
+    /// shares an object, a node name or an address with this one.
     pub live: bool,
-    /// What is decided, in the order of the requests in the dump.
+    /// The decisions, in the order of the requests in the dump.
     pub answers: Vec<Answer>,
     /// All objects of the dump.
     pub objects: Vec<Value>,
 }
 
-/// What is decided of one request.
+/// The decision for one request.
 #[derive(Clone, Debug, Deserialize)]
 pub struct Answer {
     /// The request's name.
     pub csr: String,
     /// `approve`, `hold`, `deny` or `ignore`.
     pub verdict: String,
-    /// The reason that counts most.
+    /// The main reason.
     pub reason: String,
 }
 
-/// What is read here of `case.json`.
+/// The fields of `case.json` that are read here.
 #[derive(Deserialize)]
 struct File {
     from: Vec<PathBuf>,
@@ -52,7 +52,7 @@ impl Case {
             .filter(move |object| object.get("kind").and_then(Value::as_str) == Some(kind))
     }
 
-    /// The request that an answer is about; of several, the one that counts.
+    /// The request of an answer; of several, the one that counts.
     pub fn request(&self, answer: &Answer) -> Option<&Value> {
         self.of_kind("CertificateSigningRequest")
             .filter(|request| text(request, "/metadata/name") == answer.csr)
@@ -60,7 +60,7 @@ impl Case {
     }
 }
 
-/// The text at a JSON pointer, empty if there is none.
+/// The text at a JSON pointer, or the empty string.
 pub fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
     value
         .pointer(pointer)
@@ -68,21 +68,21 @@ pub fn text<'v>(value: &'v Value, pointer: &str) -> &'v str {
         .unwrap_or_default()
 }
 
-/// A field of an object's spec, null if it is not there.
+/// A field of an object's spec, null if missing.
 pub fn spec(object: &Value, field: &str) -> Value {
     let field = object.get("spec").and_then(|spec| spec.get(field));
     field.cloned().unwrap_or_default()
 }
 
-/// Where the cases are.
+/// The folder of the cases.
 pub fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("cases/explain")
 }
 
-/// All cases whose dump can be read from begin to end: others are about the reading.
+/// Loads all cases with a completely readable dump: the others test the reading.
 ///
 /// # Errors
-/// If a case itself cannot be read, or a live one is not as [`Case::live`] says.
+/// If a case itself cannot be read, or a live one violates [`Case::live`].
 pub fn load() -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     for entry in std::fs::read_dir(folder()).context("cannot list the cases")? {
@@ -102,7 +102,7 @@ fn read(path: &Path) -> Result<Option<Case>> {
     );
     let mut objects = Vec::new();
     for from in &file.from {
-        // A dump that is a folder, is not there or is no YAML is what its case is about.
+        // The case is about a dump that is a folder, is missing or is not YAML.
         let Ok(text) = std::fs::read_to_string(path.join(from)) else {
             return Ok(None);
         };
@@ -122,7 +122,7 @@ fn read(path: &Path) -> Result<Option<Case>> {
     }))
 }
 
-/// Takes Lists apart.
+/// Flattens Lists.
 fn flatten(document: Value, objects: &mut Vec<Value>) {
     let items = document.get("items").and_then(Value::as_array);
     match items.cloned() {

@@ -1,9 +1,9 @@
-//! Commands before they run: where their programs are, and what environment they get.
+//! Finds the programs of commands, and sets their environment.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-/// Where a program of that name is, looked for in `PATH` and then where root's programs are.
+/// Finds a program in `PATH`, and then in root's program folders.
 pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     std::env::split_paths(&path)
@@ -12,8 +12,8 @@ pub(crate) fn find_program(name: &str) -> Option<PathBuf> {
         .find(|candidate| candidate.is_file())
 }
 
-/// A command with an environment that does not depend on who runs the test: a proxy variable, for example, would send
-/// the traffic of these programs elsewhere.
+/// Returns a command with an environment that is independent of the user's: a proxy variable, for example, would
+/// redirect the traffic of these programs.
 pub(crate) fn clean_command(program: &Path) -> Command {
     let mut command = Command::new(program);
     command.env_clear().env(

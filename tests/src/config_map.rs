@@ -1,12 +1,12 @@
-//! A folder as kubelet mounts a ConfigMap, and its change.
+//! A folder as kubelet mounts a ConfigMap, and its updates.
 
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
 
-/// A mounted ConfigMap with one key. Its content changes as kubelet changes it: a new folder, then a symbolic link put in
-/// place of another (Kubernetes: `pkg/volume/util/atomic_writer.go`).
+/// A mounted ConfigMap with one key. Updates work as in kubelet: a new folder, then a symbolic link that replaces another
+/// (Kubernetes: `pkg/volume/util/atomic_writer.go`).
 #[derive(Debug)]
 pub struct MountedConfigMap {
     folder: PathBuf,
@@ -33,12 +33,12 @@ impl MountedConfigMap {
         Ok(mounted)
     }
 
-    /// The file that a program reads.
+    /// The mounted file.
     pub fn file(&self) -> PathBuf {
         self.folder.join(&self.key)
     }
 
-    /// Puts another content in place of the present one.
+    /// Replaces the content.
     ///
     /// # Errors
     /// If the folder cannot be written.

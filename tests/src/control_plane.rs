@@ -1,4 +1,4 @@
-//! One running control plane: how it starts, how parts of it are stopped and started again, and how it ends.
+//! A running control plane: its start, its end, and the stop and restart of its parts.
 
 mod components;
 mod files;
@@ -18,12 +18,13 @@ use crate::pki::{Authority, CertificateProfile, IssuedCertificate};
 use crate::process::{self, Process};
 use crate::scratch::Scratch;
 
-/// How often a start is tried when something else on the machine has taken a port in between.
+/// The number of attempts to start if another process takes a port in between.
 const ATTEMPTS: usize = 3;
 
-/// A real control plane on loopback: etcd, kube-apiserver and kube-controller-manager. All of it ends with this value.
+/// A real control plane on loopback: etcd, kube-apiserver and kube-controller-manager. All processes end with this
+/// value.
 pub struct ControlPlane {
-    // Dropped in this order; `drop` has stopped them side by side before.
+    // Dropped in this order; `drop` has stopped them in parallel before.
     controller_manager: Mutex<Option<Process>>,
     api_server: Mutex<Option<Process>>,
     etcd: Mutex<Option<Process>>,
@@ -36,7 +37,7 @@ pub struct ControlPlane {
     scratch: Scratch,
 }
 
-/// The ports of one control plane, which nobody else gets while it lives.
+/// The ports of one control plane, reserved while it lives.
 #[derive(Debug)]
 struct Ports {
     api_server: Port,
@@ -48,7 +49,8 @@ impl ControlPlane {
     /// Starts a control plane with the default [`Options`], and returns once it serves and its controllers work.
     ///
     /// # Errors
-    /// If the programs cannot be found or built, or if one of them does not start: then with the end of its log.
+    /// If the programs cannot be found or built, or if one of them does not start; the error includes the end of its
+    /// log.
     pub async fn start() -> Result<Self> {
         Self::start_with(Options::default()).await
     }
@@ -130,15 +132,15 @@ impl ControlPlane {
         loopback_url(&self.ports)
     }
 
-    /// The URL that machines use: reachable from a node's network if there is one ([`Options::reachable_at`]), the one
-    /// on loopback otherwise. It works on the host in both cases.
+    /// The URL that machines use: reachable from a node's network if there is one ([`Options::reachable_at`]),
+    /// otherwise on loopback. It works on the host in both cases.
     pub fn machine_server(&self) -> String {
         self.relay
             .as_ref()
             .map_or_else(|| self.server(), Relay::url)
     }
 
-    /// The folder that everything of this control plane lives in. It is removed at the end.
+    /// The folder of this control plane. It is removed at the end.
     pub fn dir(&self) -> &Path {
         self.scratch.path()
     }
@@ -163,17 +165,17 @@ impl ControlPlane {
         &self.assets
     }
 
-    /// A client that may do everything.
+    /// A client with all permissions.
     pub fn admin(&self) -> kube::Client {
         self.admin.clone()
     }
 
-    /// The kubeconfig of a user who may do everything.
+    /// The kubeconfig of a user with all permissions.
     pub fn admin_kubeconfig(&self) -> PathBuf {
         self.dir().join("kubeconfigs").join("admin")
     }
 
-    /// A certificate of the cluster's authority: any name, any group, any validity.
+    /// Issues a certificate of the cluster's authority, with any name, group and validity.
     ///
     /// # Errors
     /// As [`Authority::issue`].
@@ -181,7 +183,7 @@ impl ControlPlane {
         self.authority.issue(profile)
     }
 
-    /// Ends the control plane now rather than when the value goes out of scope, without blocking the runtime.
+    /// Ends the control plane now instead of on drop, without blocking the runtime.
     ///
     /// # Errors
     /// If the thread that waits for the end panics.
@@ -209,7 +211,7 @@ impl Drop for ControlPlane {
                 process.show_log_if_panicking();
             }
         }
-        // etcd is killed after those that talk to it: without it they would spend their grace retrying.
+        // etcd is killed after its clients: without it they would spend their grace period retrying.
         let mut first = [
             hold(&self.controller_manager).take(),
             hold(&self.api_server).take(),
@@ -221,12 +223,12 @@ impl Drop for ControlPlane {
     }
 }
 
-/// The lock on a slot. A panic elsewhere leaves the process in it as usable as before.
+/// Locks a slot. A panic elsewhere does not invalidate the process in it.
 fn hold(slot: &Mutex<Option<Process>>) -> MutexGuard<'_, Option<Process>> {
     slot.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// etcd and kube-apiserver end at once with this message (Go's `syscall.EADDRINUSE`) if a port is taken.
+/// Returns true if a port was in use: etcd and kube-apiserver then exit with this message (Go's `syscall.EADDRINUSE`).
 fn port_was_taken(error: &anyhow::Error) -> bool {
     error.to_string().contains("address already in use")
 }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use crate::assets::Assets;
 use crate::command::clean_command;
 
-/// The controllers that a join, and the clean-up after tests, depend on. There is no scheduler and there are no pods, so
-/// the workload controllers would only take time (names: `cmd/kube-controller-manager/names/controller_names.go`).
+/// The controllers that a join, and the clean-up after tests, depend on. No scheduler and no pods exist, so the workload
+/// controllers would only take time (names: `cmd/kube-controller-manager/names/controller_names.go`).
 const CONTROLLERS: [&str; 11] = [
     "bootstrap-signer-controller",
     "certificatesigningrequest-cleaner-controller",
@@ -23,10 +23,10 @@ const CONTROLLERS: [&str; 11] = [
     "token-cleaner-controller",
 ];
 
-/// The controller that approves node requests by itself, unless it is left out.
+/// The controller that approves node requests by itself; omitted by default.
 const APPROVER: &str = "certificatesigningrequest-approving-controller";
 
-/// Signs with the cluster's authority; approves only if asked to.
+/// Returns the command: signs with the cluster's authority; approves only if enabled.
 pub(crate) fn command(
     assets: &Assets,
     pki: &Path,
@@ -45,7 +45,7 @@ pub(crate) fn command(
         format!("--kubeconfig={}", kubeconfig.display()),
         format!("--authentication-kubeconfig={}", kubeconfig.display()),
         format!("--authorization-kubeconfig={}", kubeconfig.display()),
-        // 0 turns its own server off: one port less to find.
+        // 0 disables its own server: one port less to reserve.
         "--secure-port=0".to_owned(),
         "--leader-elect=false".to_owned(),
         format!("--controllers={}", controllers.join(",")),

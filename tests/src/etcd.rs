@@ -6,7 +6,7 @@ use std::process::Command;
 use crate::assets::Assets;
 use crate::command::clean_command;
 
-/// One member on loopback that forgets everything at its end, so it need not wait for the disk.
+/// Returns the command of a single member on loopback; its data is temporary, so it need not sync to disk.
 pub(crate) fn command(assets: &Assets, data: &Path, client_port: u16, peer_port: u16) -> Command {
     let client = format!("http://127.0.0.1:{client_port}");
     let peer = format!("http://127.0.0.1:{peer_port}");

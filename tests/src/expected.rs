@@ -1,4 +1,4 @@
-//! ExpectedMachines as the tests see them: as anybody with kubectl does.
+//! ExpectedMachines as the tests see them, through the API like any user of kubectl.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ pub fn api(client: &Client) -> Api<DynamicObject> {
     )
 }
 
-/// An ExpectedMachine with this spec, ready to be created.
+/// Returns an ExpectedMachine with this spec, ready to be created.
 ///
 /// # Errors
 /// Never for a spec that is an object.
@@ -53,7 +53,7 @@ pub async fn delete(client: &Client, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// Waits until its status says something, and returns the status.
+/// Waits until its status has this content, and returns the status.
 ///
 /// # Errors
 /// If that takes longer than `timeout`, with the record as it was last seen.
@@ -72,7 +72,7 @@ pub async fn wait_status(
     Ok(status(&found.await?))
 }
 
-/// Waits until it has come this far, and returns the status.
+/// Waits until it has reached this stage, and returns the status.
 ///
 /// # Errors
 /// As [`wait_status`].
@@ -89,7 +89,7 @@ pub async fn wait_stage(
     .await
 }
 
-/// A condition in a status: its status and its reason.
+/// Returns the status and reason of a condition.
 pub fn condition<'s>(status: &'s Value, kind: &str) -> Option<(&'s str, &'s str)> {
     let mut conditions = status.get("conditions")?.as_array()?.iter();
     let condition = conditions.find(|condition| condition.get("type") == Some(&json!(kind)))?;

@@ -1,5 +1,5 @@
-//! A TLS server in front of something that speaks plain HTTP, whose certificate can be replaced while it runs, as that of an
-//! API server is when the CA of its cluster is.
+//! A TLS server in front of a plain HTTP server. Its certificate can be replaced while it runs, as an API server's is when
+//! the CA of its cluster is.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -13,7 +13,7 @@ use tokio_rustls::TlsAcceptor;
 use crate::IssuedCertificate;
 use crate::serving::acceptor;
 
-/// Such a server. It ends with this value.
+/// The TLS server. It ends with this value.
 pub struct Front {
     address: SocketAddr,
     acceptor: watch::Sender<TlsAcceptor>,
@@ -21,7 +21,7 @@ pub struct Front {
 }
 
 impl Front {
-    /// Listens on loopback, and leads to this address on loopback.
+    /// Listens on loopback, and forwards to this address on loopback.
     ///
     /// # Errors
     /// If it cannot listen, or the certificate cannot be served.
@@ -37,12 +37,12 @@ impl Front {
         })
     }
 
-    /// What to connect to.
+    /// The URL to connect to.
     pub fn url(&self) -> String {
         format!("https://{}", self.address)
     }
 
-    /// Serves another certificate from here on, and ends every connection, as a restart does.
+    /// Serves another certificate from now on, and closes every connection, as a restart does.
     ///
     /// # Errors
     /// If the certificate cannot be served.

@@ -1,5 +1,5 @@
-//! A way to the API server that can be blocked, in one direction or in both: connections stay, and nothing comes through, as
-//! when a firewall begins to drop packets.
+//! A proxy to the API server that can be blocked, in one direction or in both: connections stay open, and no data passes, as
+//! when a firewall drops packets.
 
 use std::net::{Ipv4Addr, SocketAddr};
 
@@ -12,19 +12,19 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use crate::ControlPlane;
 
-/// An open gate. It copies bytes, so TLS is between the client and the API server.
+/// An open proxy. It copies bytes, so TLS is between the client and the API server.
 #[derive(Debug)]
 pub struct Gate {
     address: SocketAddr,
-    /// Whether what the client says comes through.
+    /// True if data from the client passes.
     up: watch::Sender<bool>,
-    /// Whether what the server says does.
+    /// True if data from the server passes.
     down: watch::Sender<bool>,
     task: JoinHandle<()>,
 }
 
 impl Gate {
-    /// Listens on loopback, and leads to the API server of a control plane.
+    /// Listens on loopback, and forwards to the API server of a control plane.
     ///
     /// # Errors
     /// If it cannot listen.
@@ -45,23 +45,23 @@ impl Gate {
         })
     }
 
-    /// What to connect to.
+    /// The URL to connect to.
     pub fn url(&self) -> String {
         format!("https://{}", self.address)
     }
 
-    /// Lets nothing through any more. Connections are neither closed nor refused.
+    /// Blocks all data. Connections are neither closed nor refused.
     pub fn block(&self) {
         self.block_calls();
         self.down.send_replace(false);
     }
 
-    /// Holds back what the client says from here on; what the server says comes through.
+    /// Blocks data from the client; data from the server passes.
     pub fn block_calls(&self) {
         self.up.send_replace(false);
     }
 
-    /// Lets everything through again, what was held back first.
+    /// Unblocks everything; held data passes first.
     pub fn unblock(&self) {
         self.up.send_replace(true);
         self.down.send_replace(true);
@@ -75,7 +75,7 @@ impl Drop for Gate {
     }
 }
 
-/// Whether what client and server say comes through.
+/// The switches for data from the client and from the server.
 type Open = (watch::Receiver<bool>, watch::Receiver<bool>);
 
 async fn accept(listener: TcpListener, port: u16, open: Open) {
@@ -99,7 +99,7 @@ async fn carry(client: TcpStream, port: u16, (up, down): Open) {
     };
     let ((from_client, to_client), (from_server, to_server)) =
         (client.into_split(), server.into_split());
-    // Either side may hang up at any time.
+    // Either side may close the connection at any time.
     tokio::join!(
         copy(from_client, to_server, up),
         copy(from_server, to_client, down),

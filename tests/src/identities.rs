@@ -1,4 +1,4 @@
-//! Who can talk to the control plane: users with certificates, ServiceAccounts, and the two kinds of bootstrappers.
+//! The users of the control plane: users with certificates, ServiceAccounts, and the two kinds of bootstrappers.
 
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
@@ -19,21 +19,21 @@ use crate::ControlPlane;
 use crate::kubeconfig::{self, Credentials};
 use crate::pki::CertificateProfile;
 
-/// How long the tokens of ServiceAccounts are valid: longer than any test or kept demo (seconds).
+/// The validity of ServiceAccount tokens: longer than any test or kept demo (seconds).
 const TOKEN_SECONDS: i64 = 24 * 3600;
 
 /// The namespace and ServiceAccount that OpenShift 4 machines bootstrap with (machine-config-operator).
 const OPENSHIFT_BOOTSTRAPPER: (&str, &str) =
     ("openshift-machine-config-operator", "node-bootstrapper");
 
-/// The ClusterRole that lets its holder create and read requests, bound by default to nobody (Kubernetes,
+/// The ClusterRole that allows creating and reading requests, unbound by default (Kubernetes,
 /// `plugin/pkg/auth/authorizer/rbac/bootstrappolicy/policy.go`).
 const BOOTSTRAPPER_ROLE: &str = "system:node-bootstrapper";
 
-/// The group that every bootstrap token belongs to (`k8s.io/cluster-bootstrap/token/api`).
+/// The group of all bootstrap tokens (`k8s.io/cluster-bootstrap/token/api`).
 const BOOTSTRAP_GROUP: &str = "system:bootstrappers";
 
-/// The group that kubeadm gives to its tokens besides.
+/// The additional group of kubeadm's tokens.
 const KUBEADM_GROUP: &str = "system:bootstrappers:kubeadm:default-node-token";
 
 /// The namespace of bootstrap token Secrets.
@@ -80,8 +80,8 @@ impl ControlPlane {
         self.save(&format!("{namespace}-{name}"), &config)
     }
 
-    /// The kubeconfig that an OpenShift 4 machine finds in its user-data: a token of the node-bootstrapper
-    /// ServiceAccount, which may create requests and do nothing else.
+    /// Writes the kubeconfig that an OpenShift 4 machine finds in its user-data: a token of the node-bootstrapper
+    /// ServiceAccount, which may only create requests.
     ///
     /// # Errors
     /// If the API server refuses, or the file cannot be written.
@@ -101,7 +101,7 @@ impl ControlPlane {
         )
     }
 
-    /// A kubeconfig with a bootstrap token as kubeadm makes them, valid for `ttl`.
+    /// Writes a kubeconfig with a bootstrap token as kubeadm creates them, valid for `ttl`.
     ///
     /// # Errors
     /// If the API server refuses, or the file cannot be written.
@@ -110,7 +110,7 @@ impl ControlPlane {
         self.save_bootstrap_token(&id, &secret, ttl).await
     }
 
-    /// The same with a bootstrap token of this id: six lower-case letters and digits.
+    /// Writes a kubeconfig with a bootstrap token of this id: six lower-case letters and digits.
     ///
     /// # Errors
     /// If the API server refuses, or the file cannot be written.
@@ -146,7 +146,7 @@ impl ControlPlane {
         self.save(&format!("bootstrap-token-{id}"), &config)
     }
 
-    /// A kubeconfig file (0600) with any credentials and any server, for tests of what must be refused.
+    /// Writes a kubeconfig (0600) with any credentials and any server, for tests of refusals.
     ///
     /// # Errors
     /// If the file cannot be written.
@@ -160,8 +160,8 @@ impl ControlPlane {
         self.save(name, &kubeconfig::kubeconfig(server, ca_pem, credentials))
     }
 
-    /// Binds a ClusterRole to one subject (`{"kind", "name", "namespace" | "apiGroup"}`); a binding of that name that is
-    /// there already stays as it is.
+    /// Binds a ClusterRole to one subject (`{"kind", "name", "namespace" | "apiGroup"}`); an existing binding of that
+    /// name is not changed.
     ///
     /// # Errors
     /// If the API server refuses.
@@ -227,7 +227,7 @@ impl ControlPlane {
         kubeconfig::kubeconfig(server, self.ca_pem(), credentials)
     }
 
-    /// Writes a kubeconfig under a file name made from `name`, whatever characters are in it.
+    /// Writes a kubeconfig under a file name derived from `name`, for any characters in it.
     fn save(&self, name: &str, config: &kube::config::Kubeconfig) -> Result<PathBuf> {
         let file: String = name
             .chars()
@@ -245,7 +245,7 @@ impl ControlPlane {
     }
 }
 
-/// Creates an object; one that exists already is left as it is.
+/// Creates an object; an existing one is not changed.
 async fn create<K>(api: &Api<K>, object: Value) -> Result<()>
 where
     K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
@@ -265,7 +265,7 @@ where
 /// (`k8s.io/cluster-bootstrap/token/api`, `BootstrapTokenPattern`).
 fn new_bootstrap_token() -> Result<(String, String)> {
     const LENGTHS: (usize, usize) = (6, 16);
-    // The bytes of a fresh private key are the randomness at hand; in hexadecimal they fit the pattern.
+    // The bytes of a fresh private key serve as randomness; in hexadecimal they match the pattern.
     let key = rcgen::KeyPair::generate().context("cannot make a bootstrap token")?;
     let digits: String = key
         .public_key_raw()

@@ -1,4 +1,4 @@
-//! Kubeconfig files and clients made from them, and files that only their owner may read.
+//! Kubeconfig files and clients from them, and files that only their owner may read.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -16,7 +16,7 @@ use crate::pki::IssuedCertificate;
 /// The name of the one cluster, user and context in each kubeconfig.
 const NAME: &str = "rollcall";
 
-/// What a client proves its identity with.
+/// The credential of a client.
 #[derive(Clone, Debug)]
 pub enum Credentials {
     /// A client certificate and its key.
@@ -25,7 +25,7 @@ pub enum Credentials {
     Token(String),
 }
 
-/// A kubeconfig with everything in it: no file next to it is needed.
+/// Returns a self-contained kubeconfig.
 pub(crate) fn kubeconfig(server: &str, ca_pem: &str, credentials: &Credentials) -> Kubeconfig {
     let user = match credentials {
         Credentials::Certificate(certificate) => AuthInfo {
@@ -71,7 +71,7 @@ pub(crate) fn kubeconfig(server: &str, ca_pem: &str, credentials: &Credentials) 
     }
 }
 
-/// A client for a kubeconfig. Proxies from the environment are left out: all servers here are on this machine.
+/// Creates a client for a kubeconfig. Proxies from the environment are ignored: all servers are local.
 pub(crate) async fn client(kubeconfig: Kubeconfig) -> Result<kube::Client> {
     let mut config =
         kube::Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default())
@@ -88,12 +88,12 @@ pub(crate) fn write(path: &Path, kubeconfig: &Kubeconfig) -> Result<()> {
     write_private(path, &text)
 }
 
-/// Writes a file that only its owner may read, in one step: a reader sees the whole file or none.
+/// Writes a file that only its owner may read, atomically.
 pub(crate) fn write_private(path: &Path, text: &str) -> Result<()> {
     let directory = path
         .parent()
         .with_context(|| format!("{} has no folder", path.display()))?;
-    // A temporary file is created 0600 from the start.
+    // A temporary file is created 0600.
     let mut file = tempfile::NamedTempFile::new_in(directory)
         .with_context(|| format!("cannot create a file in {}", directory.display()))?;
     file.write_all(text.as_bytes())

@@ -1,7 +1,7 @@
 //! Numbers that only one process on this machine may use at a time: ports and private subnets.
 //!
-//! Asking the kernel for a free port and closing it again leaves a moment in which another test takes the same one.
-//! A lease is a lock on a file that lives as long as the value does, and the kernel releases it if the process dies.
+//! Asking the kernel for a free port and closing it again leaves a moment in which another test can take it. A lease is
+//! a file lock that lives as long as the value, and the kernel releases it if the process dies.
 
 use std::fs::{File, TryLockError};
 use std::net::{Ipv4Addr, TcpListener};
@@ -11,21 +11,21 @@ use std::sync::atomic::{AtomicU32, Ordering};
 
 use anyhow::{Context as _, Result, bail};
 
-/// Ports that leases are taken from. They lie below the range Linux gives to outgoing connections (32768 and up,
-/// `net.ipv4.ip_local_port_range`), so that no connection can take a port while its server is being restarted.
+/// The range of leased ports. It is below Linux's range for outgoing connections (32768 and up,
+/// `net.ipv4.ip_local_port_range`), so that no connection can take a port while its server restarts.
 const PORTS: Range<u32> = 21_000..29_000;
 
-/// A number that nobody else holds while this value lives.
+/// A number that is reserved while this value lives.
 #[derive(Debug)]
 pub(crate) struct Lease {
     number: u32,
-    /// Holds the lock; closing the file gives it back.
+    /// Holds the lock; closing the file releases it.
     _lock: File,
 }
 
 impl Lease {
-    /// Takes the first number of `range`, searched from a place that differs per call, that is free and that `usable`
-    /// accepts while the lease is held.
+    /// Takes the first number of `range` that is free and that `usable` accepts while the lease is held. The search
+    /// starts at a place that differs per call.
     pub(crate) fn take(
         kind: &str,
         range: Range<u32>,
@@ -88,7 +88,7 @@ impl Lease {
     }
 }
 
-/// Spreads the searches of parallel processes and of one process over the range: most find a free number at once.
+/// Spreads the searches of all processes and calls over the range: most find a free number at once.
 fn search_offset(length: u32) -> usize {
     /// Distance between two searches of one process; any odd number that is not small spreads well.
     const STRIDE: u32 = 257;
@@ -100,7 +100,7 @@ fn search_offset(length: u32) -> usize {
     usize::try_from(spread.checked_rem(length).unwrap_or(0)).unwrap_or(0)
 }
 
-/// A TCP port on loopback that no other harness uses while this value lives.
+/// A TCP port on loopback that is reserved while this value lives.
 #[derive(Debug)]
 pub(crate) struct Port {
     lease: Lease,
@@ -117,7 +117,7 @@ impl Port {
     }
 }
 
-/// Whether a server could listen on this port of loopback now.
+/// Returns true if a server could listen on this port of loopback now.
 fn is_free(number: u32) -> bool {
     let Ok(port) = u16::try_from(number) else {
         return false;

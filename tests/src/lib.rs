@@ -1,10 +1,9 @@
-//! The harness that demo, end-to-end tests and benchmarks share: a real Kubernetes control plane on loopback, and a
-//! real kubelet in namespaces of its own.
+//! The harness of demo, end-to-end tests and benchmarks: a real Kubernetes control plane on loopback, and a real kubelet
+//! in its own namespaces.
 //!
-//! [`ControlPlane`] is the way in. Everything it starts ends with it, also when a test panics or the whole process is
-//! killed. Nothing here is a stand-in: the programs are the ones Kubernetes releases, built from the module in
-//! `tests/control-plane/` or taken from `KUBEBUILDER_ASSETS`. With `ROLLCALL_LOGS` set, a test that panics shows the end
-//! of each program's log.
+//! [`ControlPlane`] is the entry point. All its processes end with it, even if a test panics or the whole process is
+//! killed. All programs are real: Kubernetes' own releases, built from the module in `tests/control-plane/` or taken
+//! from `KUBEBUILDER_ASSETS`. With `ROLLCALL_LOGS` set, a test that panics prints the end of each program's log.
 
 pub mod agent;
 mod api_server;
@@ -36,6 +35,7 @@ pub mod records;
 pub mod requests;
 mod scratch;
 pub mod serving;
+pub mod setting;
 pub mod slow;
 pub mod usage;
 pub mod vm;

@@ -1,5 +1,5 @@
-//! A MachineSet of OpenShift's Machine API, and the machine controller and cloud behind it: Machines come and go in the
-//! steps and phases that the real ones take (machine-api-operator, `pkg/controller/{machineset,machine}`).
+//! A MachineSet of OpenShift's Machine API, and simulations of its machine controller and cloud: Machines go through
+//! the real steps and phases (machine-api-operator, `pkg/controller/{machineset,machine}`).
 
 use std::fmt;
 
@@ -10,7 +10,7 @@ use serde_json::json;
 
 use crate::machines::{self, MachineStatus};
 
-/// The annotation of a Machine that is to go first when its set is scaled down (machine-api-operator).
+/// The annotation of a Machine to delete first when its set is scaled down (machine-api-operator).
 pub const DELETE_MACHINE: &str = "machine.openshift.io/delete-machine";
 /// The label that names the set.
 const MACHINE_SET: &str = "machine.openshift.io/cluster-api-machineset";
@@ -40,7 +40,7 @@ impl MachineSet {
         }
     }
 
-    /// The Machines of the set that nobody has asked to delete, the oldest first.
+    /// The Machines of the set that are not being deleted, the oldest first.
     ///
     /// # Errors
     /// If the API server refuses.
@@ -56,7 +56,7 @@ impl MachineSet {
         Ok(names)
     }
 
-    /// Scales up: the new Machines are there at once, and their instances are not. Returns their names.
+    /// Scales up: creates the new Machines at once, without their instances. Returns their names.
     ///
     /// # Errors
     /// If the API server refuses, or there are more Machines already.
@@ -77,7 +77,7 @@ impl MachineSet {
         Ok(new)
     }
 
-    /// The cloud has made the instance: its id is known first, and its addresses a little later.
+    /// Simulates that the cloud created the instance: its id is known first, its addresses a little later.
     ///
     /// # Errors
     /// If the API server refuses.
@@ -93,7 +93,7 @@ impl MachineSet {
         Ok(())
     }
 
-    /// Marks a Machine as the one to go first.
+    /// Marks a Machine to be deleted first.
     ///
     /// # Errors
     /// If the API server refuses.
@@ -102,11 +102,11 @@ impl MachineSet {
         self.patch(machine, &annotations).await
     }
 
-    /// Scales down by one: the Machine that is marked is asked to go, else the newest. It stays, being deleted, until
+    /// Scales down by one: requests deletion of the marked Machine, else of the newest. It stays, being deleted, until
     /// [`MachineSet::terminate`]. Returns its name.
     ///
     /// # Errors
-    /// If the API server refuses, or there is no Machine.
+    /// If the API server refuses, or the set is empty.
     pub async fn scale_down(&self) -> Result<String> {
         let params = ListParams::default().labels(&format!("{MACHINE_SET}={}", self.name));
         let list = machines::api(self.client.clone()).list(&params).await?;
@@ -123,7 +123,7 @@ impl MachineSet {
         Ok(victim)
     }
 
-    /// The instance is gone, and with it the Machine.
+    /// Simulates that the instance is terminated, which removes the Machine.
     ///
     /// # Errors
     /// If the API server refuses.

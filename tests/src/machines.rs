@@ -11,16 +11,16 @@ use crate::ControlPlane;
 /// The namespace that OpenShift keeps its Machines in.
 pub const NAMESPACE: &str = "openshift-machine-api";
 
-/// What keeps a Machine that is being deleted until its instance is gone (machine-api-operator).
+/// The finalizer that keeps a Machine until its instance is terminated (machine-api-operator).
 pub const FINALIZER: &str = "machine.machine.openshift.io";
 
-/// The annotation with what the cloud says of the instance (machine-api-operator).
+/// The annotation with the cloud's state of the instance (machine-api-operator).
 const INSTANCE_STATE: &str = "machine.openshift.io/instance-state";
 
 /// The definition of the kind.
 const DEFINITION: &str = include_str!("../crds/machines.yaml");
 
-/// What the status of a Machine shall say, and the provider id, which stands in the spec.
+/// The status to write to a Machine, and the provider id, which is in the spec.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub struct MachineStatus {
     /// `Provisioning`, `Provisioned`, `Running`, `Deleting` or `Failed`.
@@ -32,7 +32,7 @@ pub struct MachineStatus {
 }
 
 impl MachineStatus {
-    /// The instance is being made: no provider id, no addresses.
+    /// The instance is being created: no provider id, no addresses.
     pub fn provisioning() -> Self {
         Self {
             phase: "Provisioning".to_owned(),
@@ -41,7 +41,7 @@ impl MachineStatus {
         }
     }
 
-    /// The instance exists and will call its node `node_name`: what the approver waits for.
+    /// The instance exists and will name its node `node_name`: the approver waits for this.
     pub fn provisioned(node_name: &str, ip: &str) -> Self {
         let address = |kind: &str, address: &str| (kind.to_owned(), address.to_owned());
         Self {
@@ -73,7 +73,8 @@ pub fn api(client: kube::Client) -> Api<DynamicObject> {
     )
 }
 
-/// Defines the kind and creates [`NAMESPACE`]. May be called again. Do it early: the API server holds the first creation
+/// Defines the kind and creates [`NAMESPACE`]. Idempotent. Call it early: the API server delays the first creation until
+/// a new kind is two seconds old (apiextensions-apiserver, `pkg/apiserver/customresource_handler.go`).
 /// back until a new kind is two seconds old (apiextensions-apiserver, `pkg/apiserver/customresource_handler.go`).
 ///
 /// # Errors
@@ -83,7 +84,7 @@ pub async fn install(control_plane: &ControlPlane) -> Result<()> {
     control_plane.ensure_namespace(NAMESPACE).await
 }
 
-/// Creates a Machine and then writes its provider id and status, in the steps that the real controllers take.
+/// Creates a Machine, then writes its provider id and status, in the steps of the real controllers.
 ///
 /// # Errors
 /// If the API server refuses.
@@ -111,7 +112,7 @@ pub async fn create_machine(
     set_status(client, name, status).await
 }
 
-/// Creates a Machine as an object of a dump has it: with its status, and being deleted if that one is.
+/// Creates a Machine like an object of a dump: with its status, and being deleted if that one is.
 ///
 /// # Errors
 /// If the API server refuses.
@@ -164,7 +165,7 @@ pub async fn set_status(
     patch(client, name, &json!({"status": fields}), Part::Status).await
 }
 
-/// Replaces the addresses and nothing else.
+/// Replaces only the addresses.
 ///
 /// # Errors
 /// If the API server refuses.
@@ -206,7 +207,7 @@ pub async fn bind(
     .await
 }
 
-/// Asks for a Machine to be deleted. Its finalizer keeps it, with a deletion timestamp, until [`finish_deletion`].
+/// Requests deletion of a Machine. Its finalizer keeps it, with a deletion timestamp, until [`finish_deletion`].
 ///
 /// # Errors
 /// If the API server refuses.
@@ -224,7 +225,7 @@ pub async fn delete(client: &kube::Client, name: &str) -> Result<DynamicObject> 
     .await
 }
 
-/// Takes the finalizer away: a Machine that is being deleted is gone then.
+/// Removes the finalizer, which completes a deletion.
 ///
 /// # Errors
 /// If the API server refuses.
@@ -239,12 +240,12 @@ pub async fn finish_deletion(client: &kube::Client, name: &str) -> Result<()> {
     .map(drop)
 }
 
-/// The uid of a Machine, empty if the API server gave none.
+/// The uid of a Machine, empty if it has none.
 pub fn uid(machine: &DynamicObject) -> String {
     machine.uid().unwrap_or_default()
 }
 
-/// What a patch goes to: the status is a sub-resource of its own.
+/// The target of a patch: the status is a subresource.
 #[derive(Clone, Copy)]
 enum Part {
     Object,

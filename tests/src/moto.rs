@@ -1,6 +1,6 @@
-//! moto, a pretended AWS: real Auto Scaling Groups as far as their API goes, and instances that are only described.
+//! moto, an AWS mock: Auto Scaling Groups with a real API, and simulated instances.
 //!
-//! It comes from PyPI into a virtual environment that is made once and kept beside the Kubernetes programs.
+//! It is installed from PyPI into a virtual environment, once, and cached beside the Kubernetes programs.
 
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
@@ -22,16 +22,16 @@ use crate::process::Process;
 use crate::programs::Program;
 use crate::wait::poll;
 
-/// The region that everything is in.
+/// The region of all resources.
 pub const REGION: &str = "eu-west-1";
-/// The zone that groups put their instances in.
+/// The zone of the groups' instances.
 const ZONE: &str = "eu-west-1a";
 /// An image that moto knows (moto, `ec2/resources/amis.json`).
 const IMAGE: &str = "ami-12c6146b";
 
 const REQUIREMENTS: &str = include_str!("../moto/requirements.txt");
 
-/// How long the start may take: Python reads some thousand files.
+/// The timeout of the start: Python reads some thousand files.
 const START: Duration = Duration::from_secs(60);
 
 /// A running moto.
@@ -39,15 +39,15 @@ const START: Duration = Duration::from_secs(60);
 pub struct Moto {
     program: Program,
     url: String,
-    /// Keeps the port from others.
+    /// Reserves the port.
     _port: Port,
 }
 
 impl Moto {
-    /// Whether moto can be installed here, or is.
+    /// Checks that moto can be installed, or is.
     ///
     /// # Errors
-    /// What is missing, and how to get it.
+    /// The missing programs, with instructions.
     pub fn prerequisites() -> Result<(), String> {
         const MISSING: &str =
             "moto needs Python 3 with its modules venv and ensurepip: apt-get install python3-venv";
@@ -60,11 +60,10 @@ impl Moto {
         }
     }
 
-    /// Starts one that knows nothing yet. The first time it is installed, which takes a minute and is told on standard
-    /// error.
+    /// Starts an empty moto. Installs it first if needed, which takes a minute and prints progress on standard error.
     ///
     /// # Errors
-    /// If Python is not there, or what is needed cannot be installed or started.
+    /// If Python is missing, or moto cannot be installed or started.
     pub async fn start(control_plane: &ControlPlane) -> Result<Self> {
         let python = tokio::task::spawn_blocking(|| installed(&mut progress))
             .await
@@ -87,12 +86,12 @@ impl Moto {
         Ok(moto)
     }
 
-    /// Ends it at once: from then on, AWS is down.
+    /// Kills it: from then on, AWS is down.
     pub fn kill(self) {
         self.program.kill();
     }
 
-    /// Makes an Auto Scaling Group with a tag.
+    /// Creates an Auto Scaling Group with a tag.
     ///
     /// # Errors
     /// If moto refuses.
@@ -151,7 +150,7 @@ impl Moto {
             ("Placement.AvailabilityZone", ZONE),
         ];
         let answer = self.call("ec2", &parameters).await?;
-        // What stands before the id is about the network interface, which is called otherwise here.
+        // The part before the id describes the network interface, whose element is different.
         let launched = answer.split_once("<instanceId>").and_then(|(_, own)| {
             let (id, own) = own.split_once('<')?;
             let (_, name) = own.split_once("<privateDnsName>")?;
@@ -160,12 +159,12 @@ impl Moto {
         launched.with_context(|| format!("moto names no instance: {answer}"))
     }
 
-    /// The `providerID` of an instance that it launched.
+    /// The `providerID` of an instance of moto.
     pub fn provider_id(instance: &str) -> String {
         format!("aws:///{ZONE}/{instance}")
     }
 
-    /// What makes a program find AWS here, with credentials that moto takes.
+    /// The environment variables that direct a program to this moto, with accepted credentials.
     pub fn environment(&self) -> [(&str, &str); 4] {
         [
             ("AWS_ENDPOINT_URL", &self.url),
@@ -175,7 +174,7 @@ impl Moto {
         ]
     }
 
-    /// Terminates an instance behind its group's back, as when a spot instance is reclaimed.
+    /// Terminates an instance without its group, as when a spot instance is reclaimed.
     ///
     /// # Errors
     /// If moto refuses.
@@ -185,7 +184,7 @@ impl Moto {
     }
 
     async fn call(&self, service: &str, parameters: &[(&str, &str)]) -> Result<String> {
-        // moto tells services apart by the scope of the signature, and checks no signature.
+        // moto distinguishes services by the scope of the signature, and verifies no signature.
         let scope = format!("test/20260101/{REGION}/{service}/aws4_request");
         let authorization =
             format!("AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host, Signature=0");
@@ -211,7 +210,7 @@ impl Moto {
     }
 }
 
-/// The Python that has moto, installed first if it is not there.
+/// Returns the Python that has moto, after installing it if needed.
 fn installed(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     let home = cache_home()?;
     // Not a cryptographic hash: the worst case is one more installation.
@@ -230,8 +229,8 @@ fn installed(progress: &mut dyn FnMut(&str)) -> Result<PathBuf> {
     Ok(python)
 }
 
-/// Installs into a folder beside `directory` and renames it at the end, so that a cache is complete or absent. Scripts in
-/// it name the folder that they were made in, but nothing here starts one.
+/// Installs into a temporary folder beside `directory` and renames it at the end, so that a cache is complete or absent.
+/// Its scripts contain the temporary path, but are not used.
 fn install(home: &Path, directory: &Path, progress: &mut dyn FnMut(&str)) -> Result<()> {
     let system = find_program("python3").context("there is no python3")?;
     let work = tempfile::Builder::new()

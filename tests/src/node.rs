@@ -1,7 +1,7 @@
-//! A real node: a kubelet and a container runtime in namespaces of their own.
+//! A real node: a kubelet and a container runtime in their own namespaces.
 //!
 //! A node is one process tree in its own network, mount, process and host name namespaces. When the first process of
-//! that tree dies, for whatever reason, the kernel ends everything in it and takes mounts and interfaces away.
+//! that tree dies for any reason, the kernel ends all others and removes mounts and interfaces.
 
 mod containerd;
 pub mod identity;
@@ -25,41 +25,41 @@ pub use network::Network;
 pub use prerequisites::Missing;
 pub(crate) use relay::Relay;
 
-/// How a kubelet finds its identity, and what it is called.
+/// The kubelet's identity and node name.
 #[derive(Clone, Debug)]
 pub struct NodeSettings {
-    /// The name the Node registers under.
+    /// The name of the Node.
     pub name: String,
     /// The kubelet's kubeconfig. Its server must be reachable from the node's network
     /// ([`ControlPlane::machine_server`]).
     pub kubeconfig: PathBuf,
     /// The folder with `kubelet-client-current.pem` (kubelet's `--cert-dir`).
     pub pki_dir: PathBuf,
-    /// Whether the kubelet asks for its serving certificate as well (`serverTLSBootstrap`); otherwise it makes one.
+    /// True if the kubelet requests its serving certificate too (`serverTLSBootstrap`); otherwise it creates one.
     pub serving_certificate: bool,
 }
 
-/// A running kubelet with its container runtime. All of it ends with this value.
+/// A running kubelet with its container runtime. All processes end with this value.
 #[derive(Debug)]
 pub struct Node {
     name: String,
     started: Instant,
-    // Dropped in this order: the network's namespaces end whatever is left.
+    // Dropped in this order: the network's namespaces end all remaining processes.
     kubelet: Process,
     containerd: Process,
     network: Network,
 }
 
 impl Node {
-    /// Whether this machine can run a node.
+    /// Checks that this machine can run a node.
     ///
     /// # Errors
-    /// All that is missing, in words.
+    /// Everything that is missing.
     pub fn prerequisites() -> Result<(), Missing> {
         prerequisites::check()
     }
 
-    /// Starts containerd and then a kubelet in `network`, and does not wait for the Node ([`Node::wait_ready`]).
+    /// Starts containerd and then a kubelet in `network`; does not wait for the Node ([`Node::wait_ready`]).
     ///
     /// # Errors
     /// If one of them does not start, with the end of its log.
@@ -81,12 +81,12 @@ impl Node {
         })
     }
 
-    /// The name the Node registers under.
+    /// The name of the Node.
     pub fn name(&self) -> &str {
         &self.name
     }
 
-    /// When the kubelet was started.
+    /// The start time of the kubelet.
     pub fn started(&self) -> Instant {
         self.started
     }
@@ -132,12 +132,12 @@ impl Node {
             .await
     }
 
-    /// Stops the kubelet, as long as nobody starts it again ([`Node::restart_kubelet`]). Runtime and network stay.
+    /// Stops the kubelet until [`Node::restart_kubelet`]. Runtime and network stay.
     pub fn stop_kubelet(&mut self) {
         self.kubelet.stop();
     }
 
-    /// Stops the kubelet and starts it again, as a reboot of the service does. Runtime and network stay.
+    /// Restarts the kubelet. Runtime and network stay.
     ///
     /// # Errors
     /// If the kubelet cannot be started again.
@@ -159,7 +159,7 @@ impl Node {
         timeout: Duration,
         condition: impl FnMut(&NodeObject) -> bool,
     ) -> Result<NodeObject> {
-        /// How often it is seen whether the kubelet still runs.
+        /// The interval at which the kubelet process is checked.
         const POLL: Duration = Duration::from_millis(200);
         let nodes: Api<NodeObject> = Api::all(control_plane.admin());
         let watched = wait::object(&nodes, &self.name, what, timeout, condition);
@@ -190,7 +190,7 @@ impl Drop for Node {
     }
 }
 
-/// Whether a Node says that it is Ready.
+/// Returns true if a Node is Ready.
 pub fn is_ready(node: &NodeObject) -> bool {
     let conditions = node
         .status

@@ -1,4 +1,4 @@
-//! What can differ between two control planes.
+//! The options of a control plane.
 
 use std::net::IpAddr;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use crate::assets::Assets;
 /// The default of `--cluster-signing-duration`: one year, as in Kubernetes.
 const SIGNING_DURATION: Duration = Duration::from_secs(8760 * 3600);
 
-/// How a control plane is to be started. The default is what tests of Rollcall want: nobody but Rollcall approves.
+/// The options of a control plane. By default, only Rollcall approves.
 #[derive(Clone, Debug)]
 pub struct Options {
     pub(crate) assets: Option<Assets>,
@@ -42,14 +42,14 @@ impl Options {
         self
     }
 
-    /// How long the certificates that kube-controller-manager signs are valid (`--cluster-signing-duration`).
+    /// The validity of certificates that kube-controller-manager signs (`--cluster-signing-duration`).
     #[must_use]
     pub fn cluster_signing_duration(mut self, duration: Duration) -> Self {
         self.cluster_signing_duration = duration;
         self
     }
 
-    /// Whether kube-controller-manager's own approver runs beside its signer. Off by default.
+    /// Runs kube-controller-manager's own approver too. Off by default.
     #[must_use]
     pub fn csr_approving(mut self, on: bool) -> Self {
         self.csr_approving = on;
@@ -57,28 +57,28 @@ impl Options {
     }
 
     /// Makes the API server reachable at this address too (the host's end of a node's network,
-    /// [`crate::node::Network::host_address`]), and puts it into the kubeconfigs that are meant for machines.
+    /// [`crate::node::Network::host_address`]), and uses it in the kubeconfigs for machines.
     #[must_use]
     pub fn reachable_at(mut self, address: IpAddr) -> Self {
         self.node_address = Some(address);
         self
     }
 
-    /// More addresses for the API server's certificate.
+    /// Adds addresses to the API server's certificate.
     #[must_use]
     pub fn san_ips(mut self, addresses: &[IpAddr]) -> Self {
         self.san_ips.extend_from_slice(addresses);
         self
     }
 
-    /// One more flag for kube-apiserver, as on its command line.
+    /// Adds a flag for kube-apiserver.
     #[must_use]
     pub fn api_server_flag(mut self, flag: impl Into<String>) -> Self {
         self.api_server_flags.push(flag.into());
         self
     }
 
-    /// One more flag for kube-controller-manager, as on its command line.
+    /// Adds a flag for kube-controller-manager.
     #[must_use]
     pub fn controller_manager_flag(mut self, flag: impl Into<String>) -> Self {
         self.controller_manager_flags.push(flag.into());

@@ -1,7 +1,7 @@
-//! A run of node-agent that goes no further than its lines are read, so that it can be killed between any two of them.
+//! A run of node-agent that blocks until its log lines are read, so that it can be killed between any two of them.
 //!
 //! Its standard error is a pipe in packet mode (`O_DIRECT`, pipe(2)) with room for one packet. Each line is one write
-//! and so one packet: after line n was read, the agent writes line n + 1, works on, and stands still with line n + 2.
+//! and so one packet: after line n is read, the agent writes line n + 1, continues, and blocks on line n + 2.
 
 use std::process::Stdio;
 use std::time::Duration;
@@ -15,10 +15,10 @@ use tokio::process::{Child, Command};
 use crate::agent::{Host, NODE_AGENT};
 use crate::programs::binary;
 
-/// The smallest pipe there is: one page, which holds one packet whatever its length (pipe(7); pages of 4 KiB).
+/// The smallest possible pipe: one page, which holds one packet of any length (pipe(7); pages of 4 KiB).
 const ONE_PAGE: usize = 4096;
 
-/// Such a run.
+/// A run that blocks until its lines are read.
 #[derive(Debug)]
 pub struct PacedRun {
     child: Child,
@@ -26,7 +26,7 @@ pub struct PacedRun {
 }
 
 impl PacedRun {
-    /// Starts the agent. It is killed with this value, and ends by itself after `limit` should nobody be left to do so.
+    /// Starts the agent. It is killed on drop, and ends by itself after `limit` if this process dies.
     ///
     /// # Errors
     /// If it has not been built or cannot be started.
@@ -45,7 +45,7 @@ impl PacedRun {
         let child = command
             .spawn()
             .with_context(|| format!("cannot start {NODE_AGENT}"))?;
-        // The command holds the writing end, which has to be the agent's alone for its end to be seen.
+        // The command holds the writing end; only the agent may, so that its end is seen.
         drop(command);
         Ok(Self {
             child,
@@ -53,10 +53,10 @@ impl PacedRun {
         })
     }
 
-    /// The next line; none when the agent has ended.
+    /// Returns the next line; `None` when the agent has ended.
     ///
     /// # Errors
-    /// If there is none for `timeout`.
+    /// If there is none within `timeout`.
     pub async fn line(&mut self, timeout: Duration) -> Result<Option<String>> {
         let mut packet = vec![0; ONE_PAGE];
         let read = tokio::time::timeout(timeout, self.lines.read(&mut packet)).await;

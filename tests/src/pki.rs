@@ -12,17 +12,17 @@ use rcgen::{
 
 use crate::kubeconfig::write_private;
 
-/// How long before now a certificate becomes valid, as kube-controller-manager's signer does for clocks that are a
-/// little behind (`pkg/controller/certificates/authority/policies.go`, `Backdate`, five minutes).
+/// The time by which certificates are backdated, as kube-controller-manager's signer does for clocks that are slightly
+/// behind (`pkg/controller/certificates/authority/policies.go`, `Backdate`, five minutes).
 const BACKDATE: Duration = Duration::from_secs(5 * 60);
 
-/// Validity of certificates where the caller does not say: longer than any test or kept demo.
+/// The default validity of certificates: longer than any test or kept demo.
 const VALIDITY: Duration = Duration::from_secs(30 * 24 * 3600);
 
 /// Validity of an authority, longer than that of anything it issues.
 const AUTHORITY_VALIDITY: Duration = Duration::from_secs(3650 * 24 * 3600);
 
-/// What a certificate may be used for (RFC 5280 section 4.2.1.12).
+/// The permitted use of a certificate (RFC 5280 section 4.2.1.12).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Usage {
     /// TLS client authentication.
@@ -31,7 +31,7 @@ pub enum Usage {
     Server,
 }
 
-/// What a certificate shall say. The defaults give a client certificate that is valid now.
+/// The content of a certificate. The defaults give a client certificate that is valid now.
 #[derive(Clone, Debug)]
 pub struct CertificateProfile {
     /// Common name: for the API server the user name.
@@ -125,10 +125,10 @@ pub struct Authority {
 }
 
 impl Authority {
-    /// A new self-signed authority. Tests use a second one to make certificates that the cluster must refuse.
+    /// Generates a self-signed authority. Tests use a second one for certificates that the cluster must refuse.
     ///
     /// # Errors
-    /// If no key can be made.
+    /// If no key can be generated.
     pub fn generate(common_name: &str) -> Result<Self> {
         let key =
             KeyPair::generate().context("cannot generate the key of a certificate authority")?;
@@ -208,7 +208,7 @@ impl Authority {
 /// A subject with one common name and up to two organizations.
 ///
 /// # Errors
-/// If there are more: rcgen keeps one value per attribute type, and there are two ways to spell this one.
+/// If there are more: rcgen stores one value per attribute type, and this one can be written in two ways.
 pub(crate) fn distinguished_name(
     common_name: &str,
     organizations: &[String],

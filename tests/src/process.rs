@@ -1,8 +1,8 @@
-//! A child process: its log file, its readiness, and its end in every case, whatever happens to us.
+//! A child process: its log file, its readiness, and its end in every case.
 //!
-//! Three things can end a run: `stop`, a panic (then `Drop` stops it), and the death of this process. The last one is
-//! covered by the kernel's parent-death signal. That signal is tied to the *thread* that started the child, so all
-//! children are started by one thread that lives as long as the process.
+//! Three things can end a run: `stop`, a panic (then `Drop` stops it), and the death of this process. The kernel's
+//! parent-death signal covers the last one. That signal is tied to the *thread* that started the child, so a single
+//! thread that lives as long as the process starts all children.
 
 use std::fs::File;
 use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
@@ -18,20 +18,20 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::command::find_program;
 
-/// How long a process may take to end by itself before it is killed. kube-apiserver waits for open watches for up to a
-/// minute (`--request-timeout`), and nothing here is worth keeping.
+/// The time that a process gets to end by itself before it is killed. kube-apiserver waits for open watches for up to a
+/// minute (`--request-timeout`), and no data here is worth keeping.
 pub(crate) const GRACE: Duration = Duration::from_secs(2);
 
-/// How often a process that was asked to end is looked at. `waitpid` has no deadline, so this one is polled.
+/// The interval at which an ending process is checked. `waitpid` has no timeout, so it is polled.
 const POLL: Duration = Duration::from_millis(10);
 
-/// How much of the end of a log goes into an error, in bytes.
+/// The maximum length of a log excerpt in an error, in bytes.
 const TAIL_BYTES: u64 = 16 * 1024;
 
-/// How many lines of a log go into an error.
+/// The number of log lines in an error.
 pub(crate) const TAIL_LINES: usize = 20;
 
-/// Set to anything: when a test panics, the end of each program's log goes to standard error.
+/// If set, a test that panics prints the end of each program's log to standard error.
 const LOGS_VARIABLE: &str = "ROLLCALL_LOGS";
 
 /// A running program that ends with this value.
@@ -83,7 +83,7 @@ impl Process {
         &self.log
     }
 
-    /// The exit status if the process has ended; it is then also reaped.
+    /// Returns the exit status if the process has ended; it is then also reaped.
     pub(crate) fn exited(&mut self) -> Option<ExitStatus> {
         if self.status.is_none() {
             self.status = self.child.try_wait().ok().flatten();
@@ -91,7 +91,7 @@ impl Process {
         self.status
     }
 
-    /// An error that names the program, says how it ended and shows the last lines of its log.
+    /// Returns an error with the program's name, its exit status and the last lines of its log.
     pub(crate) fn failure(&mut self, what: &str) -> anyhow::Error {
         let state = self
             .exited()
@@ -104,7 +104,7 @@ impl Process {
         )
     }
 
-    /// What it is called in messages.
+    /// The name in messages.
     pub(crate) fn name(&self) -> &str {
         &self.name
     }
@@ -113,7 +113,7 @@ impl Process {
     pub(crate) fn show_log_if_panicking(&self) {
         if std::thread::panicking() && std::env::var_os(LOGS_VARIABLE).is_some() {
             let tail = tail(&self.log, TAIL_LINES);
-            // Nothing is left to do if standard error is closed.
+            // A closed standard error is ignored.
             drop(writeln!(
                 std::io::stderr(),
                 "--- {} ({}):\n{tail}",
@@ -123,7 +123,7 @@ impl Process {
         }
     }
 
-    /// Asks the process to end, and does not wait.
+    /// Sends the process a signal to end; does not wait.
     pub(crate) fn terminate(&mut self) {
         self.signal(Signal::TERM);
     }
@@ -149,12 +149,12 @@ impl Process {
         }
     }
 
-    /// Has the process stand still, as when its machine does.
+    /// Pauses the process, as when its machine freezes.
     pub(crate) fn pause(&mut self) {
         self.signal(Signal::STOP);
     }
 
-    /// Has the process go on.
+    /// Resumes the process.
     pub(crate) fn resume(&mut self) {
         self.signal(Signal::CONT);
     }
@@ -169,13 +169,13 @@ impl Process {
         }
     }
 
-    /// Says that this process only waits for its one child, as `nsenter` and `unshare` do when they enter a process
-    /// namespace, and passes no signal on: signals go to the child then.
+    /// Marks this process as one that only waits for its one child, as `nsenter` and `unshare` do when they enter a
+    /// process namespace, and forwards no signal: signals go to the child then.
     pub(crate) fn stand_in(&mut self) {
         self.stands_in = true;
     }
 
-    /// The child that this process stands in for.
+    /// The child that this process waits for.
     pub(crate) fn stood_for(&self) -> Option<Pid> {
         let id = self.child.id();
         let children = std::fs::read_to_string(format!("/proc/{id}/task/{id}/children")).ok()?;
@@ -183,7 +183,7 @@ impl Process {
         Pid::from_raw(child)
     }
 
-    /// The process to signal. It is not reaped yet, so its number cannot belong to anyone else.
+    /// The process to signal. It is not reaped yet, so its id cannot be reused.
     fn target(&self) -> Pid {
         let child = if self.stands_in {
             self.stood_for()
@@ -200,7 +200,7 @@ impl Drop for Process {
     }
 }
 
-/// Stops several processes side by side, so that their graces overlap.
+/// Stops several processes in parallel, so that their grace periods overlap.
 pub(crate) fn stop_all<'p>(processes: impl IntoIterator<Item = &'p mut Process>) {
     let mut processes: Vec<_> = processes.into_iter().collect();
     for process in &mut processes {
@@ -224,7 +224,7 @@ fn deadline(after: Duration) -> Instant {
     now.checked_add(after).unwrap_or(now)
 }
 
-/// The last `lines` lines of a file; a sentence about it if it cannot be read.
+/// Returns the last `lines` lines of a file, or an error message.
 pub(crate) fn tail(path: &Path, lines: usize) -> String {
     let read = || -> std::io::Result<String> {
         let mut file = File::open(path)?;
@@ -239,8 +239,8 @@ pub(crate) fn tail(path: &Path, lines: usize) -> String {
     read().unwrap_or_else(|error| format!("(cannot read {}: {error})", path.display()))
 }
 
-/// The same command, started through `setpriv --pdeathsig` (util-linux) so that it dies with us. Without that tool the
-/// command runs as it is, and only a kill -9 of this process leaves it behind.
+/// Wraps the command in `setpriv --pdeathsig` (util-linux) so that it dies with this process. Without that tool the
+/// command runs unwrapped, and only survives a kill -9 of this process.
 fn end_with_parent(command: &Command) -> Command {
     let mut wrapped = find_program("setpriv").map_or_else(
         || Command::new(command.get_program()),
@@ -266,7 +266,7 @@ fn end_with_parent(command: &Command) -> Command {
 
 type Job = (Command, Sender<std::io::Result<Child>>);
 
-/// Starts a command from a thread that never ends before the process does.
+/// Spawns a command from a thread that lives as long as the process.
 fn spawn_from_lasting_thread(command: Command) -> Result<Child> {
     static JOBS: OnceLock<Mutex<Option<Sender<Job>>>> = OnceLock::new();
     let (answer, answered) = channel();
@@ -295,7 +295,7 @@ fn start_thread() -> Result<Sender<Job>> {
         .name("rollcall-spawner".to_owned())
         .spawn(move || {
             for (mut command, answer) in jobs {
-                // A receiver that is gone needs no answer; the child it would have got is dropped unreaped.
+                // A dropped receiver needs no answer; its child is dropped unreaped.
                 drop(answer.send(command.spawn()));
             }
         })

@@ -1,4 +1,4 @@
-//! Our own two programs, run as processes: where they are, what they print, and their end.
+//! Our own two programs, run as processes: their paths, their output, and their end.
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus};
@@ -18,19 +18,19 @@ use crate::{ControlPlane, wait};
 /// The namespace and name of the approver's ServiceAccount in `deploy/base`.
 pub const APPROVER: (&str, &str) = ("rollcall", "rollcall-approver");
 
-/// How long an approver may take until it serves its metrics.
+/// The timeout for an approver to serve its metrics.
 const SERVED: Duration = Duration::from_secs(30);
 
 /// The key of the configuration in its ConfigMap, and the name of the file it is mounted as.
 const CONFIG: &str = "approver.yaml";
 
-/// Where a binary of this workspace is: beside the one that asks.
+/// The path of a binary of this workspace: beside the running one.
 ///
 /// # Errors
-/// If it has not been built: then with the command that builds it.
+/// If it is not built; the error names the command that builds it.
 pub fn binary(name: &str) -> Result<PathBuf> {
     let own = std::env::current_exe().context("cannot find out where this program is")?;
-    // Tests lie one folder deeper than binaries.
+    // Tests are one folder deeper than binaries.
     let found = own
         .ancestors()
         .skip(1)
@@ -52,7 +52,7 @@ pub struct Program {
 }
 
 impl Program {
-    /// Starts a binary of this workspace with these arguments; what it prints goes to a file in `directory`.
+    /// Starts a binary of this workspace with these arguments; its output goes to a file in `directory`.
     ///
     /// # Errors
     /// If it has not been built or cannot be started.
@@ -75,7 +75,7 @@ impl Program {
         Self::run(name, &command, directory)
     }
 
-    /// Starts any command; what it prints goes to `<name>.log` in `directory`, which is made if need be.
+    /// Starts any command; its output goes to `<name>.log` in `directory`, which is created if needed.
     ///
     /// # Errors
     /// If it cannot be started.
@@ -88,7 +88,7 @@ impl Program {
         })
     }
 
-    /// Starts the approver with the manifests of `deploy/` and the rights of its own ServiceAccount only.
+    /// Starts the approver with the manifests of `deploy/` and only the permissions of its own ServiceAccount.
     ///
     /// # Errors
     /// If the API server refuses a manifest, or the approver cannot be started.
@@ -98,14 +98,14 @@ impl Program {
         let config = config
             .to_str()
             .context("the path of the configuration is not text")?;
-        // A test's own --config takes the place of the deployed one.
+        // A test's own --config replaces the deployed one.
         let own = arguments.contains(&"--config");
         let deployed = ["--config", config].into_iter().filter(|_| !own);
         let arguments: Vec<&str> = deployed.chain(arguments.iter().copied()).collect();
         Self::approver_as(control_plane, &kubeconfig, &arguments)
     }
 
-    /// Starts the approver with a kubeconfig, whatever its rights.
+    /// Starts the approver with a kubeconfig of any permissions.
     ///
     /// # Errors
     /// If it cannot be started.
@@ -114,12 +114,12 @@ impl Program {
         kubeconfig: &Path,
         arguments: &[&str],
     ) -> Result<Self> {
-        // A container that is restarted in its pod has the pod's uid again, and with it its Lease.
+        // A container that restarts in its pod keeps the pod's uid, and with it its Lease.
         let pod = "approver-under-test";
         Self::approver_in(pod, &control_plane.logs_dir(), kubeconfig, arguments)
     }
 
-    /// Starts the approver as the container of this pod, with a log folder of its own.
+    /// Starts the approver as the container of this pod, with its own log folder.
     ///
     /// # Errors
     /// If it cannot be started.
@@ -140,12 +140,12 @@ impl Program {
         Self::start_with("rollcall-approver", directory, &all, &[("POD_UID", pod)])
     }
 
-    /// Everything it has printed, also before an earlier restart.
+    /// Returns all its output, including that before an earlier restart.
     pub fn log(&self) -> String {
         std::fs::read_to_string(self.process.log()).unwrap_or_default()
     }
 
-    /// Where that stands.
+    /// The file with its output.
     pub fn log_file(&self) -> &Path {
         self.process.log()
     }
@@ -155,10 +155,10 @@ impl Program {
         self.process.id()
     }
 
-    /// Waits until it has printed a line that holds all these texts, and returns the line.
+    /// Waits until it has printed a line that contains all these texts, and returns the line.
     ///
     /// # Errors
-    /// If that takes longer than `timeout`, with the end of what it printed.
+    /// If that takes longer than `timeout`; the error includes the end of its output.
     pub async fn line(&self, texts: &[&str], timeout: Duration) -> Result<String> {
         let what = format!("a line of {} with {texts:?}", self.process.name());
         wait::poll(&what, timeout, || async {
@@ -177,10 +177,10 @@ impl Program {
         .await
     }
 
-    /// Asks the server of metrics and health of an approver that was started with `--metrics-addr 127.0.0.1:0`.
+    /// Queries the metrics and health server of an approver that was started with `--metrics-addr 127.0.0.1:0`.
     ///
     /// # Errors
-    /// If it does not serve, or answers with anything but 200.
+    /// If it does not serve, or answers with a status other than 200.
     pub async fn served(&self, path: &str) -> Result<String> {
         let line = self.line(&["serving /metrics"], SERVED).await?;
         let address = line
@@ -188,7 +188,7 @@ impl Program {
             .and_then(|(_, rest)| rest.split_whitespace().next())
             .context("the log names no address")?;
         let mut stream = TcpStream::connect(address).await?;
-        // Of HTTP/1.0, the end of the connection is the end of the answer.
+        // In HTTP/1.0, the end of the connection is the end of the response.
         let request = format!("GET {path} HTTP/1.0\r\n\r\n");
         stream.write_all(request.as_bytes()).await?;
         let mut answer = String::new();
@@ -202,7 +202,7 @@ impl Program {
     /// Waits until `/metrics` has this line.
     ///
     /// # Errors
-    /// If that takes longer than `timeout`, with everything that was served last.
+    /// If that takes longer than `timeout`; the error includes the last metrics.
     pub async fn metric(&self, line: &str, timeout: Duration) -> Result<()> {
         wait::poll(&format!("the metric {line}"), timeout, || async {
             let metrics = self.served("/metrics").await?;
@@ -216,7 +216,7 @@ impl Program {
     /// Waits until it ends by itself.
     ///
     /// # Errors
-    /// If that takes longer than `timeout`, with the end of what it printed.
+    /// If that takes longer than `timeout`; the error includes the end of its output.
     pub async fn end(&mut self, timeout: Duration) -> Result<ExitStatus> {
         let what = format!("the end of {}", self.process.name());
         let log = self.process.log().to_owned();
@@ -230,27 +230,27 @@ impl Program {
         .await
     }
 
-    /// Whether it has ended.
+    /// Returns the exit status if it has ended.
     pub fn ended(&mut self) -> Option<ExitStatus> {
         self.process.exited()
     }
 
-    /// Has it stand still, as when its machine does.
+    /// Pauses it, as when its machine freezes.
     pub fn pause(&mut self) {
         self.process.pause();
     }
 
-    /// Has it go on.
+    /// Resumes it.
     pub fn resume(&mut self) {
         self.process.resume();
     }
 
-    /// Asks it to end, waits, and kills it after a grace.
+    /// Signals it to end, waits, and kills it after a grace period.
     pub fn stop(mut self) {
         self.process.stop();
     }
 
-    /// Ends it at once, as a crash does.
+    /// Kills it, as a crash does.
     pub fn kill(mut self) {
         self.process.kill();
     }
@@ -274,8 +274,8 @@ pub async fn approver_kubeconfig(control_plane: &ControlPlane) -> Result<PathBuf
         .await
 }
 
-/// Applies every manifest that `deploy/base/kustomization.yaml` names, and before them what they need to exist. The
-/// Deployment makes no pod here: nothing schedules one.
+/// Applies every manifest in `deploy/base/kustomization.yaml`, after creating their prerequisites. The Deployment
+/// creates no pod here, without a scheduler.
 ///
 /// # Errors
 /// If the API server refuses.
@@ -300,7 +300,7 @@ async fn apply_kustomization(control_plane: &ControlPlane, folder: &Path) -> Res
     Ok(())
 }
 
-/// The deployed configuration, in a file as the Deployment mounts it.
+/// Writes the deployed configuration to a file, as the Deployment mounts it.
 ///
 /// # Errors
 /// If it has not been deployed ([`apply_deploy`]) or the file cannot be written.
@@ -345,7 +345,7 @@ fn kustomization(folder: &Path) -> Result<Kustomization> {
     serde_saphyr::from_str(&text).with_context(|| format!("{} names no resources", path.display()))
 }
 
-/// What of a kustomization matters here.
+/// The fields of a kustomization that are used here.
 #[derive(Deserialize)]
 struct Kustomization {
     resources: Vec<String>,

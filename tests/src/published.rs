@@ -1,5 +1,5 @@
-//! Definitions of other projects' kinds, as they publish them: in their Go modules, which the Go client fetches once and
-//! keeps. None of them is copied into this repository.
+//! Definitions of other projects' kinds, as published in their Go modules, which the Go client downloads once and
+//! caches. None of them is copied into this repository.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -59,7 +59,7 @@ pub const KARPENTER_NODE_CLAIMS: Published = Published {
     path: "pkg/apis/crds/karpenter.sh_nodeclaims.yaml",
 };
 
-/// What of the Go client's answer matters here (`go help mod download`).
+/// The fields of the Go client's output that are used here (`go help mod download`).
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Module {
@@ -68,15 +68,15 @@ struct Module {
 }
 
 impl Published {
-    /// The text of the file. The module is fetched if it is not in the module cache yet.
+    /// Returns the text of the file. Downloads the module if it is not in the module cache.
     ///
     /// # Errors
-    /// If Go is not installed, the module cannot be fetched, or the file is not in it.
+    /// If Go is not installed, the module cannot be downloaded, or the file is not in it.
     pub fn text(&self) -> Result<String> {
         let module = format!("{}@{}", self.module, self.version);
         let mut command = Command::new(go_client()?);
-        // The Go client needs the caller's environment: module proxy, caches, proxies. In no module's folder, it needs no
-        // go.sum: the checksum database vouches.
+        // The Go client needs the caller's environment: module proxy, caches, proxies. Outside a module folder, it needs
+        // no go.sum: the checksum database verifies the module.
         command.env_clear().envs(std::env::vars_os());
         command.env("GOWORK", "off").current_dir("/");
         command.args(["mod", "download", "-json", &module]);

@@ -6,7 +6,7 @@ use kube::core::GroupVersionKind;
 use kube::{Api, Client};
 use serde_json::{Value, json};
 
-/// A kind of records, and where they are kept.
+/// A kind of records, and their namespace.
 #[derive(Clone, Debug)]
 pub struct Records {
     api: Api<DynamicObject>,
@@ -15,10 +15,10 @@ pub struct Records {
 }
 
 impl Records {
-    /// Records of a kind in a namespace, or, without one, of a cluster-scoped kind.
+    /// Creates the API for a kind in a namespace, or, without one, for a cluster-scoped kind.
     ///
     /// # Errors
-    /// If `api_version` is none.
+    /// If `api_version` is invalid.
     pub fn new(
         client: Client,
         api_version: &str,
@@ -56,7 +56,7 @@ impl Records {
         created.with_context(|| format!("cannot create the {} {name}", self.kind))
     }
 
-    /// Changes what is not status.
+    /// Patches everything but the status.
     ///
     /// # Errors
     /// If the API server refuses.

@@ -1,9 +1,11 @@
-//! Raw certificate requests for nodes, right and wrong ones, and what became of them.
+//! Raw certificate requests for nodes, valid and invalid, and their results.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use k8s_openapi::ByteString;
 use k8s_openapi::api::certificates::v1::{
     CertificateSigningRequest, CertificateSigningRequestSpec,
@@ -12,14 +14,16 @@ use k8s_openapi::api::core::v1::Event;
 use kube::Api;
 use kube::api::{ListParams, ObjectMeta, Patch, PatchParams, PostParams};
 use kube::runtime::watcher;
-use rcgen::{CertificateParams, KeyPair, SanType};
-use rollcall_csr::{NODES_GROUP, Signer};
+use rcgen::{CertificateParams, KeyPair, PublicKeyData as _, SanType, SigningKey as _};
+use rollcall_csr::{
+    Binding, CertificationRequest, ClusterId, Evidence, NODES_GROUP, NodeName, Signer, Statement,
+};
 use serde_json::json;
 
-use crate::pki::distinguished_name;
+use crate::pki::{IssuedCertificate, distinguished_name};
 use crate::wait;
 
-/// A request in the making. [`NodeRequest::client`] gives the one a kubelet would make; each method makes it different.
+/// A request under construction. [`NodeRequest::client`] gives the one a kubelet would make; each method changes it.
 #[derive(Clone, Debug)]
 pub struct NodeRequest {
     name: Option<String>,
@@ -31,6 +35,7 @@ pub struct NodeRequest {
     signer: String,
     expiration_seconds: Option<i32>,
     key_pem: String,
+    statements: Vec<Statement>,
 }
 
 impl NodeRequest {
@@ -51,6 +56,7 @@ impl NodeRequest {
             signer: signer.name().to_owned(),
             expiration_seconds: None,
             key_pem: key.serialize_pem(),
+            statements: Vec::new(),
         })
     }
 
@@ -69,67 +75,111 @@ impl NodeRequest {
         })
     }
 
-    /// The name of the request object; otherwise the API server makes one that begins with `csr-`.
+    /// Sets the name of the request object; otherwise the API server generates one that begins with `csr-`.
     #[must_use]
     pub fn named(mut self, name: &str) -> Self {
         self.name = Some(name.to_owned());
         self
     }
 
-    /// Another common name.
+    /// Sets the common name.
     #[must_use]
     pub fn common_name(mut self, common_name: &str) -> Self {
         common_name.clone_into(&mut self.common_name);
         self
     }
 
-    /// One more organization. A request can hold two.
+    /// Adds an organization. A request can hold two.
     #[must_use]
     pub fn organization(mut self, organization: &str) -> Self {
         self.organizations.push(organization.to_owned());
         self
     }
 
-    /// One more usage, as in `spec.usages`.
+    /// Adds a usage, as in `spec.usages`.
     #[must_use]
     pub fn usage(mut self, usage: &str) -> Self {
         self.usages.push(usage.to_owned());
         self
     }
 
-    /// One more DNS name.
+    /// Adds a DNS name.
     #[must_use]
     pub fn dns_name(mut self, name: &str) -> Self {
         self.dns_names.push(name.to_owned());
         self
     }
 
-    /// One more IP address.
+    /// Adds an IP address.
     #[must_use]
     pub fn ip_address(mut self, address: IpAddr) -> Self {
         self.ip_addresses.push(address);
         self
     }
 
-    /// Another signer.
+    /// Sets the signer.
     #[must_use]
     pub fn signer(mut self, signer: &str) -> Self {
         signer.clone_into(&mut self.signer);
         self
     }
 
-    /// How long the certificate shall be valid (`spec.expirationSeconds`, at least 600).
+    /// Sets the requested validity (`spec.expirationSeconds`, at least 600).
     #[must_use]
     pub fn expiration_seconds(mut self, seconds: i32) -> Self {
         self.expiration_seconds = Some(seconds);
         self
     }
 
-    /// A key that exists already, PEM (PKCS#8).
+    /// Uses an existing key, PEM (PKCS#8).
     #[must_use]
     pub fn key(mut self, key_pem: &str) -> Self {
         key_pem.clone_into(&mut self.key_pem);
         self
+    }
+
+    /// Adds a statement that proves possession of this certificate's key, bound to the current key, node and cluster.
+    ///
+    /// # Errors
+    /// If the certificate is malformed, or the key does not match it.
+    pub fn previous(mut self, identity: &IssuedCertificate, ca_pem: &str) -> Result<Self> {
+        let certificate = der(&identity.certificate_pem)?;
+        let binding = self.binding(ca_pem)?;
+        let statement = Statement::previous_certificate(&certificate, &binding, |bytes| {
+            sign(&identity.key_pem, bytes)
+        })?;
+        self.statements.push(statement);
+        Ok(self)
+    }
+
+    /// Adds a statement that proves possession of this join key, PEM (PKCS#8).
+    ///
+    /// # Errors
+    /// If it is not a key.
+    pub fn join_key(mut self, key_pem: &str, ca_pem: &str) -> Result<Self> {
+        let spki = KeyPair::from_pem(key_pem)?.subject_public_key_info();
+        let binding = self.binding(ca_pem)?;
+        let statement = Statement::join_key(&spki, &binding, |bytes| sign(key_pem, bytes))?;
+        self.statements.push(statement);
+        Ok(self)
+    }
+
+    /// The SubjectPublicKeyInfo of its key in base64, as a Machine pins a join key.
+    ///
+    /// # Errors
+    /// If the key is malformed.
+    pub fn public_key_base64(&self) -> Result<String> {
+        let spki = KeyPair::from_pem(&self.key_pem)?.subject_public_key_info();
+        Ok(STANDARD.encode(spki))
+    }
+
+    fn binding(&self, ca_pem: &str) -> Result<Binding> {
+        let request = CertificationRequest::from_pem(self.pem()?.as_bytes())?;
+        Ok(Binding {
+            request_key: request.public_key().hash(),
+            node: NodeName::from_username(&self.common_name)?,
+            cluster: ClusterId::of_ca(&der(ca_pem)?),
+        })
     }
 
     /// The key of the request, PEM (PKCS#8).
@@ -137,7 +187,7 @@ impl NodeRequest {
         &self.key_pem
     }
 
-    /// The PKCS#10 request, PEM.
+    /// The PKCS#10 request with its evidence, PEM.
     ///
     /// # Errors
     /// If a name does not fit into a request.
@@ -161,7 +211,11 @@ impl NodeRequest {
         let request = params
             .serialize_request(&key)
             .context("cannot sign the request")?;
-        request.pem().context("cannot write the request as PEM")
+        let pem = request.pem().context("cannot write the request as PEM")?;
+        if self.statements.is_empty() {
+            return Ok(pem);
+        }
+        Ok(Evidence::new(self.statements.clone())?.append_to(&pem)?)
     }
 
     /// The request object, ready to be created.
@@ -192,7 +246,7 @@ impl NodeRequest {
         }
     }
 
-    /// Creates the request as whoever `client` is, and returns its name.
+    /// Creates the request as the user of `client`, and returns its name.
     ///
     /// # Errors
     /// If the API server refuses: a [`kube::Error`] that can be found with `downcast_ref`.
@@ -214,12 +268,22 @@ impl NodeRequest {
     }
 }
 
+/// The DER of the first block of a PEM text.
+fn der(pem: &str) -> Result<Vec<u8>> {
+    let (_, pem) = x509_parser::pem::parse_x509_pem(pem.as_bytes())?;
+    Ok(pem.contents)
+}
+
+fn sign(key_pem: &str, bytes: &[u8]) -> Result<Vec<u8>> {
+    Ok(KeyPair::from_pem(key_pem)?.sign(bytes)?)
+}
+
 /// All certificate requests.
 pub fn api(client: &kube::Client) -> Api<CertificateSigningRequest> {
     Api::all(client.clone())
 }
 
-/// Reason and message of a condition (`Approved`, `Denied`, `Failed`) of a request, if it has it.
+/// Returns reason and message of a condition (`Approved`, `Denied`, `Failed`) of a request, if present.
 pub fn condition<'r>(
     request: &'r CertificateSigningRequest,
     kind: &str,
@@ -234,12 +298,12 @@ pub fn condition<'r>(
     ))
 }
 
-/// Whether nobody has decided on a request yet.
+/// Returns true if the request is undecided.
 pub fn is_pending(request: &CertificateSigningRequest) -> bool {
     condition(request, "Approved").is_none() && condition(request, "Denied").is_none()
 }
 
-/// Approves a request as a person would, whatever it asks for.
+/// Approves a request unconditionally, as an administrator could.
 ///
 /// # Errors
 /// If the API server refuses.
@@ -267,7 +331,7 @@ pub async fn wait_approved(
     wait::object(&api(client), name, "the approval", timeout, approved).await
 }
 
-/// Waits until a request has its certificate, and returns that, PEM.
+/// Waits until a request has its certificate, and returns it, PEM.
 ///
 /// # Errors
 /// If that takes longer than `timeout`, with the request as it was last seen.
@@ -289,7 +353,7 @@ fn certificate(request: &CertificateSigningRequest) -> Option<&[u8]> {
     (!certificate.0.is_empty()).then_some(certificate.0.as_slice())
 }
 
-/// The Events of a request, in no order.
+/// The Events of a request, unsorted.
 ///
 /// # Errors
 /// If the API server refuses.
@@ -315,7 +379,7 @@ pub async fn wait_event(
     wait_event_on(client, KIND, name, reason, timeout).await
 }
 
-/// Waits until an object of this kind has an Event with this reason: what `kubectl describe` shows of it.
+/// Waits until an object of this kind has an Event with this reason, as `kubectl describe` shows.
 ///
 /// # Errors
 /// As [`wait_event`].

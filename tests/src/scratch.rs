@@ -1,5 +1,5 @@
-//! The folder a control plane or a node lives in, which goes away with it. One that a killed process left behind is removed by
-//! the next start: each holds 64 MB or more of etcd's log.
+//! The folder of a control plane or a node, removed with it. The next start removes those of killed processes: each holds 64
+//! MB or more of etcd's log.
 
 use std::fs::File;
 use std::path::Path;
@@ -9,10 +9,10 @@ use tempfile::TempDir;
 
 const PREFIX: &str = "rollcall-run-";
 
-/// Locked for as long as the folder is in use.
+/// Locked while the folder is in use.
 const LOCK: &str = "in-use";
 
-/// A folder, 0700, that is removed with this value.
+/// A folder, 0700, that is removed on drop.
 #[derive(Debug)]
 pub(crate) struct Scratch {
     directory: TempDir,
@@ -36,7 +36,7 @@ impl Scratch {
         let lock = || -> std::io::Result<File> {
             let file = File::create_new(&early)?;
             file.lock()?;
-            // Under its final name the file is locked from the first moment, so that nobody takes it for abandoned.
+            // The file is locked before the folder gets its final name, so that it never seems abandoned.
             std::fs::rename(&early, &path)?;
             Ok(file)
         };

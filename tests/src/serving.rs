@@ -1,4 +1,4 @@
-//! A pretended kubelet: it serves a certificate, and nothing else.
+//! A fake kubelet: it only serves a certificate.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -22,10 +22,10 @@ pub struct PretendedKubelet {
 }
 
 impl PretendedKubelet {
-    /// Serves a certificate at this address; port 0 means any that is free.
+    /// Serves a certificate at this address; port 0 selects any free port.
     ///
     /// # Errors
-    /// If the address is taken, or certificate and key do not belong together.
+    /// If the address is in use, or certificate and key do not match.
     pub async fn start(ip: IpAddr, port: u16, certificate: &IssuedCertificate) -> Result<Self> {
         let acceptor = acceptor(certificate)?;
         let listener = TcpListener::bind((ip, port))
@@ -38,22 +38,22 @@ impl PretendedKubelet {
         let task = tokio::spawn(async move {
             while let Ok((stream, _)) = listener.accept().await {
                 let acceptor = acceptor.clone();
-                // Whoever breaks off has seen enough.
+                // A client that closes the connection has seen enough.
                 tokio::spawn(async move { acceptor.accept(stream).await.map(drop).ok() });
             }
         });
         Ok(Self { port, task })
     }
 
-    /// The port that it serves at.
+    /// The port that it serves on.
     pub fn port(&self) -> u16 {
         self.port
     }
 
-    /// Ends it, and waits until nobody listens any more.
+    /// Ends it, and waits until the port is closed.
     pub async fn stop(mut self) {
         self.task.abort();
-        // The listener is gone when the task is.
+        // The listener is closed when the task ends.
         (&mut self.task).await.ok();
     }
 }
@@ -64,7 +64,7 @@ impl Drop for PretendedKubelet {
     }
 }
 
-/// What serves a certificate.
+/// The TLS acceptor for a certificate.
 pub(crate) fn acceptor(certificate: &IssuedCertificate) -> Result<TlsAcceptor> {
     let chain = CertificateDer::pem_slice_iter(certificate.certificate_pem.as_bytes())
         .collect::<Result<Vec<_>, _>>()

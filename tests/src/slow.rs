@@ -1,5 +1,5 @@
-//! A way to the API server on which calls go wrong as a test says: they are slow, are refused, or get no answer until the test
-//! says otherwise. Everything else goes through at once.
+//! A proxy to the API server that injects faults: calls are slow, are refused, or get no response until a test ends that. All
+//! other calls pass at once.
 
 use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
@@ -17,30 +17,30 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-/// What happens to calls.
+/// The effect on calls.
 #[derive(Clone, Copy, Debug)]
 pub enum Fault {
-    /// They get no answer while this rule is in force, and go through afterwards.
+    /// No response while this rule is active; they pass afterwards.
     Hang,
-    /// They go through this much later.
+    /// They pass after this delay.
     Slow(Duration),
-    /// They are refused with this status, as the API server refuses them.
+    /// They are refused with this status, as by the API server.
     Refused(u16),
 }
 
-/// What happens to which calls.
+/// A fault, and the calls it applies to.
 #[derive(Clone, Debug)]
 pub struct Rule {
-    /// Only calls of this method; otherwise of any.
+    /// Only calls with this method; `None` for any.
     pub method: Option<Method>,
-    /// Only calls whose path holds this text.
+    /// Only calls whose path contains this text.
     pub path: &'static str,
-    /// What happens to them.
+    /// The fault.
     pub fault: Fault,
 }
 
 impl Rule {
-    /// A fault of every call whose path holds this text.
+    /// Returns a rule for every call whose path contains this text.
     pub fn on(path: &'static str, fault: Fault) -> Self {
         Self {
             method: None,
@@ -56,7 +56,7 @@ impl Rule {
     }
 }
 
-/// Such a way. Whoever comes here speaks HTTP without TLS, and is to the API server whoever `client` is.
+/// The proxy. Its clients use HTTP without TLS, and act as the user of `client`.
 #[derive(Debug)]
 pub struct SlowApi {
     address: SocketAddr,
@@ -70,7 +70,7 @@ struct Way {
 }
 
 impl SlowApi {
-    /// Listens on loopback; calls whose path holds `resource` get no answer at first.
+    /// Listens on loopback; calls whose path contains `resource` get no response at first.
     ///
     /// # Errors
     /// If it cannot listen.
@@ -78,7 +78,7 @@ impl SlowApi {
         Self::start_with(client, vec![Rule::on(resource, Fault::Hang)]).await
     }
 
-    /// Listens on loopback; the first of these rules that fits a call is in force.
+    /// Listens on loopback; the first rule that matches a call applies.
     ///
     /// # Errors
     /// If it cannot listen.
@@ -102,22 +102,22 @@ impl SlowApi {
         })
     }
 
-    /// What to connect to.
+    /// The URL to connect to.
     pub fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 
-    /// Where it listens.
+    /// The address that it listens on.
     pub fn address(&self) -> SocketAddr {
         self.address
     }
 
-    /// Has these rules in force from here on, and no other.
+    /// Replaces all rules.
     pub fn rule(&self, rules: Vec<Rule>) {
         self.rules.send_replace(rules);
     }
 
-    /// Answers everything from here on, what was held back too.
+    /// Answers all calls from now on, including held ones.
     pub fn answer(&self) {
         self.rule(Vec::new());
     }

@@ -1,4 +1,4 @@
-//! What a process used, as the kernel counts it.
+//! The resources that a process used, from the kernel.
 
 use anyhow::{Context as _, Result};
 
@@ -8,11 +8,11 @@ const TICKS_PER_SECOND: f64 = 100.0;
 /// Seconds of CPU that a process has used so far, in user and kernel mode (Linux: `proc_pid_stat(5)`).
 ///
 /// # Errors
-/// If there is no such process.
+/// If the process does not exist.
 pub fn cpu_seconds(process: u32) -> Result<f64> {
     let path = format!("/proc/{process}/stat");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;
-    // The name of the program, in parentheses, may hold spaces. utime and stime are the 14th and 15th field.
+    // The name of the program, in parentheses, may contain spaces. utime and stime are the 14th and 15th field.
     let ticks = text.rsplit_once(") ").and_then(|(_, fields)| {
         let mut fields = fields.split(' ').skip(11);
         let (user, kernel): (u32, u32) =
@@ -22,10 +22,10 @@ pub fn cpu_seconds(process: u32) -> Result<f64> {
     Ok(ticks.with_context(|| format!("{path} has no times"))? / TICKS_PER_SECOND)
 }
 
-/// The most memory that a process has had so far, in MiB (Linux: `VmHWM` in `proc_pid_status(5)`).
+/// The peak memory of a process so far, in MiB (Linux: `VmHWM` in `proc_pid_status(5)`).
 ///
 /// # Errors
-/// If there is no such process.
+/// If the process does not exist.
 pub fn peak_memory_mib(process: u32) -> Result<f64> {
     let path = format!("/proc/{process}/status");
     let text = std::fs::read_to_string(&path).with_context(|| format!("cannot read {path}"))?;

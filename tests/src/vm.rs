@@ -1,6 +1,6 @@
 //! Real machines: a Debian image with node-agent in it, booted by qemu, with user-data from a NoCloud seed.
 //!
-//! The image is the one of `cloud-init/image/debootstrap`. A machine's screen is its serial console, its switch is in the
+//! The image is from `cloud-init/image/debootstrap`. A machine's screen is its serial console, its switch is in the
 //! namespaces of a [`Network`], and everything ends with the values here.
 
 mod console;
@@ -30,8 +30,8 @@ pub use prerequisites::check as prerequisites;
 pub use seed::Seed;
 pub use user_data::{CloudConfig, rendered};
 
-/// What all machines have. They are emulated everywhere: a host that claims to virtualise may not be able to inside of
-/// another one. Their memory (MiB) is what Debian, containerd and kubelet use, and as much again.
+/// The arguments that all machines share. They are always emulated: a host may report virtualization and not support it
+/// when nested. Their memory (MiB) is twice what Debian, containerd and kubelet use.
 const HARDWARE: [&str; 19] = [
     "-accel",
     "tcg,thread=multi,tb-size=512",
@@ -54,16 +54,16 @@ const HARDWARE: [&str; 19] = [
     "2",
 ];
 
-/// How long a machine may take to power off by itself.
+/// The timeout for a machine to power off by itself.
 const POWER_OFF: Duration = Duration::from_secs(120);
 
-/// The kernel's command line: a serial console, interface names that the seed can know, and nothing that makes an
-/// emulated processor slower for no use. Without `no_timer_check` an emulated machine under load may hang in the
-/// check of its timer.
+/// The kernel's command line: a serial console, predictable interface names for the seed, and no options that
+/// needlessly slow an emulated processor. Without `no_timer_check` an emulated machine under load may hang in the check
+/// of its timer.
 const KERNEL_COMMAND_LINE: &str = "console=ttyS0 root=/dev/vda net.ifnames=0 ipv6.disable=1 mitigations=off \
      random.trust_cpu=on audit=0 apparmor=0 no_timer_check quiet systemd.show_status=0";
 
-/// A machine: its disk, and qemu while it is switched on.
+/// A machine: its disk, and qemu while it is powered on.
 #[derive(Debug)]
 pub struct VirtualMachine {
     name: String,
@@ -87,17 +87,17 @@ struct Running {
 }
 
 impl VirtualMachine {
-    /// A new machine with a disk of its own, number `index` on the switch. It is off.
+    /// Creates a machine with its own disk, number `index` on the switch. It is off.
     ///
     /// # Errors
-    /// If the disk cannot be made, or the plug.
+    /// If the disk or the network interface cannot be created.
     pub fn create(image: &Image, network: &Network, index: u8, name: &str) -> Result<Self> {
         let folder = folder(network, index)?;
         let disk = Disk::create(&image.disk(), &folder)?;
         Self::with_disk(image, network, index, name, folder, disk)
     }
 
-    /// A new machine whose disk is a copy of another machine's, as a snapshot gives it.
+    /// Creates a machine with a copy of another machine's disk, as from a snapshot.
     ///
     /// # Errors
     /// As [`VirtualMachine::create`], and if the other one is on.
@@ -150,7 +150,7 @@ impl VirtualMachine {
         &self.name
     }
 
-    /// Its address on the switch, which the seed gives it.
+    /// Its address on the switch, set by the seed.
     pub fn address(&self) -> IpAddr {
         self.address
     }
@@ -164,7 +164,7 @@ impl VirtualMachine {
         let iso = seed.write(&self.folder, network, self.address)?;
         let screen = self.folder.join(format!("console-{}.log", self.boots));
         let monitor = self.folder.join("monitor");
-        // A socket that is left from the last time is in the way.
+        // A stale socket would block the new one.
         std::fs::remove_file(&monitor).ok();
         let mut command = network.command(&program("qemu-system-x86_64")?)?;
         command.args(self.hardware(&iso, &screen, &monitor));
@@ -225,10 +225,10 @@ impl VirtualMachine {
         HARDWARE.map(str::to_owned).into_iter().chain(own).collect()
     }
 
-    /// What it says.
+    /// The console output.
     ///
     /// # Errors
-    /// If it is off, or qemu has ended: then with what that said.
+    /// If it is off, or qemu has ended; the error includes qemu's output.
     pub fn console(&mut self) -> Result<&Console> {
         let Some(running) = &mut self.running else {
             bail!("{} is off", self.name)
@@ -242,9 +242,9 @@ impl VirtualMachine {
     /// Waits for a line with all these texts on its console, and returns it.
     ///
     /// # Errors
-    /// If that takes longer than `timeout` or qemu ends, with the end of what it said.
+    /// If that takes longer than `timeout` or qemu ends; the error includes the end of the output.
     pub async fn line(&mut self, texts: &[&str], timeout: Duration) -> Result<String> {
-        /// How often a console, which is a file, is looked at.
+        /// The polling interval of a console, which is a file.
         const POLL: Duration = Duration::from_millis(20);
         let begin = Instant::now();
         loop {
@@ -286,7 +286,7 @@ impl VirtualMachine {
         Ok(())
     }
 
-    /// A file on its disk, read while it is off; `None` when there is none.
+    /// Reads a file from its disk while it is off; `None` if the file does not exist.
     ///
     /// # Errors
     /// If the disk cannot be read.
@@ -294,7 +294,7 @@ impl VirtualMachine {
         self.disk.file(path)
     }
 
-    /// The files below these folders of its disk that hold this text, as it is or in base64 wherever it begins; read
+    /// Returns the files below these folders of its disk that contain this text, plain or in base64 at any offset; read
     /// while it is off.
     ///
     /// # Errors
@@ -303,7 +303,7 @@ impl VirtualMachine {
         self.disk.files_with(folders, text)
     }
 
-    /// Pulls the plug of its network.
+    /// Unplugs its network.
     ///
     /// # Errors
     /// If `ip` refuses.
@@ -311,7 +311,7 @@ impl VirtualMachine {
         network.set_plug(&self.plug, "down")
     }
 
-    /// Puts the plug in again.
+    /// Plugs its network in again.
     ///
     /// # Errors
     /// If `ip` refuses.

@@ -1,4 +1,4 @@
-//! Waiting for objects by watching them, with a deadline and an error that says what was seen last.
+//! Waits for objects by watching them, with a deadline and an error that includes the last state.
 
 use std::fmt::Debug;
 use std::time::Duration;
@@ -10,16 +10,16 @@ use kube::{Api, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// What can be waited for.
+/// An object that can be watched.
 pub trait Object: Resource + Clone + Debug + DeserializeOwned + Serialize + Send + 'static {}
 
 impl<K: Resource + Clone + Debug + DeserializeOwned + Serialize + Send + 'static> Object for K {}
 
-/// Waits until `condition` holds for the object called `name`, `None` while it does not exist, and returns it as it was
-/// then. `what` completes the sentence "waited 5s for ...".
+/// Waits until `condition` holds for the object called `name` (`None` while it does not exist), and returns it in that
+/// state. `what` completes the sentence "waited 5s for ...".
 ///
 /// # Errors
-/// If the time is over, with what was seen last.
+/// If the time is over; the error includes the last state.
 pub async fn until<K: Object>(
     api: &Api<K>,
     name: &str,
@@ -73,7 +73,7 @@ pub async fn object<K: Object>(
     found.with_context(|| format!("{name} is gone"))
 }
 
-/// Waits until `condition` holds for any of the objects that `config` selects, and returns that one.
+/// Waits until `condition` holds for any of the objects that `config` selects, and returns that object.
 ///
 /// # Errors
 /// As [`until`].
@@ -107,15 +107,15 @@ pub async fn any<K: Object>(
     }
 }
 
-/// Asks again and again, where there is nothing to watch (a process, a file, a URL), until `check` gives a value.
+/// Polls, if there is nothing to watch (a process, a file, a URL), until `check` returns a value.
 ///
 /// # Errors
-/// If the time is over, with the last reason that `check` gave.
+/// If the time is over; the error includes the last reason from `check`.
 pub async fn poll<T, F>(what: &str, timeout: Duration, mut check: impl FnMut() -> F) -> Result<T>
 where
     F: Future<Output = Result<T>>,
 {
-    /// Short against anything a person notices, long against a local request.
+    /// Too short for users to notice, long compared with a local request.
     const INTERVAL: Duration = Duration::from_millis(20);
     let mut reason = None;
     let attempts = async {

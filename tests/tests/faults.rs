@@ -4,21 +4,22 @@
 //! Each test makes one run; `ROLLCALL_RUNS` asks for more, each with new machines.
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
 use futures::future::join_all;
-use kube::Client;
-use kube::api::ListParams;
+use k8s_openapi::api::coordination::v1::Lease;
+use kube::Api;
+use kube::api::DeleteParams;
 use rollcall_e2e::front::Front;
 use rollcall_e2e::gate::Gate;
-use rollcall_e2e::machines::{self, MachineStatus};
-use rollcall_e2e::programs::{APPROVER, Program, approver_kubeconfig, config_with};
-use rollcall_e2e::requests::{self, NodeRequest};
-use rollcall_e2e::slow::{Fault, Rule, SlowApi};
-use rollcall_e2e::{Authority, CertificateProfile, ControlPlane, Credentials, wait};
+use rollcall_e2e::machines;
+use rollcall_e2e::programs::{APPROVER, Program, config_with};
+use rollcall_e2e::requests;
+use rollcall_e2e::setting::{Setting, runs};
+use rollcall_e2e::slow::{Fault, Rule};
+use rollcall_e2e::{Authority, CertificateProfile, Credentials, wait};
 
 /// Far more than anything here takes; only a failure waits that long.
 const TIMEOUT: Duration = Duration::from_secs(90);
@@ -30,116 +31,9 @@ const LEASES: &str = "/leases";
 /// The path of the record of claims.
 const CLAIMS: &str = "/configmaps";
 
-/// How many runs a test makes.
-fn runs() -> usize {
-    let asked = std::env::var("ROLLCALL_RUNS").ok();
-    asked.and_then(|text| text.parse().ok()).unwrap_or(1)
-}
-
-/// A control plane with the approver's rights, and who asks.
-struct Setting {
-    admin: Client,
-    bootstrapper: Client,
-    kubeconfig: PathBuf,
-    control_plane: ControlPlane,
-}
-
-impl Setting {
-    async fn new() -> Self {
-        let control_plane = ControlPlane::start().await.unwrap();
-        let bootstrap = control_plane.bootstrap_kubeconfig().await.unwrap();
-        Self {
-            admin: control_plane.admin(),
-            bootstrapper: control_plane.client_from(&bootstrap).await.unwrap(),
-            kubeconfig: approver_kubeconfig(&control_plane).await.unwrap(),
-            control_plane,
-        }
-    }
-
-    /// Starts the approver of a pod. Each logs to a folder of its own.
-    fn approver(&self, pod: &str) -> Program {
-        self.approver_with(pod, &self.kubeconfig, &[])
-    }
-
-    fn approver_with(&self, pod: &str, kubeconfig: &Path, flags: &[&str]) -> Program {
-        let logs = self.control_plane.logs_dir().join(pod);
-        Program::approver_in(pod, &logs, kubeconfig, flags).unwrap()
-    }
-
-    /// A way to the API server on which calls of the approver go wrong, and a kubeconfig that takes it.
-    async fn slow(&self, name: &str, rules: Vec<Rule>) -> (SlowApi, PathBuf) {
-        let client = self.control_plane.client_from(&self.kubeconfig).await;
-        let slow = SlowApi::start_with(client.unwrap(), rules).await.unwrap();
-        let nobody = Credentials::Token("none".to_owned());
-        let ca = self.control_plane.ca_pem();
-        let kubeconfig = self
-            .control_plane
-            .custom_kubeconfig(name, &slow.url(), ca, &nobody)
-            .unwrap();
-        (slow, kubeconfig)
-    }
-
-    /// A configuration by which the newest of several keys wins, so that two leaders would choose different ones.
-    fn newest(&self) -> String {
-        config_with(&self.control_plane, "bootstrap: {contested: newest}").unwrap()
-    }
-
-    async fn gated(&self, name: &str) -> (Gate, PathBuf) {
-        let gate = Gate::start(&self.control_plane).await.unwrap();
-        let (namespace, account) = APPROVER;
-        let token = self.control_plane.service_account_token(namespace, account);
-        let credentials = Credentials::Token(token.await.unwrap());
-        let ca = self.control_plane.ca_pem();
-        let kubeconfig = self
-            .control_plane
-            .custom_kubeconfig(name, &gate.url(), ca, &credentials);
-        (gate, kubeconfig.unwrap())
-    }
-
-    async fn machine(&self, name: &str) {
-        let status = MachineStatus::provisioned(name, "192.0.2.10");
-        machines::create_machine(&self.admin, name, &status)
-            .await
-            .unwrap();
-    }
-
-    async fn ask(&self, node: &str) -> String {
-        let request = NodeRequest::client(node).unwrap();
-        request.submit(&self.bootstrapper).await.unwrap()
-    }
-
-    /// A Machine that is expected, and its request.
-    async fn join(&self, node: &str) -> String {
-        self.machine(node).await;
-        self.ask(node).await
-    }
-
-    async fn approved(&self, names: &[String]) {
-        let waits = names
-            .iter()
-            .map(|name| requests::wait_approved(&self.admin, name, TIMEOUT));
-        for outcome in join_all(waits).await {
-            outcome.unwrap();
-        }
-    }
-
-    /// Which of these requests are approved now.
-    async fn are_approved(&self, names: &[&String]) -> usize {
-        let all = requests::api(&self.admin)
-            .list(&ListParams::default())
-            .await;
-        let all = all.unwrap().items;
-        let approved = all
-            .iter()
-            .filter(|request| requests::condition(request, "Approved").is_some());
-        let approved: BTreeSet<_> = approved
-            .filter_map(|request| request.metadata.name.clone())
-            .collect();
-        names
-            .iter()
-            .filter(|name| approved.contains(name.as_str()))
-            .count()
-    }
+/// A configuration by which the newest of several keys wins, so that two leaders would choose different ones.
+fn newest(setting: &Setting) -> String {
+    config_with(&setting.control_plane, "bootstrap: {contested: newest}").unwrap()
 }
 
 #[tokio::test]
@@ -217,7 +111,11 @@ async fn nothing_is_lost_while_the_api_server_stands_still() {
 
 #[tokio::test]
 async fn nothing_is_lost_when_the_leader_of_two_stands_still_again_and_again() {
-    const MACHINES: usize = 50;
+    // Once for shorter than it takes another replica to take over, and once for longer; all of it twice where more than one
+    // run is asked for.
+    const PAUSES: [u64; 2] = [11, 14];
+    let times = if runs() > 1 { 2 } else { 1 };
+    let machines = times * times * 50;
     let setting = Setting::new().await;
     let mut leader = setting.approver("one");
     leader.line(&["leading=true"], TIMEOUT).await.unwrap();
@@ -226,15 +124,14 @@ async fn nothing_is_lost_when_the_leader_of_two_stands_still_again_and_again() {
     for run in 0..runs() {
         let joins = async {
             let mut names = Vec::new();
-            for number in 0..MACHINES {
+            for number in 0..machines {
                 names.push(setting.join(&format!("worker-{run}-{number}")).await);
                 tokio::time::sleep(Duration::from_millis(200)).await;
             }
             names
         };
         let pauses = async {
-            // Once for shorter than it takes another replica to take over, and once for longer.
-            for seconds in [11, 14] {
+            for seconds in [PAUSES; 2].into_iter().take(times).flatten() {
                 tokio::time::sleep(Duration::from_secs(1)).await;
                 leader.pause();
                 tokio::time::sleep(Duration::from_secs(seconds)).await;
@@ -243,6 +140,7 @@ async fn nothing_is_lost_when_the_leader_of_two_stands_still_again_and_again() {
         };
         let (names, ()) = tokio::join!(joins, pauses);
         setting.approved(&names).await;
+        println!("run {run}: all {machines} approved");
     }
 }
 
@@ -329,11 +227,78 @@ async fn while_the_claims_get_no_answer_requests_wait_with_a_reason() {
     assert!(took < Duration::from_secs(15), "{took:?}");
 }
 
+/// A claim is to be written while the approver runs, and no call for the record is answered.
+#[tokio::test]
+async fn while_a_claim_is_not_written_nothing_more_is_approved_and_it_is_not_lost() {
+    let setting = Setting::new().await;
+    let (slow, kubeconfig) = setting.slow("unwritten", Vec::new()).await;
+    let config = config_with(&setting.control_plane, "bootstrap: {maxIssues: 1}").unwrap();
+    let flags = ["--config", config.as_str()];
+    let approver = setting.approver_with("one", &kubeconfig, &flags);
+    let first = setting.join("worker-0").await;
+    setting.approved(std::slice::from_ref(&first)).await;
+    slow.rule(vec![Rule::on(CLAIMS, Fault::Hang)]);
+    requests::api(&setting.admin)
+        .delete(&first, &DeleteParams::default())
+        .await
+        .unwrap();
+    let told = ["claims could not be recorded", "no answer"];
+    approver.line(&told, TIMEOUT).await.unwrap();
+    let name = setting.join("worker-1").await;
+    let message = setting.held(&name, "FactsStale").await;
+    let why = "the record of claims could not be written";
+    assert!(message.contains(why), "{message}");
+    slow.answer();
+    let begin = Instant::now();
+    setting.approved(&[name]).await;
+    let took = begin.elapsed();
+    println!("approved {took:?} after the answer");
+    assert!(took < Duration::from_secs(15), "{took:?}");
+    approver.kill();
+    let _approver = setting.approver_again("one", &flags);
+    let second = setting.ask("worker-0").await;
+    setting.held(&second, "AlreadyIssued").await;
+}
+
+/// The Lease is deleted, so that both replicas may take it.
+#[tokio::test]
+async fn a_lease_that_is_deleted_gives_no_machine_to_two_keys() {
+    let setting = Setting::new().await;
+    let newest = newest(&setting);
+    let flags = ["--config", newest.as_str()];
+    let replicas =
+        ["one", "two"].map(|pod| setting.approver_with(pod, &setting.kubeconfig, &flags));
+    for replica in &replicas {
+        replica.line(&["watching"], TIMEOUT).await.unwrap();
+    }
+    let leases: Api<Lease> = Api::namespaced(setting.admin.clone(), APPROVER.0);
+    for run in 0..runs() {
+        let before = setting.join(&format!("before-{run}")).await;
+        setting.approved(&[before]).await;
+        let node = format!("worker-{run}");
+        setting.machine(&node).await;
+        leases
+            .delete(APPROVER.1, &DeleteParams::default())
+            .await
+            .unwrap();
+        let mut keys = Vec::new();
+        for _ in 0..10 {
+            keys.push(setting.ask(&node).await);
+            // Requests are told apart by whole seconds, and the next look at the Lease comes every two.
+            tokio::time::sleep(Duration::from_millis(1200)).await;
+        }
+        let after = setting.join(&format!("after-{run}")).await;
+        setting.approved(&[after]).await;
+        let keys: Vec<&String> = keys.iter().collect();
+        assert_eq!(setting.are_approved(&keys).await, 1, "run {run}");
+    }
+}
+
 #[tokio::test]
 async fn a_leader_whose_calls_are_refused_until_its_lease_is_over_writes_nothing_more() {
     let setting = Setting::new().await;
     let (slow, kubeconfig) = setting.slow("refused", Vec::new()).await;
-    let newest = setting.newest();
+    let newest = newest(&setting);
     let flags = ["--config", newest.as_str()];
     let leader = setting.approver_with("one", &kubeconfig, &flags);
     leader.line(&["leading=true"], TIMEOUT).await.unwrap();
@@ -369,7 +334,7 @@ async fn a_write_of_a_former_leader_that_arrives_late_gives_no_machine_to_a_seco
             .await
             .into_iter()
             .unzip();
-    let newest = setting.newest();
+    let newest = newest(&setting);
     let flags = ["--config", newest.as_str()];
     let replicas: Vec<Program> = ["one", "two"]
         .iter()
@@ -415,8 +380,7 @@ async fn a_write_of_a_former_leader_that_arrives_late_gives_no_machine_to_a_seco
 
 /// Which replica leads.
 async fn leader(setting: &Setting, replicas: &[Program]) -> usize {
-    let leases: kube::Api<k8s_openapi::api::coordination::v1::Lease> =
-        kube::Api::namespaced(setting.admin.clone(), APPROVER.0);
+    let leases: Api<Lease> = Api::namespaced(setting.admin.clone(), APPROVER.0);
     let lease = leases.get(APPROVER.1).await.unwrap();
     let holder = lease.spec.and_then(|spec| spec.holder_identity).unwrap();
     let index = usize::from(holder != "one");

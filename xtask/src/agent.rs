@@ -1,4 +1,4 @@
-//! `cargo xtask agent`: the node-agent of images, static, so that it runs on any distribution.
+//! `cargo xtask agent`: builds the node-agent for images, static, so that it runs on any distribution.
 
 use std::path::PathBuf;
 use std::process::Command;
@@ -10,13 +10,14 @@ use crate::process::{cargo, exists, run, say, target};
 /// The profile in `Cargo.toml`.
 const PROFILE: &str = "agent";
 
-/// The name of the binary and, with this prefix, of its package.
+/// The name of the binary, and the suffix of its package name.
 const NODE_AGENT: &str = "rollcall-node-agent";
 
-/// A program that is relocated at its start, as musl's is, with its relocations packed: they are half a megabyte otherwise.
+/// Static glibc flags: a position-independent program, as with musl, with packed relocations, which take half a megabyte
+/// otherwise.
 const STATIC_GLIBC: &str = "-C target-feature=+crt-static -C link-arg=-Wl,-z,pack-relative-relocs";
 
-/// Builds it with musl, or, where that target cannot be had, with a static glibc, and returns where it is.
+/// Builds it with musl, or with a static glibc if that target is unavailable, and returns its path.
 pub(crate) fn build() -> Result<PathBuf> {
     let musl = format!("{}-unknown-linux-musl", std::env::consts::ARCH);
     let glibc = format!("{}-unknown-linux-gnu", std::env::consts::ARCH);
@@ -37,14 +38,14 @@ pub(crate) fn build() -> Result<PathBuf> {
         "--target",
         &triple,
     ]);
-    // For this target only: build scripts and macros run here, and are linked as usual.
+    // For this target only: build scripts and macros run on the host, and are linked as usual.
     let variable = |name: &str| format!("{name}_{}", triple.replace('-', "_"));
     build.env(
         variable("CARGO_TARGET").to_uppercase() + "_RUSTFLAGS",
         flags,
     );
     if !exists("musl-gcc") {
-        // ring's C needs no library, so any compiler for this processor will do.
+        // ring's C code needs no library, so any compiler for this processor works.
         build.env(variable("CC"), "cc");
     }
     run(&mut build)?;
@@ -56,10 +57,10 @@ pub(crate) fn build() -> Result<PathBuf> {
     Ok(binary)
 }
 
-/// Whether the toolchain can build for a target, having tried to get it.
+/// Returns true if the toolchain can build for a target, after trying to install it.
 fn has_target(triple: &str) -> bool {
     if exists("rustup") {
-        // Without a network this fails, and what is installed counts.
+        // This fails without a network; then the installed targets count.
         run(Command::new("rustup")
             .args(["target", "add", triple])
             .current_dir(crate::process::root()))

@@ -1,4 +1,4 @@
-//! `cargo xtask bench`: the load test, the speed of `explain`, what node-agent costs and the fairness towards junk, in the
+//! `cargo xtask bench`: the load test, and benchmarks of `explain`, node-agent and fairness under junk requests, in the
 //! release profile.
 
 use anyhow::Result;
@@ -6,7 +6,7 @@ use anyhow::Result;
 use crate::process::{cargo, run as run_command, say};
 use crate::{agent, packages};
 
-/// Runs the load test, or with `explain`, `agent` or `junk` first, the measurement of that.
+/// Runs the load test, or the benchmark in the first argument: `explain`, `agent` or `junk`.
 pub(crate) fn run(arguments: &[String]) -> Result<()> {
     match arguments.split_first() {
         Some((word, rest)) if word == "explain" => measure("rollcall-explain-bench", rest),
@@ -27,7 +27,7 @@ pub(crate) fn run(arguments: &[String]) -> Result<()> {
     }
 }
 
-/// Builds both programs of the workspace, and runs the one that measures.
+/// Builds both programs of the workspace, and runs the benchmark.
 fn measure(program: &str, arguments: &[String]) -> Result<()> {
     say("building in the release profile (the first time takes some minutes)");
     run_command(&mut cargo(&[

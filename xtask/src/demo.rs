@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: builds what is needed, then runs the demo.
+//! `cargo xtask demo`: builds the programs, then runs the demo.
 
 use std::process::Command;
 

@@ -1,4 +1,4 @@
-//! `cargo xtask fuzz`: each fuzz target for a while, seeded with what is checked in.
+//! `cargo xtask fuzz`: runs each fuzz target for a while, seeded with the checked-in inputs.
 
 use std::fs::File;
 use std::path::{Path, PathBuf};
@@ -6,19 +6,19 @@ use std::process::{Command, ExitStatus};
 
 use anyhow::{Context as _, Result, bail, ensure};
 
-use crate::process::{cache, cargo, root, run as run_command, say, shown};
+use crate::process::{root, run as run_command, say, shown, tool};
 
 /// The version of cargo-fuzz that the targets were written for.
 const CARGO_FUZZ: &str = "0.13.2";
 
-/// How many targets run at one time: each keeps one processor busy.
+/// The number of targets that run in parallel: each keeps one processor busy.
 const AT_ONE_TIME: usize = 2;
 
 /// A fuzz target.
 #[derive(Clone, Copy, Debug)]
 struct Target {
     name: &'static str,
-    /// The folder with its first inputs, which is only read.
+    /// The folder of the seed inputs; read-only.
     seeds: &'static str,
     /// The longest input, in bytes.
     max_len: u32,
@@ -52,10 +52,10 @@ const TARGETS: [Target; 5] = [
     },
 ];
 
-/// Runs every target for so many seconds.
+/// Runs every target for this many seconds.
 pub(crate) fn run(seconds: u32) -> Result<()> {
     let fuzz = Fuzz {
-        program: install()?,
+        program: tool("cargo-fuzz", CARGO_FUZZ)?,
         nightly: has_nightly(),
     };
     say(if fuzz.nightly {
@@ -81,25 +81,13 @@ pub(crate) fn run(seconds: u32) -> Result<()> {
     Ok(())
 }
 
-/// Where cargo-fuzz is; it is built when it is not there yet.
-fn install() -> Result<PathBuf> {
-    let folder = cache()?.join(format!("tools/cargo-fuzz-{CARGO_FUZZ}"));
-    let program = folder.join("bin/cargo-fuzz");
-    if !program.is_file() {
-        say("building cargo-fuzz (once; some minutes)");
-        let what = ["install", "cargo-fuzz", "--version", CARGO_FUZZ, "--locked"];
-        run_command(cargo(&what).arg("--root").arg(&folder))?;
-    }
-    Ok(program)
-}
-
 fn has_nightly() -> bool {
     let mut rustc = Command::new("rustup");
     rustc.args(["run", "nightly", "rustc", "--version"]);
     rustc.output().is_ok_and(|output| output.status.success())
 }
 
-/// How cargo-fuzz is called.
+/// The command line of cargo-fuzz.
 struct Fuzz {
     program: PathBuf,
     nightly: bool,
@@ -110,10 +98,10 @@ impl Fuzz {
         let mut command = Command::new(&self.program);
         command
             .args(arguments)
-            // No code of ours is unsafe, and without a sanitizer many more inputs are tried.
+            // The workspace has no unsafe code, and without a sanitizer many more inputs are tried.
             .args(["--sanitizer", "none"])
             .current_dir(root().join("fuzz"))
-            // The cargo that runs this is of another toolchain.
+            // The calling cargo is from another toolchain.
             .env_remove("CARGO");
         if self.nightly {
             command.env("RUSTUP_TOOLCHAIN", "nightly");
@@ -129,7 +117,7 @@ impl Fuzz {
             seeds,
             max_len,
         } = target;
-        // New inputs go to the first folder; the second is only read.
+        // New inputs go to the first folder; the second is read-only.
         let corpus = root().join("fuzz/corpus").join(name);
         let artifacts = root().join("fuzz/artifacts").join(name);
         for folder in [&corpus, &artifacts] {
@@ -161,7 +149,7 @@ impl Fuzz {
     }
 }
 
-/// A target under way.
+/// A running target.
 struct Running {
     target: Target,
     child: std::process::Child,
@@ -170,12 +158,12 @@ struct Running {
 }
 
 impl Running {
-    /// Waits for its end, and says how that was. Returns whether all was well.
+    /// Waits for the end, and prints the result. Returns true on success.
     fn finish(mut self) -> Result<bool> {
         let status = self.child.wait()?;
         let log = std::fs::read(&self.log)
             .with_context(|| format!("cannot read {}", self.log.display()))?;
-        // A crash prints the input, which may be any bytes.
+        // A crash prints the input, which may be arbitrary bytes.
         let log = String::from_utf8_lossy(&log);
         let name = self.target.name;
         if status.success() {
@@ -206,7 +194,7 @@ impl Running {
 
 /// The last lines of a log.
 fn tail(log: &str) -> Vec<&str> {
-    /// Enough for a panic and libFuzzer's own words.
+    /// Enough for a panic and libFuzzer's own output.
     const LINES: usize = 40;
     let lines: Vec<&str> = log.lines().collect();
     lines
@@ -215,7 +203,7 @@ fn tail(log: &str) -> Vec<&str> {
         .to_vec()
 }
 
-/// What is kept of failures, also of earlier ones.
+/// Returns the inputs of all failures, including earlier ones.
 fn inputs(folder: &Path) -> Vec<PathBuf> {
     let entries = std::fs::read_dir(folder).into_iter().flatten();
     entries.flatten().map(|entry| entry.path()).collect()

@@ -1,15 +1,15 @@
-//! `cargo xtask lint`: everything that is checked without running the product.
+//! `cargo xtask lint`: all checks that do not run the product.
 
 use std::process::Command;
 
 use anyhow::{Context as _, Result, bail};
 
-use crate::process::{cache, cargo, run, say};
+use crate::process::{cargo, run, say, tool};
 
 /// The version of cargo-deny that the configuration was written for.
 const CARGO_DENY: &str = "0.20.2";
 
-/// The crates that do no I/O, and what none of them may depend on, however far away.
+/// The crates that do no I/O, and those that they must not depend on, even indirectly.
 const PURE: [&str; 2] = ["rollcall-csr", "rollcall-approver-core"];
 const IMPURE: [&str; 9] = [
     "tokio",
@@ -46,7 +46,7 @@ pub(crate) fn run_all() -> Result<()> {
     deny()
 }
 
-/// Fails if a pure crate can reach one that does I/O.
+/// Fails if a pure crate depends on one that does I/O, even indirectly.
 fn check_purity(name: &str) -> Result<()> {
     let arguments = [
         "tree", "-p", name, "-e", "normal", "--prefix", "none", "--locked",
@@ -78,22 +78,9 @@ fn check_purity(name: &str) -> Result<()> {
     }
 }
 
-/// Licences, bans and sources; advisories too where their database can be had.
+/// Checks licences, bans and sources, and advisories if their database is available.
 fn deny() -> Result<()> {
-    let folder = cache()?.join(format!("tools/cargo-deny-{CARGO_DENY}"));
-    let program = folder.join("bin/cargo-deny");
-    if !program.is_file() {
-        say("building cargo-deny (once; some minutes)");
-        let version = [
-            "install",
-            "cargo-deny",
-            "--version",
-            CARGO_DENY,
-            "--locked",
-            "--root",
-        ];
-        run(cargo(&version).arg(&folder))?;
-    }
+    let program = tool("cargo-deny", CARGO_DENY)?;
     let mut check = Command::new(&program);
     check.args([
         "--workspace",
@@ -110,7 +97,7 @@ fn deny() -> Result<()> {
         .args(["--workspace", "check", "advisories"])
         .current_dir(crate::process::root());
     if let Err(error) = run(&mut advisories) {
-        // New advisories, or a database that cannot be reached, must not stop a change that has nothing to do with them.
+        // New advisories, or an unreachable database, must not block an unrelated change.
         say(&format!(
             "advisories are not checked, or there is news: {error:#}"
         ));

@@ -1,5 +1,5 @@
-//! The project's own commands. This crate stays small, so that its first answer comes in seconds: what takes long, it
-//! starts as a process whose progress is seen.
+//! The project's own commands. This crate stays small, so that it starts within seconds: long work runs in child
+//! processes, and their output is shown.
 
 mod agent;
 mod bench;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-/// Rollcall's own commands: each one does its set-up itself.
+/// Rollcall's own commands; each does its own set-up.
 #[derive(Debug, Parser)]
 #[command(name = "cargo xtask", bin_name = "cargo xtask")]
 struct Args {
@@ -24,39 +24,39 @@ struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// The main job, shown: machines join a real cluster by themselves, one that nobody expects does not.
+    /// Run the demo: expected machines join a real cluster, an unexpected one does not.
     Demo {
-        /// Leave the cluster up until Ctrl-C, and print its kubeconfig.
+        /// Leave the cluster running until Ctrl-C, and print its kubeconfig.
         #[arg(long)]
         keep: bool,
-        /// Install no Debian packages; without containerd, runc and CNI plugins no real kubelet is started.
+        /// Do not install Debian packages. Without containerd, runc and CNI plugins the demo runs no real kubelet.
         #[arg(long)]
         no_install: bool,
     },
-    /// The node-agent for images: static and small. Prints where it is and its size.
+    /// Build the static, small node-agent for images; print its path and size.
     Agent,
-    /// Every test: unit, API calls, end to end on a real control plane, and the comparison with Go.
+    /// Run all tests: unit, API calls, end to end on a real control plane, and the comparison with Go.
     Test {
-        /// Install no Debian packages; tests that need them say what is missing and are skipped.
+        /// Do not install Debian packages. Tests that need them report what is missing and are skipped.
         #[arg(long)]
         no_install: bool,
-        /// Also boot virtual machines from a real image; needs root, and ten minutes the first time.
+        /// Also boot virtual machines from a real image. Needs root, and ten minutes the first time.
         #[arg(long)]
         vm: bool,
-        /// Only the tests whose names contain this.
+        /// Run only the tests with this text in their names.
         filter: Option<String>,
     },
-    /// Formatting, lints, dependency rules and the purity of the core.
+    /// Check formatting, lints, dependency rules and the purity of the core.
     Lint,
-    /// The load test: 1,000 machines at once, beside a bare loop that approves whatever it sees. `bench explain`: how long
-    /// `explain` takes for a large dump; `bench agent`: what node-agent costs a machine; `bench junk`: how long a valid
-    /// machine waits while one credential files 100,000 requests that come to nothing.
+    /// Run a benchmark. By default the load test: 1,000 machines at once, compared with a loop that approves everything.
+    /// `bench explain`: the time of `explain` for a large dump; `bench agent`: the cost of node-agent on a machine; `bench
+    /// junk`: the delay of a valid machine while one credential files 100,000 useless requests.
     Bench {
-        /// Further arguments of the measurement.
+        /// Further arguments of the benchmark.
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Feeds random input to the parsers and the decision, each target for a while. With a nightly toolchain where there is one.
+    /// Feed random input to the parsers and the decision, each target for a while. Uses a nightly toolchain if there is one.
     Fuzz {
         /// Seconds per target.
         #[arg(long, default_value_t = 60)]

@@ -1,4 +1,4 @@
-//! What a fresh Debian machine lacks: named, and installed where that is allowed.
+//! The packages that a fresh Debian machine lacks: listed, and installed if allowed.
 
 use std::path::Path;
 use std::process::Command;
@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 
 use crate::process::{exists, run, say};
 
-/// A sign that a package is there, the package, and what it is for.
+/// A program or file that shows that a package is installed, the package, and its purpose.
 struct Need {
     sign: Sign,
     package: &'static str,
@@ -18,7 +18,7 @@ enum Sign {
     Program(&'static str),
 }
 
-/// What the fuller tests and a real kubelet need.
+/// The packages for the complete tests and a real kubelet.
 const NEEDS: [Need; 8] = [
     Need {
         sign: Sign::Program("containerd"),
@@ -48,14 +48,14 @@ const NEEDS: [Need; 8] = [
         sign: Sign::Program("cloud-init"),
         package: "cloud-init",
     },
-    // For moto, the pretended AWS.
+    // For moto, the AWS mock.
     Need {
         sign: Sign::File("/usr/share/doc/python3-venv"),
         package: "python3-venv",
     },
 ];
 
-/// What virtual machines and their image need besides.
+/// Further packages, for virtual machines and their image.
 const VM_NEEDS: [Need; 7] = [
     Need {
         sign: Sign::Program("busybox"),
@@ -87,7 +87,7 @@ const VM_NEEDS: [Need; 7] = [
     },
 ];
 
-/// The programs without which nothing can be built.
+/// Checks for the programs that every build needs.
 pub(crate) fn require_compilers() -> Result<()> {
     for (program, why) in [
         (
@@ -107,8 +107,8 @@ pub(crate) fn require_compilers() -> Result<()> {
     Ok(())
 }
 
-/// Installs the packages that are missing, as root on a Debian machine; elsewhere says what goes without. Returns whether
-/// everything is there now.
+/// Installs the missing packages, as root on a Debian machine; elsewhere prints what will be skipped. Returns true if
+/// nothing is missing now.
 pub(crate) fn install(no_install: bool) -> Result<bool> {
     install_missing(&NEEDS, no_install)
 }
@@ -155,7 +155,7 @@ impl Sign {
 
 fn is_root() -> bool {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    // Real, effective, saved and file-system user id stand in this line; the second counts.
+    // This line holds the real, effective, saved and file-system user id; the effective one counts.
     let ids = status.lines().find_map(|line| line.strip_prefix("Uid:"));
     ids.and_then(|ids| ids.split_whitespace().nth(1)) == Some("0")
 }

@@ -1,4 +1,4 @@
-//! Runs other programs, and says which.
+//! Runs other programs, and prints their command lines.
 
 use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -6,13 +6,13 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context as _, Result, ensure};
 
-/// Says a line to the person who called.
+/// Prints a line for the user.
 #[expect(clippy::print_stderr, reason = "progress belongs on standard error")]
 pub(crate) fn say(line: &str) {
     eprintln!("{line}");
 }
 
-/// Passes a line of another program on.
+/// Prints a line of another program.
 #[expect(
     clippy::print_stdout,
     reason = "what a test prints is passed on as it is"
@@ -26,12 +26,12 @@ pub(crate) fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
 }
 
-/// Where cargo puts what it builds.
+/// The target folder of cargo.
 pub(crate) fn target() -> PathBuf {
     std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root().join("target"), PathBuf::from)
 }
 
-/// Where what takes long to build is kept, outside of the work tree.
+/// The cache for slow builds, outside the work tree.
 pub(crate) fn cache() -> Result<PathBuf> {
     let given = |name: &str| {
         std::env::var_os(name)
@@ -44,11 +44,11 @@ pub(crate) fn cache() -> Result<PathBuf> {
         .join("rollcall"))
 }
 
-/// `cargo`, the one that runs this, in the root of the checkout.
+/// Returns a command for `cargo`, the one that runs this, in the root of the checkout.
 pub(crate) fn cargo(arguments: &[&str]) -> Command {
     let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
     command.args(arguments).current_dir(root());
-    // What the outer cargo says of xtask would make build scripts that look at it run again.
+    // The outer cargo's variables about xtask would make build scripts that read them run again.
     let outer = |name: &str| {
         [
             "CARGO_PKG_",
@@ -67,6 +67,19 @@ pub(crate) fn cargo(arguments: &[&str]) -> Command {
     command
 }
 
+/// Returns the path of a cargo tool of this version, and builds the tool if it is missing. The build is not optimized: that
+/// takes minutes less, and the tools run for seconds or only start other programs.
+pub(crate) fn tool(name: &str, version: &str) -> Result<PathBuf> {
+    let folder = cache()?.join(format!("tools/{name}-{version}"));
+    let program = folder.join("bin").join(name);
+    if !program.is_file() {
+        say(&format!("building {name} (once; some minutes)"));
+        let what = ["install", name, "--version", version, "--locked", "--debug"];
+        run(cargo(&what).arg("--root").arg(&folder))?;
+    }
+    Ok(program)
+}
+
 /// Runs a command to its end.
 pub(crate) fn run(command: &mut Command) -> Result<()> {
     say(&format!("$ {}", shown(command)));
@@ -77,7 +90,7 @@ pub(crate) fn run(command: &mut Command) -> Result<()> {
     Ok(())
 }
 
-/// Runs a command to its end, passes its standard output on line by line, and shows each line to `look`.
+/// Runs a command to its end, prints its standard output line by line, and passes each line to `look`.
 pub(crate) fn run_seen(command: &mut Command, mut look: impl FnMut(&str)) -> Result<()> {
     say(&format!("$ {}", shown(command)));
     let mut child = command
@@ -98,7 +111,7 @@ pub(crate) fn run_seen(command: &mut Command, mut look: impl FnMut(&str)) -> Res
     Ok(())
 }
 
-/// Whether a program can be found.
+/// Returns true if a program is installed.
 pub(crate) fn exists(program: &str) -> bool {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let more = ["/usr/local/sbin", "/usr/sbin", "/sbin"].map(PathBuf::from);
@@ -107,11 +120,11 @@ pub(crate) fn exists(program: &str) -> bool {
         .any(|folder| folder.join(program).is_file())
 }
 
-/// A command as a person would type it.
+/// Formats a command as a user would type it.
 pub(crate) fn shown(command: &Command) -> String {
     let parts = std::iter::once(command.get_program()).chain(command.get_args());
     let parts: Vec<_> = parts.map(|part| part.to_string_lossy()).collect();
-    // The path of cargo tells nobody anything.
+    // The path of cargo is not useful.
     match parts.split_first() {
         Some((program, rest)) => {
             let name = Path::new(program.as_ref())

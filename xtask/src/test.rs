@@ -1,11 +1,11 @@
-//! `cargo xtask test`: all tests, and their totals last.
+//! `cargo xtask test`: runs all tests, and prints their totals last.
 
 use anyhow::{Result, bail};
 
 use crate::process::{cargo, pass_on, run, run_seen, say};
 use crate::{agent, packages};
 
-/// Numbers of tests.
+/// The totals of tests.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Totals {
     passed: u64,
@@ -13,7 +13,7 @@ struct Totals {
     ignored: u64,
 }
 
-/// Runs every test; those with virtual machines only with `vm`. All of them run, also after a failure.
+/// Runs every test; those with virtual machines only with `vm`. Continues after a failure.
 pub(crate) fn run_all(no_install: bool, vm: bool, filter: Option<&str>) -> Result<()> {
     packages::require_compilers()?;
     let complete = packages::install(no_install)?;
@@ -25,7 +25,7 @@ pub(crate) fn run_all(no_install: bool, vm: bool, filter: Option<&str>) -> Resul
         .args(["--"].iter().filter(|_| filter.is_some()))
         .args(filter);
     if complete {
-        // Then a test that misses something is wrong, and must not go without it.
+        // Makes a test fail instead of skipping itself if something is missing.
         tests.env("ROLLCALL_TEST_COMPLETE", "1");
     }
     let outcome = run_seen(&mut tests, |line| totals.add(line));
@@ -46,8 +46,8 @@ pub(crate) fn run_all(no_install: bool, vm: bool, filter: Option<&str>) -> Resul
     Ok(())
 }
 
-/// The tests that boot machines, two at one time: much of what they do is to wait until a certificate has expired or a
-/// network is back.
+/// Runs the tests that boot machines, two in parallel: they mostly wait, until a certificate has expired or a network
+/// is back.
 fn run_vm(no_install: bool, filter: Option<&str>, totals: &mut Totals) -> Result<()> {
     packages::install_for_vm(no_install)?;
     let agent = agent::build()?;
@@ -66,7 +66,7 @@ fn run_vm(no_install: bool, filter: Option<&str>, totals: &mut Totals) -> Result
         .env("ROLLCALL_IMAGE_AGENT", agent);
     let before = totals.ran();
     let outcome = run_seen(&mut tests, |line| totals.add(line));
-    // They were ignored before.
+    // They were counted as ignored before.
     let ran = totals.ran().saturating_sub(before);
     totals.ignored = totals.ignored.saturating_sub(ran);
     outcome
@@ -77,7 +77,7 @@ impl Totals {
         self.passed.saturating_add(self.failed)
     }
 
-    /// Adds what one line of libtest says, if it is a result.
+    /// Adds the counts of a line of libtest, if it is a result.
     fn add(&mut self, line: &str) {
         let Some((_, result)) = line.split_once("test result: ") else {
             return;

@@ -1,15 +1,16 @@
-//! Which requests ask for which DNS names and IP addresses, so that a Machine that gets or loses one wakes them.
+//! An index of requests by the DNS names and IP addresses that they ask for, so that a Machine that gets or loses one
+//! wakes them.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::{Request, RequestUid, ServerName, serving};
 
-/// The requests by what they ask for.
+/// The requests, by requested name.
 #[derive(Debug, Default)]
 pub(crate) struct Asking(HashMap<ServerName, BTreeSet<RequestUid>>);
 
 impl Asking {
-    /// Keeps what a request asks for, as long as it waits for an answer.
+    /// Adds the names of a request, while it waits for an answer.
     pub(crate) fn put(&mut self, request: &Request) {
         if !request.is_pending() {
             return self.remove(request);
@@ -19,7 +20,7 @@ impl Asking {
         }
     }
 
-    /// Forgets what a request asks for.
+    /// Removes the names of a request.
     pub(crate) fn remove(&mut self, request: &Request) {
         for name in serving::asked_for(request) {
             if let Some(uids) = self.0.get_mut(&name) {
@@ -31,7 +32,7 @@ impl Asking {
         }
     }
 
-    /// The requests that ask for any of these.
+    /// The requests that ask for any of these names.
     pub(crate) fn of(&self, names: impl Iterator<Item = ServerName>) -> BTreeSet<RequestUid> {
         names
             .filter_map(|name| self.0.get(&name))

@@ -1,10 +1,10 @@
-//! Which requests wait for what becomes of another one.
+//! An index of the requests that wait for the result of another request.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::RequestUid;
 
-/// For each request that stands in the way of others, the others.
+/// For each request that blocks others, the others.
 #[derive(Debug, Default)]
 pub(crate) struct Blockers {
     by_blocker: HashMap<RequestUid, BTreeSet<RequestUid>>,
@@ -12,7 +12,7 @@ pub(crate) struct Blockers {
 }
 
 impl Blockers {
-    /// Sets or replaces what a request waits for.
+    /// Sets or replaces the requests that a request waits for.
     pub(crate) fn set(&mut self, uid: &RequestUid, blockers: Vec<RequestUid>) {
         for blocker in self.by_request.remove(uid).unwrap_or_default() {
             if let Some(blocked) = self.by_blocker.get_mut(&blocker) {

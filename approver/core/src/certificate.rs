@@ -1,7 +1,7 @@
-//! A certificate that a cluster issued to a kubelet: what it says, and whether one of its authorities issued it.
+//! A certificate that a cluster issued to a kubelet: its content, and the verification of its issuer.
 //!
-//! Subject and names are read by the same rules as those of requests. Whether an authority issued the certificate is
-//! left to `rustls-webpki`, which takes RSA of 2048 to 8192 bits, ECDSA P-256 and P-384, and Ed25519 from authorities.
+//! Subject and names are parsed by the same rules as those of requests. `rustls-webpki` verifies the issuer; it accepts
+//! RSA of 2048 to 8192 bits, ECDSA P-256 and P-384, and Ed25519 from authorities.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -18,12 +18,12 @@ use x509_parser::time::ASN1Time;
 
 use crate::ServerName;
 
-/// What a certificate may be used for (RFC 5280 section 4.2.1.12).
+/// The permitted use of a certificate (RFC 5280 section 4.2.1.12).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Usage {
-    /// To prove who a client is.
+    /// Authentication of a client.
     ClientAuth,
-    /// To prove who a server is.
+    /// Authentication of a server.
     ServerAuth,
 }
 
@@ -49,8 +49,8 @@ impl Authority {
     /// Reads a CA certificate.
     ///
     /// # Errors
-    /// [`CertificateError::Unreadable`]; [`CertificateError::NotAnAuthority`] when it does not say that it is one
-    /// (basicConstraints): a bundle may hold other certificates, which must not issue any.
+    /// [`CertificateError::Unreadable`]; [`CertificateError::NotAnAuthority`] if it is not marked as one
+    /// (basicConstraints): a bundle may contain other certificates, which must not issue any.
     pub fn from_der(der: &[u8]) -> Result<Self, CertificateError> {
         let certificate = read(der)?;
         let subject = certificate.subject().to_string();
@@ -67,18 +67,18 @@ impl Authority {
         })
     }
 
-    /// The cluster whose CA it is, where it is that of an API server too.
+    /// The id of the cluster with this CA, if it is also an API server's CA.
     pub(crate) fn id(&self) -> ClusterId {
         self.id
     }
 
-    /// Its distinguished name, to be shown.
+    /// The distinguished name, for display.
     pub fn subject(&self) -> &str {
         &self.subject
     }
 }
 
-/// A certificate for one node, and nothing in it that was not understood.
+/// A certificate for one node, with no part that was not understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IssuedCertificate {
     der: Vec<u8>,
@@ -90,7 +90,7 @@ pub struct IssuedCertificate {
 }
 
 impl IssuedCertificate {
-    /// Reads a certificate. That says nothing yet about who issued it.
+    /// Reads a certificate. Does not check its issuer.
     ///
     /// # Errors
     /// [`CertificateError::Unreadable`], or [`CertificateError::Subject`] and [`CertificateError::Names`] for
@@ -108,18 +108,18 @@ impl IssuedCertificate {
         })
     }
 
-    /// Whom it names.
+    /// The subject.
     pub fn subject(&self) -> &Subject {
         &self.subject
     }
 
-    /// The node that it names, if its common name is a node's. Its organization is not looked at.
+    /// The node in the common name, if it is a node's. The organization is not checked.
     pub fn node(&self) -> Option<NodeName> {
-        // Any other common name is simply not a node's.
+        // Any other common name is not a node's.
         NodeName::from_username(&self.subject.common_name).ok()
     }
 
-    /// Its subject alternative names; a client certificate of a kubelet has none.
+    /// The subject alternative names; a kubelet's client certificate has none.
     pub fn names(&self) -> &BTreeSet<ServerName> {
         &self.names
     }
@@ -134,27 +134,27 @@ impl IssuedCertificate {
         KeyHash::of_spki(&self.spki_der)
     }
 
-    /// From when it holds.
+    /// The start of the validity period.
     pub fn not_before(&self) -> Timestamp {
         self.validity.not_before
     }
 
-    /// Until when it holds, that moment included.
+    /// The end of the validity period, inclusive.
     pub fn not_after(&self) -> Timestamp {
         self.validity.not_after
     }
 
-    /// The time nearest to this one at which it holds: to ask of an expired certificate whether it was good once.
+    /// The time nearest to this one within the validity period: to check that an expired certificate was valid once.
     pub fn nearest(&self, at: Timestamp) -> Timestamp {
         at.min(self.validity.not_after)
             .max(self.validity.not_before)
     }
 
-    /// Whether, at this time, it holds for this usage and one of the authorities that hold then issued it, itself or
-    /// through `intermediates` (DER, in any order).
+    /// Verifies that the certificate is valid at this time and for this usage, and that one of the authorities valid
+    /// then issued it, directly or through `intermediates` (DER, in any order).
     ///
     /// # Errors
-    /// The first thing that is wrong with it.
+    /// The first check that fails.
     pub fn verify(
         &self,
         intermediates: &[Vec<u8>],
@@ -176,7 +176,7 @@ impl IssuedCertificate {
             .map(|der| der.as_slice().into())
             .collect();
         let leaf = CertificateDer::from(self.der.as_slice());
-        // An intermediate needs no usages of its own; if it has some, they bind it.
+        // An intermediate needs no usages; if it has some, they restrict it.
         let usage = match usage {
             Usage::ClientAuth => KeyUsage::client_auth(),
             Usage::ServerAuth => KeyUsage::server_auth(),
@@ -197,7 +197,7 @@ impl IssuedCertificate {
     }
 }
 
-/// From when until when a certificate holds, both included (RFC 5280 section 4.1.2.5).
+/// The validity period of a certificate, inclusive (RFC 5280 section 4.1.2.5).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Validity {
     not_before: Timestamp,
@@ -227,15 +227,15 @@ impl Validity {
     }
 }
 
-/// A time in a certificate. The last day of the year 9999, which means that there is no end (RFC 5280 section 4.1.2.5),
-/// is later than [`Timestamp::MAX`].
+/// Converts a time in a certificate. The last day of the year 9999, which means no end (RFC 5280 section 4.1.2.5), is
+/// later than [`Timestamp::MAX`].
 fn moment(time: ASN1Time) -> Timestamp {
     let least = Timestamp::MIN.as_second();
     let most = Timestamp::MAX.as_second();
     Timestamp::from_second(time.timestamp().clamp(least, most)).unwrap_or(Timestamp::MAX)
 }
 
-/// The same time for `rustls-webpki`, which knows none before 1970.
+/// Converts a time for `rustls-webpki`, which supports none before 1970.
 fn unix_time(at: Timestamp) -> Result<UnixTime, CertificateError> {
     let seconds = u64::try_from(at.as_second()).map_err(unreadable)?;
     Ok(UnixTime::since_unix_epoch(Duration::from_secs(seconds)))
@@ -272,7 +272,7 @@ fn read_names(certificate: &X509Certificate<'_>) -> Result<BTreeSet<ServerName>,
 
 fn read_usages(certificate: &X509Certificate<'_>) -> Result<BTreeSet<Usage>, CertificateError> {
     let extension = certificate.extended_key_usage().map_err(unreadable)?;
-    // Without the extension, a certificate is for nothing in particular: no kubelet's is like that.
+    // A certificate without the extension has no specific usage: no kubelet's is like that.
     let said = extension.map(|extension| {
         [
             (extension.value.client_auth, Usage::ClientAuth),
@@ -293,7 +293,7 @@ fn unreadable(why: impl fmt::Display) -> CertificateError {
 }
 
 fn not_issued(error: &webpki::Error) -> CertificateError {
-    // The name of an authority and another key: it was made anew under its old name.
+    // The same authority name with another key: the authority was recreated under its old name.
     let unknown = [
         webpki::Error::UnknownIssuer,
         webpki::Error::InvalidSignatureForPublicKey,
@@ -308,66 +308,66 @@ fn not_issued(error: &webpki::Error) -> CertificateError {
     }
 }
 
-/// What is wrong with a certificate. Reads as what follows "the certificate".
+/// The reason why a certificate is refused. The text follows "the certificate".
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum CertificateError {
-    /// It does not hold any more.
+    /// The certificate has expired.
     #[error("expired at {not_after}; it is {at}")]
     Expired {
-        /// Until when it held.
+        /// The end of its validity.
         not_after: Timestamp,
-        /// The time that was asked for.
+        /// The time of the check.
         at: Timestamp,
     },
-    /// It holds a name that is neither a host name nor an IP address.
+    /// A name is neither a host name nor an IP address.
     #[error("holds the name {name:?}, which is neither a host name nor an IP address")]
     ForeignName {
         /// The name.
         name: String,
     },
-    /// It is a CA certificate, which no kubelet gets.
+    /// The certificate is a CA certificate, which no kubelet gets.
     #[error("is that of an authority (CA:TRUE)")]
     IsAnAuthority,
-    /// Its names cannot be read; the word of [`ParseError::as_str`] says why.
+    /// The names are unreadable, for the reason of [`ParseError::as_str`].
     #[error("holds names that cannot be read ({})", .0.as_str())]
     Names(#[source] ParseError),
-    /// It is not a CA certificate.
+    /// The certificate is not a CA certificate.
     #[error("of {subject:?} is not that of an authority (CA:TRUE is missing)")]
     NotAnAuthority {
-        /// Its distinguished name.
+        /// The distinguished name.
         subject: String,
     },
     /// None of the authorities issued it.
     #[error("was issued by none of the authorities that are trusted and hold now")]
     NotIssued,
-    /// It, or an intermediate certificate, breaks another rule.
+    /// The certificate, or an intermediate, violates another rule.
     #[error("cannot be verified: {why}")]
     NotVerified {
-        /// Which one, in the words of `rustls-webpki`.
+        /// The rule, in the words of `rustls-webpki`.
         why: String,
     },
-    /// It does not hold yet.
+    /// The certificate is not valid yet.
     #[error("is not valid before {not_before}; it is {at}")]
     NotYetValid {
-        /// From when it holds.
+        /// The start of its validity.
         not_before: Timestamp,
-        /// The time that was asked for.
+        /// The time of the check.
         at: Timestamp,
     },
-    /// Its subject is more or less than one organization and one common name.
+    /// The subject is not exactly one organization and one common name.
     #[error("holds a subject that no kubelet has: {0}")]
     Subject(#[source] ParseError),
-    /// It is not the DER of one certificate.
+    /// The bytes are not the DER of one certificate.
     #[error("cannot be read: {why}")]
     Unreadable {
-        /// What the parser says.
+        /// The message of the parser.
         why: String,
     },
-    /// It is for something else.
+    /// The certificate is for another usage.
     #[error("is not for {usage}")]
     WrongUsage {
-        /// What it would have to be for.
+        /// The required usage.
         usage: Usage,
     },
 }

@@ -101,7 +101,7 @@ fn holds_between_its_ends_only() {
     assert_eq!(verify(after), Err(late));
 }
 
-/// What path 4 asks of a certificate that ended while its node was off.
+/// The check of path 4 on a certificate that expired while its node was off.
 #[test]
 fn an_expired_certificate_was_good_once_if_it_verifies_at_the_nearest_time() {
     let (ca, other) = (Issuer::new("ca"), Issuer::new("other"));

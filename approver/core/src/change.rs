@@ -1,4 +1,4 @@
-//! What the core is told: news from the watches, and how writes ended.
+//! The inputs of the core: changes from the watches, and the results of writes.
 
 use std::collections::HashSet;
 
@@ -10,63 +10,63 @@ use crate::{
     MachineReference, MachineUid, Node, Request, RequestUid, Scope, Served, Source,
 };
 
-/// One piece of news from a watch.
+/// One change from a watch.
 #[derive(Clone, Debug)]
 pub enum Change {
     /// A claim that was recorded earlier.
     Claimed(Claim),
-    /// One of the watches of the cluster's own names and addresses, named as in [`Feed::ClusterAddresses`], brought these and
-    /// no other.
+    /// One of the watches of the cluster's own names and addresses, named as in [`Feed::ClusterAddresses`], now has exactly
+    /// these.
     ClusterAddresses(String, Vec<ClusterAddresses>),
     /// A MachineHealthCheck appeared or changed.
     HealthCheck(Box<HealthCheck>),
-    /// A MachineHealthCheck is gone.
+    /// A MachineHealthCheck was deleted.
     HealthCheckGone(Source, MachineReference),
-    /// A full list of the MachineHealthChecks of one scope ended: these are all.
+    /// The complete list of the MachineHealthChecks of one scope.
     HealthCheckList(Scope, HashSet<MachineReference>),
     /// A KubeadmConfig appeared or changed.
     KubeadmConfig(KubeadmConfig),
-    /// A KubeadmConfig is gone, or cannot be read any more.
+    /// A KubeadmConfig was deleted, or is no longer readable.
     KubeadmConfigGone(MachineReference),
-    /// A full list of the KubeadmConfigs of one scope ended: these are all.
+    /// The complete list of the KubeadmConfigs of one scope.
     KubeadmConfigList(Scope, HashSet<MachineReference>),
-    /// One of the sources of the kubelet CA, named as in [`Feed::KubeletCa`], holds these certificates and no other.
+    /// One of the sources of the kubelet CA, named as in [`Feed::KubeletCa`], now has exactly these certificates.
     KubeletCa(String, Vec<Authority>),
-    /// A feed broke; it was last known to be up to date at this time.
+    /// A watch failed; it was last up to date at this time.
     Lost(Feed, Timestamp),
     /// A Machine appeared or changed.
     Machine(Box<Machine>),
-    /// A Machine is gone.
+    /// A Machine was deleted.
     MachineGone(MachineUid),
-    /// A full list of the Machines of one scope ended: these are all.
+    /// The complete list of the Machines of one scope.
     MachineList(Scope, HashSet<MachineUid>),
     /// A Node appeared or changed.
     Node(NodeName, Node),
-    /// A Node is gone.
+    /// A Node was deleted.
     NodeGone(NodeName),
-    /// When the Lease of a Node was last renewed, if there is one, or why it cannot be read.
+    /// The last renewal of a Node's Lease, if it has one, or the error of reading it.
     NodeLease(NodeName, Result<Option<Timestamp>, String>),
-    /// A full list of the Nodes ended: these are all.
+    /// The complete list of the Nodes.
     NodeList(HashSet<NodeName>),
     /// A request appeared or changed.
     Request(Box<Request>),
-    /// A request is gone.
+    /// A request was deleted.
     RequestGone(RequestUid),
-    /// A full list of the requests to one signer ended: these are all.
+    /// The complete list of the requests to one signer.
     RequestList(Signer, HashSet<RequestUid>),
     /// A node was dialled.
     Served(NodeName, Served),
-    /// A feed is complete and up to date.
+    /// A feed is synced.
     Synced(Feed),
 }
 
-/// How the write of an approval or denial ended.
+/// The result of writing an approval or denial.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Settlement {
-    /// It may have been written: the Machine stays spent until the request is seen again.
+    /// It may have been written: the Machine stays spent until the watch shows the request again.
     Unknown,
-    /// It was certainly not written, and the API server does not take it as it is: until a write of it ends well, the request
-    /// stands in the way of no other.
+    /// It was certainly not written, and the API server rejects it as it is: until a write succeeds, the request does not
+    /// block others.
     Refused,
     /// It was certainly not written.
     Undone,

@@ -1,7 +1,7 @@
-//! Claims: what was already approved for a Machine, so that it is spent once.
+//! Claims: the approvals for each Machine, so that it is spent once.
 //!
-//! The approved request is itself the claim while it exists, about an hour (Kubernetes: the request cleaner,
-//! `pkg/controller/certificates/cleaner`). [`Claims`] holds those that have to outlive it.
+//! An approved request is itself the claim while it exists, about an hour (Kubernetes: the request cleaner,
+//! `pkg/controller/certificates/cleaner`). [`Claims`] holds those that must outlive it.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -13,21 +13,21 @@ use crate::{MachineUid, RequestUid};
 /// One approval that spent a Machine.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Claim {
-    /// When it was approved.
+    /// The time of the approval.
     pub approved_at: Timestamp,
-    /// The key that the certificate is for.
+    /// The key in the certificate.
     pub key: KeyHash,
-    /// The Machine that it spent.
+    /// The spent Machine.
     pub machine: MachineUid,
-    /// The request that was approved.
+    /// The approved request.
     pub request: RequestUid,
 }
 
-/// How many claims can be recorded (ConfigMaps hold 1 MiB each, and the roles name eight of them).
+/// The maximum number of claims that can be recorded (ConfigMaps hold 1 MiB each, and the roles name eight of them).
 pub const MOST_CLAIMS: usize = 40_000;
 
-/// How many approved requests are remembered of one claim: the oldest, and the latest ones. With at most one approved
-/// request of a key at a time there are rarely more than two.
+/// The number of approved requests that are remembered per claim: the oldest, and the latest ones. A key has at most
+/// one approved request at a time, so there are rarely more than two.
 const REMEMBERED: usize = 4;
 
 /// The claims on Machines: one for each Machine and key, with the time of its latest approval.
@@ -35,12 +35,12 @@ const REMEMBERED: usize = 4;
 pub struct Claims {
     held: BTreeMap<MachineUid, BTreeMap<KeyHash, BTreeMap<RequestUid, Timestamp>>>,
     by_request: HashMap<RequestUid, BTreeSet<MachineUid>>,
-    /// How many there are.
+    /// The number of claims.
     count: usize,
 }
 
 impl Claims {
-    /// Keeps a claim, once per request. Returns whether it is new.
+    /// Adds a claim, once per request. Returns true if it is new.
     pub fn insert(&mut self, claim: Claim) -> bool {
         let Claim {
             approved_at,
@@ -71,7 +71,7 @@ impl Claims {
         true
     }
 
-    /// Takes back the claim of a request that was not approved after all. What another approval claims for the same key stays.
+    /// Removes the claim of a request that was not approved after all. Claims of other approvals for the same key stay.
     pub fn remove(&mut self, machine: &MachineUid, request: &RequestUid) {
         if let Some(keys) = self.held.get_mut(machine) {
             for requests in keys.values_mut() {
@@ -92,7 +92,7 @@ impl Claims {
         }
     }
 
-    /// Takes back whatever a request claims.
+    /// Removes all claims of a request.
     pub fn remove_request(&mut self, request: &RequestUid) {
         let machines = self.by_request.get(request).cloned();
         for machine in machines.into_iter().flatten() {
@@ -100,7 +100,7 @@ impl Claims {
         }
     }
 
-    /// Forgets Machines of which `keep` says that nothing can be claimed any more. Returns whether any was forgotten.
+    /// Removes the claims of Machines that `keep` rejects. Returns true if any was removed.
     pub fn retain(&mut self, keep: impl Fn(&MachineUid) -> bool) -> bool {
         let before = self.held.len();
         self.held.retain(|machine, _| keep(machine));
@@ -113,7 +113,7 @@ impl Claims {
         held.len() != before
     }
 
-    /// Every remembered approval for one Machine: of one key there may be several.
+    /// Every remembered approval for one Machine; several can have the same key.
     pub(crate) fn approvals(&self, machine: &MachineUid) -> impl Iterator<Item = Claim> {
         let keys = self.held.get(machine).into_iter().flatten();
         keys.flat_map(move |(key, requests)| {
@@ -131,23 +131,23 @@ impl Claims {
         latest(self.approvals(machine))
     }
 
-    /// Whether anything is claimed of a Machine.
+    /// Returns true if the Machine has a claim.
     pub fn is_claimed(&self, machine: &MachineUid) -> bool {
         self.held.contains_key(machine)
     }
 
-    /// How many claims there are.
+    /// The number of claims.
     pub fn len(&self) -> usize {
         self.count
     }
 
-    /// Whether there is no claim.
+    /// Returns true if there are no claims.
     pub fn is_empty(&self) -> bool {
         self.held.is_empty()
     }
 }
 
-/// Of several approvals, the latest for each key.
+/// Returns the latest approval for each key.
 pub(crate) fn latest(approvals: impl IntoIterator<Item = Claim>) -> Vec<Claim> {
     let mut latest: BTreeMap<KeyHash, Claim> = BTreeMap::new();
     for claim in approvals {
@@ -215,7 +215,7 @@ mod tests {
             known.first().map(|claim| claim.approved_at),
             Some(at(19_999))
         );
-        // Whatever becomes of the latest ones, the oldest approval stays.
+        // The oldest approval stays, whatever happens to the latest ones.
         for second in 1..20_000 {
             claims.remove_request(&RequestUid(second.to_string()));
         }

@@ -1,8 +1,8 @@
-//! What the watches brought, kept in memory, and which requests a change wakes.
+//! The state of the cluster, from the watches, and the requests that each change wakes.
 //!
-//! Everything that bears on a request of the first path is known under one node name: the Machines that own it, the
-//! Node, the other requests. So the wake-up index is a map from node name to requests, and a change names the requests
-//! to judge again without a look at any other.
+//! All facts of a request of the first path are known under one node name: the Machines that own it, the Node, the
+//! other requests. So the wake-up index is a map from node name to requests, and a change finds the requests to judge
+//! again without scanning others.
 
 mod addresses;
 mod explain;
@@ -35,48 +35,48 @@ use crate::{
     Settlement, Source, Standing, Verdict, Verified, Wait, decide,
 };
 
-/// All that is known of the cluster.
+/// The known state of the cluster.
 #[derive(Debug)]
 pub struct Cluster {
     policy: Policy,
     freshness: Freshness,
     roll: Roll,
-    /// Machines that are known and do not count: a dump holds such.
+    /// Known Machines that do not count: a dump can contain some.
     strangers: Roll,
     health_checks: BTreeMap<(Source, MachineReference), HealthCheck>,
     kubeadm_configs: KubeadmConfigs,
     nodes: HashMap<NodeName, Node>,
-    /// What was learnt of their Leases.
+    /// The Leases of the Nodes, as far as known.
     leases: HashMap<NodeName, NodeLease>,
-    /// Whether Leases are asked for.
+    /// True if Leases are read on demand.
     asks_leases: bool,
-    /// What nodes served when they were last dialled.
+    /// The results of the last dial of each node.
     served: HashMap<NodeName, Dialled>,
     kubelet_ca: Option<KubeletCa>,
     cluster_addresses: KnownAddresses,
-    /// The Nodes by the addresses that they state.
+    /// The Nodes by the addresses in their status.
     stated: HashMap<IpAddr, BTreeSet<NodeName>>,
     requests: HashMap<RequestUid, Request>,
     filed: HashMap<NodeName, Filed>,
     asking: Asking,
     blockers: Blockers,
-    /// Approved requests that went before a Machine of their name was known: they may have spent one.
+    /// Approved requests that were deleted before a Machine of their name was known: they may have spent one.
     gone: HashMap<NodeName, Vec<Request>>,
     claims: Claims,
-    /// Spent Machines whose feed is no longer configured: they may come back with it.
+    /// Spent Machines of feeds that are no longer configured: they may return with the feed.
     detached: HashSet<MachineUid>,
-    /// When holders of certificates for a node last showed that they use them: the Node registered, or it asked for itself.
+    /// The last time that a node's certificate was known to be in use: the Node registered, or made a request for itself.
     used: HashMap<NodeName, Timestamp>,
     verified: Verified,
     timers: Timers,
     in_flight: BTreeMap<RequestUid, Option<Claim>>,
     uncertain: HashSet<RequestUid>,
-    /// Pending requests whose last write the API server refused.
+    /// Pending requests for which the API server refused the last write.
     refused: HashSet<RequestUid>,
 }
 
 impl Cluster {
-    /// Nothing known yet; decisions rest on these feeds.
+    /// Creates an empty state; decisions depend on these feeds.
     pub fn new(policy: Policy, feeds: impl IntoIterator<Item = Feed>) -> Self {
         Self {
             roll: Roll::new(policy.naming.clone()),
@@ -108,20 +108,21 @@ impl Cluster {
         }
     }
 
-    /// What nodes serve counts too, verified by the kubelet CA that these sources hold; without any, it does not.
+    /// Enables checks of the certificates that nodes serve, verified by the kubelet CA from these sources; without any,
+    /// they stay disabled.
     pub fn with_kubelet_ca(mut self, sources: impl IntoIterator<Item = String>) -> Self {
         let ca = KubeletCa::new(sources);
         self.kubelet_ca = (!ca.sources().is_empty()).then_some(ca);
         self
     }
 
-    /// The Lease of a Node counts too, and somebody asks for it where a decision waits for it; otherwise only what is told.
+    /// Makes decisions wait for a Node's Lease, which the caller reads on demand; otherwise only known Leases count.
     pub fn with_node_leases(mut self) -> Self {
         self.asks_leases = true;
         self
     }
 
-    /// Takes in one piece of news. Returns the pending requests to judge again.
+    /// Applies one change. Returns the pending requests to judge again.
     #[expect(clippy::too_many_lines, reason = "one arm for each kind of news")]
     pub fn apply(&mut self, change: Change, now: Timestamp) -> BTreeSet<RequestUid> {
         match change {
@@ -138,7 +139,7 @@ impl Cluster {
                 self.retain_kubeadm_configs(&scope, &present)
             }
             Change::KubeletCa(source, authorities) => self.put_kubelet_ca(source, authorities),
-            // Whatever the clock did in between, it was not heard later than now.
+            // After a clock change, the feed was still not up to date later than now.
             Change::Lost(feed, since) => self.lose(feed, since.min(now)),
             Change::Served(node, served) => self.wake(|known| known.put_served(node, served)),
             Change::Synced(Feed::KubeletCa(source)) => self.regain_kubelet_ca(&source),
@@ -171,7 +172,7 @@ impl Cluster {
         }
     }
 
-    /// An approver whose clock was ahead approved nothing later than now.
+    /// Adds a claim. An approver with a fast clock approved nothing later than now.
     fn put_claim(&mut self, mut claim: Claim, now: Timestamp) -> BTreeSet<RequestUid> {
         claim.approved_at = claim.approved_at.min(now);
         self.claims.insert(claim);
@@ -186,8 +187,8 @@ impl Cluster {
         self.pending().filter(|_| news).collect()
     }
 
-    /// Judges a request that is pending and not being written just now. An approval or denial marks it as being
-    /// written: [`Cluster::settle`] has to follow.
+    /// Decides a request that is pending and not being written. An approval or denial marks it as being written:
+    /// [`Cluster::settle`] must follow.
     pub fn judge(&mut self, uid: &RequestUid, now: Timestamp) -> Option<Decision> {
         if self.in_flight.contains_key(uid) || !self.requests.get(uid)?.is_pending() {
             return None;
@@ -208,7 +209,8 @@ impl Cluster {
         Some(decision)
     }
 
-    /// What would be decided of a request, and a note of what could change that. Nothing is marked as being written.
+    /// Returns the decision for a request, and records what could change it. Does not mark the request as being
+    /// written.
     pub fn consider(&mut self, uid: &RequestUid, now: Timestamp) -> Option<Decision> {
         let decision = self.preview(uid, now)?;
         let waits = match decision.verdict() {
@@ -222,15 +224,15 @@ impl Cluster {
         Some(decision)
     }
 
-    /// What would be decided of a request, without marking anything.
+    /// Returns the decision for a request, without recording anything.
     pub fn preview(&self, uid: &RequestUid, now: Timestamp) -> Option<Decision> {
         let request = self.requests.get(uid)?;
         let facts = self.facts(request, now);
         Some(decide(request, &facts, &self.policy, now))
     }
 
-    /// A write ended. Returns the other requests to judge again; the request itself is left to the caller, who knows how
-    /// long to wait before the next try.
+    /// Completes a write. Returns the other requests to judge again; the caller handles the request itself, because it
+    /// knows the retry delay.
     pub fn settle(&mut self, uid: &RequestUid, settlement: Settlement) -> BTreeSet<RequestUid> {
         let Some(claim) = self.in_flight.remove(uid) else {
             return BTreeSet::new();
@@ -250,7 +252,7 @@ impl Cluster {
                 self.uncertain.insert(uid.clone());
                 BTreeSet::new()
             }
-            // An earlier write whose end nobody knows may still have spent the Machine.
+            // An earlier write with an unknown result may still have spent the Machine.
             (Settlement::Refused | Settlement::Undone, Some(claim))
                 if !self.uncertain.contains(uid) =>
             {
@@ -267,8 +269,7 @@ impl Cluster {
         woken
     }
 
-    /// A request stands as it was written, before the watch brings it: until then, nothing that happens may have it
-    /// written again.
+    /// Applies a decision to its request before the watch shows it, so that it is not written again meanwhile.
     fn foresee(&mut self, uid: &RequestUid, claim: Option<&Claim>) {
         if self.request(uid).is_some_and(Request::is_pending)
             && let Some(mut request) = self.unfile(uid)
@@ -280,12 +281,12 @@ impl Cluster {
         }
     }
 
-    /// Takes out the requests whose time has come.
+    /// Removes and returns the requests that are due.
     pub fn due(&mut self, now: Timestamp) -> BTreeSet<RequestUid> {
         self.timers.due(now)
     }
 
-    /// When [`Cluster::due`] has to be asked next.
+    /// The time of the next call of [`Cluster::due`].
     pub fn next_due(&self) -> Option<Timestamp> {
         self.timers.next()
     }
@@ -295,8 +296,8 @@ impl Cluster {
         self.requests.get(uid)
     }
 
-    /// Whether news change nothing but when a kubelet was last heard. Of many Nodes that is most of what is told: kubelet
-    /// writes its own every five minutes, whether or not anything has changed (`nodeStatusReportFrequency`).
+    /// Returns true if the change at most updates a kubelet's last heartbeat. Most Node updates do: kubelets refresh
+    /// their Node every five minutes, even if nothing has changed (`nodeStatusReportFrequency`).
     pub fn is_known(&self, change: &Change) -> bool {
         let Change::Node(name, node) = change else {
             return false;
@@ -305,7 +306,7 @@ impl Cluster {
         known.is_some_and(|known| known.is_same_but_for_heartbeat(node))
     }
 
-    /// Whether a decision about a request is being written.
+    /// Returns true if a decision about the request is being written.
     pub fn is_in_flight(&self, uid: &RequestUid) -> bool {
         self.in_flight.contains_key(uid)
     }
@@ -323,12 +324,12 @@ impl Cluster {
         &self.freshness
     }
 
-    /// The clock was set back by so much.
+    /// Adjusts for a clock that was set back by this much.
     pub fn clock_set_back(&mut self, by: SignedDuration) {
         self.freshness.clock_set_back(by);
     }
 
-    /// Decisions rest on a feed only once it is complete anew. Returns whether they rest on it at all.
+    /// Requires a feed to sync again before decisions use it. Returns true if decisions depend on it.
     pub fn expect_anew(&mut self, feed: &Feed) -> bool {
         self.freshness.expect_anew(feed)
     }
@@ -338,8 +339,8 @@ impl Cluster {
         &self.roll
     }
 
-    /// The claims that must be recorded to outlive their requests: approved before `before` or their request is gone, on a
-    /// Machine that is on the roll or whose feed is no longer configured.
+    /// The claims that must be recorded to outlive their requests: approved before `before` or with a deleted request, on
+    /// a Machine that is on the roll or of a feed that is no longer configured.
     pub fn claims_to_record(&self, before: Timestamp) -> Vec<Claim> {
         let outlives = |claim: &Claim| {
             let due = claim.approved_at < before || !self.requests.contains_key(&claim.request);
@@ -356,8 +357,9 @@ impl Cluster {
             .collect()
     }
 
-    /// Forgets claims on Machines that are no longer on the roll, unless their feed is no longer configured, if every source
-    /// has been complete once: a Machine that is not on the roll after a restart may be that of a source which is down.
+    /// Removes the claims on Machines that are no longer on the roll, except those of feeds that are no longer
+    /// configured. Only if every source has synced once: a Machine that is missing after a restart may be from a source
+    /// that is down.
     pub fn forget_claims_of_gone_machines(&mut self) {
         if !self.freshness.knows_every_source() {
             return;
@@ -379,7 +381,7 @@ impl Cluster {
             .retain(|machine| roll.machine(machine).is_some() || detached.contains(machine));
     }
 
-    /// Changes facts, and names the pending requests for the node names that the change touched.
+    /// Applies a change, and returns the pending requests for the node names that it affects.
     fn wake(
         &mut self,
         change: impl FnOnce(&mut Self) -> BTreeSet<NodeName>,
@@ -388,8 +390,8 @@ impl Cluster {
         self.pending_under(&names)
     }
 
-    /// Puts a Node or replaces what was known of it. A sign of life turns no hold into anything else, and conditions bear on
-    /// no decision: they wake nobody. That a Node stops being ready does.
+    /// Adds or updates a Node. Signs of life and conditions change no decision, so they wake no request. A Node that stops
+    /// being ready does.
     fn put_node(&mut self, name: NodeName, node: Node) -> BTreeSet<NodeName> {
         if let Some(known) = self.nodes.get_mut(&name) {
             let stopped = known.ready && !node.ready;
@@ -408,7 +410,7 @@ impl Cluster {
         beside.into_iter().flatten().chain([name]).collect()
     }
 
-    /// Takes in what was learnt of a Lease. What is asked for is of a Node that is known; a dump may tell it first.
+    /// Records a Lease. On-demand reads are for known Nodes; a dump may contain the Lease first.
     fn put_lease(&mut self, name: NodeName, lease: NodeLease) -> BTreeSet<NodeName> {
         if self.asks_leases && !self.nodes.contains_key(&name) {
             return BTreeSet::new();
@@ -417,7 +419,7 @@ impl Cluster {
         BTreeSet::from([name])
     }
 
-    /// A holder of a certificate for a node used it at this time.
+    /// Records that a certificate for the node was used at this time.
     fn is_used(&mut self, name: &NodeName, at: Timestamp) {
         let used = self.used.entry(name.clone()).or_insert(at);
         *used = at.max(*used);
@@ -450,7 +452,7 @@ impl Cluster {
     }
 }
 
-/// A request that was approved now at the latest, whatever the clock of who approved it said.
+/// Limits the approval time of a request to now, in case the approving client's clock was ahead.
 fn no_later(mut request: Request, now: Timestamp) -> Request {
     if let Standing::Approved(at) = &mut request.standing {
         *at = (*at).min(now);

@@ -1,5 +1,5 @@
-//! The cluster's own names and addresses: what its API servers and its ingress are reached by, and where its Services are.
-//! Objects of the cluster say so. A node that served under one of them would pass for the cluster itself.
+//! The cluster's own names and addresses, from its API objects: those of its API servers and its ingress, and the ranges
+//! and domains of its Services. A node that served under one of them could impersonate the cluster.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
@@ -8,43 +8,45 @@ use rollcall_csr::NodeName;
 
 use crate::{IpRange, Machine, MachineReference, ServerName};
 
-/// The label that names the cluster that a Machine of Cluster API is for (cluster-api, `api/core`).
+/// The label with the cluster of a Machine of Cluster API (cluster-api, `api/core`).
 pub const CLUSTER_LABEL: &str = "cluster.x-k8s.io/cluster-name";
 
-/// What one object says of the cluster's own names and addresses.
+/// The cluster's own names and addresses in one object.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct ClusterAddresses {
-    /// The object, as a person finds it: `Service default/kubernetes`.
+    /// The object, for users: `Service default/kubernetes`.
     pub object: String,
-    /// The cluster that it is about, where there are objects about several.
+    /// The cluster that it describes, for kinds with one object per cluster.
     pub cluster: Option<MachineReference>,
-    /// What the API servers together, or the ingress, are reached by. It moves from one machine to another.
+    /// The names and addresses of all API servers together, or of the ingress. They move between machines.
     pub names: BTreeSet<ServerName>,
-    /// Where each API server says that it listens. Mostly that is its machine's own address.
+    /// The address on which each API server listens. Usually the own address of its machine.
     pub endpoints: BTreeSet<IpAddr>,
-    /// The ranges of the addresses of Services.
+    /// The IP ranges of Services.
     pub services: Vec<IpRange>,
-    /// The domains of the names of Services.
+    /// The DNS domains of Services.
     pub domains: BTreeSet<NodeName>,
+    /// The domains whose names all lead to the ingress.
+    pub ingress: BTreeSet<NodeName>,
 }
 
-/// What is known of the cluster's own names and addresses, by the watches that it comes from.
+/// The known names and addresses of the cluster itself, by their watch.
 #[derive(Debug, Default)]
 pub struct KnownAddresses(BTreeMap<String, Vec<ClusterAddresses>>);
 
-/// That a name or an address is the cluster's.
+/// A match of a name or an address with one of the cluster's own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Known<'a> {
-    /// What it is, in a few words.
+    /// A short description.
     pub(crate) what: &'static str,
-    /// The object that says so.
+    /// The object that contains it.
     pub(crate) object: &'a str,
-    /// Whether it can be a control-plane machine's own: it is no Service's.
+    /// True if it can be a control-plane machine's own, because it is not a Service's.
     pub(crate) of_api_servers: bool,
 }
 
 impl KnownAddresses {
-    /// Replaces what came from one watch. Returns whether that is news.
+    /// Replaces the addresses from one watch. Returns true if they changed.
     pub fn put(&mut self, feed: String, said: Vec<ClusterAddresses>) -> bool {
         let before = self.0.get(&feed);
         if before.map_or(said.is_empty(), |before| *before == said) {
@@ -54,12 +56,13 @@ impl KnownAddresses {
         true
     }
 
-    /// Forgets what came from a watch that is no more.
+    /// Removes the addresses from a watch that no longer exists.
     pub(crate) fn forget(&mut self, feed: &str) {
         self.0.remove(feed);
     }
 
-    /// What a name or an address is to the cluster of these records of a Machine, beyond where a single API server listens.
+    /// Finds the use of a name or an address in the cluster of these records of a Machine, except as the endpoint of a
+    /// single API server.
     pub(crate) fn find<'a>(&'a self, name: &ServerName, records: &[&Machine]) -> Option<Known<'a>> {
         self.about(records).find_map(|said| {
             let found = |what, of_api_servers| {
@@ -79,12 +82,15 @@ impl KnownAddresses {
                 ServerName::Dns(name) if said.domains.iter().any(|one| is_under(name, one)) => {
                     found("in the domain of Services", false)
                 }
+                ServerName::Dns(name) if said.ingress.iter().any(|one| is_under(name, one)) => {
+                    found("in the domain of the ingress", false)
+                }
                 ServerName::Dns(_) | ServerName::Ip(_) => None,
             }
         })
     }
 
-    /// The object that says that an API server listens at an address.
+    /// Finds the object with an API server that listens on an address.
     pub(crate) fn endpoint<'a>(
         &'a self,
         name: &ServerName,
@@ -103,8 +109,8 @@ impl KnownAddresses {
         })
     }
 
-    /// What is said of the cluster of a Machine: by objects about no cluster in particular, and by the one about the cluster
-    /// that its label names; where no record of it names one, only if there is just one.
+    /// The objects about the cluster of a Machine: those about no specific cluster, and the one about the cluster in its
+    /// label; if no record has that label, only if there is a single cluster.
     fn about<'a>(&'a self, records: &[&Machine]) -> impl Iterator<Item = &'a ClusterAddresses> {
         let all = || self.0.values().flatten();
         let labelled: Vec<(String, String)> = records
@@ -153,6 +159,7 @@ mod tests {
             names: [name(vip)].into(),
             services: vec!["10.96.0.0/12".parse().unwrap()],
             domains: ["prod.example".parse().unwrap()].into(),
+            ingress: ["apps.example".parse().unwrap()].into(),
             ..ClusterAddresses::default()
         }
     }
@@ -181,15 +188,23 @@ mod tests {
             "10.111.255.1",
             "x.prod.example",
             "prod.example",
+            "console.apps.example",
+            "apps.example",
         ] {
             assert_eq!(object(&known, text, &of(Some("a"))), of_a, "{text}");
             assert_eq!(object(&known, text, &of(None)), of_a, "{text}");
             assert_eq!(object(&known, text, &of(Some("b"))), None, "{text}");
         }
-        for text in ["192.0.2.2", "10.112.0.1", "xprod.example", "example"] {
+        for text in [
+            "192.0.2.2",
+            "10.112.0.1",
+            "xprod.example",
+            "xapps.example",
+            "example",
+        ] {
             assert_eq!(object(&known, text, &of(Some("a"))), None, "{text}");
         }
-        // Of two clusters, a Machine that names neither may be of either: no range of another cluster is held against it.
+        // With two clusters, a Machine without a label may be in either: the ranges of a cluster do not count for it.
         known.put("b".to_owned(), vec![cluster("b", "192.0.2.2")]);
         assert_eq!(object(&known, "192.0.2.1", &of(None)), None);
         assert_eq!(object(&known, "192.0.2.1", &of(Some("a"))), of_a);

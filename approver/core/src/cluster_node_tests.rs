@@ -1,4 +1,4 @@
-//! Nodes that ask for themselves: which changes wake their requests, and that they spend nothing.
+//! Nodes that make requests for themselves: the changes that wake these, and that they spend no Machine.
 
 use super::tests::{cluster, judge, put, put_machine, uids};
 use super::*;
@@ -6,7 +6,7 @@ use crate::fixtures::{NAMESPACE, World, at, machine, node, registered, request_u
 use crate::issuing_fixtures::Issuer;
 use crate::{Address, MachineUid, Reason, Scope, Served, Source};
 
-/// A renewal of `worker-0` by itself.
+/// A renewal by `worker-0` itself.
 fn renewal(name: &str) -> Request {
     Request {
         uid: request_uid(name),
@@ -120,7 +120,7 @@ fn an_address_that_comes_or_stops_being_shared_wakes_a_serving_request() {
     );
     other.addresses.truncate(1);
     assert_eq!(put_machine(&mut cluster, other.clone()), uids(&["csr-0"]));
-    // A Machine with no address that is asked for, and the same news again, wake nobody.
+    // A Machine with no requested address, and an unchanged update, wake no request.
     assert_eq!(put_machine(&mut cluster, other.clone()), uids(&[]));
     other.phase = None;
     assert_eq!(put_machine(&mut cluster, other), uids(&[]));
@@ -149,7 +149,7 @@ fn a_machine_that_goes_wakes_who_shares_an_address_with_it() {
     }
 }
 
-/// A node that asks for an address more than its Machine has; a CA is looked for in two places.
+/// A node that requests one address more than its Machine has; the CA has two sources.
 fn asking_for_more() -> Cluster {
     let mut cluster = cluster().with_kubelet_ca(["one".to_owned(), "two".to_owned()]);
     cluster.apply(Change::Node(node("worker-0"), registered()), at(0));
@@ -165,7 +165,7 @@ fn authority() -> Change {
     Change::KubeletCa("one".to_owned(), vec![ca])
 }
 
-/// Nobody answers at these addresses.
+/// A failed dial of these addresses.
 fn refused(addresses: &[&str], at: Timestamp) -> Change {
     let served = Served {
         at,
@@ -175,7 +175,7 @@ fn refused(addresses: &[&str], at: Timestamp) -> Change {
     Change::Served(node("worker-0"), served)
 }
 
-/// To how many addresses the dial goes that is waited for.
+/// The number of addresses of the pending dial.
 fn dial(cluster: &Cluster, now: Timestamp) -> Option<usize> {
     let decision = cluster.preview(&request_uid("csr-0"), now).unwrap();
     decision.dial().map(|dial| dial.addresses.len())
@@ -198,7 +198,7 @@ fn a_ca_that_comes_lets_a_node_be_dialled() {
     assert_eq!(cluster.apply(authority(), at(62)), uids(&["csr-0"]));
     assert_eq!(judge(&mut cluster, "csr-0", at(62)), held(&[]));
     assert_eq!(dial(&cluster, at(62)), Some(1));
-    // The end of one source leaves nothing of it.
+    // A deleted source leaves no certificate.
     let gone = Change::KubeletCa("one".to_owned(), Vec::new());
     assert_eq!(cluster.apply(gone.clone(), at(63)), uids(&["csr-0"]));
     assert_eq!(cluster.apply(gone, at(63)), uids(&[]), "no news");
@@ -214,7 +214,7 @@ fn a_dial_wakes_its_node_and_stands_until_time_or_addresses_change() {
     let unreachable = held(&[Reason::ServingUnreachable]);
     assert_eq!(judge(&mut cluster, "csr-0", at(63)), unreachable);
     assert_eq!(dial(&cluster, at(63)), None);
-    // It is tried again by time,
+    // It is retried after a time,
     assert_eq!(cluster.next_due(), Some(at(93)));
     assert_eq!(cluster.due(at(93)), uids(&["csr-0"]));
     assert_eq!(dial(&cluster, at(93)), Some(1));
@@ -224,7 +224,7 @@ fn a_dial_wakes_its_node_and_stands_until_time_or_addresses_change() {
     record.addresses.push(ip);
     assert_eq!(put_machine(&mut cluster, record), uids(&["csr-0"]));
     assert_eq!(dial(&cluster, at(70)), Some(2));
-    // and when the Node has gone meanwhile.
+    // and when the Node was deleted meanwhile.
     let both = ["10.0.0.1", "10.0.0.7"];
     cluster.apply(refused(&both, at(71)), at(71));
     assert_eq!(dial(&cluster, at(72)), None);

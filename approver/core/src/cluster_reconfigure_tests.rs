@@ -1,4 +1,4 @@
-//! What another configuration changes at once, and what it must not forget.
+//! The immediate effects of another configuration, and the state that it must keep.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -19,7 +19,7 @@ fn feed(namespace: &str) -> Feed {
     Feed::Machines(scope(namespace))
 }
 
-/// A cluster that knows all Machines of the usual namespace, among them one for `worker-0`.
+/// A cluster with all Machines of the usual namespace, among them one for `worker-0`.
 fn cluster() -> Cluster {
     let mut cluster = Cluster::new(Policy::default(), [feed(NAMESPACE)]);
     put_machine(&mut cluster, machine("m-0", "worker-0"));
@@ -101,7 +101,7 @@ fn a_spent_machine_is_still_spent_when_its_feed_comes_back() {
     cluster.apply(Change::RequestGone(request_uid("csr-0")), at(63));
     cluster.reconfigure(Policy::default(), &BTreeSet::new());
     cluster.forget_claims_of_gone_machines();
-    // A restart in between finds it in the record.
+    // After a restart, the claim is in the record.
     let [claim] = cluster.claims_to_record(at(64)).try_into().unwrap();
     assert_eq!(claim.machine, MachineUid("m-0".to_owned()));
     let named = BTreeSet::from([scope(NAMESPACE)]);
@@ -111,7 +111,7 @@ fn a_spent_machine_is_still_spent_when_its_feed_comes_back() {
     put(&mut cluster, request("csr-1", "worker-0", 1));
     let held = judge(&mut cluster, "csr-1", at(66));
     assert_eq!(held, ("hold", vec![Reason::AlreadyIssued]));
-    // Back on the roll, it is forgotten like any other once it is gone.
+    // Back on the roll, it is forgotten like any other once it is deleted.
     cluster.apply(Change::MachineGone(MachineUid("m-0".to_owned())), at(67));
     cluster.forget_claims_of_gone_machines();
     assert_eq!(cluster.claims_to_record(at(68)), []);

@@ -1,4 +1,4 @@
-//! Which requests a change wakes, what a full list removes, and what is told while a write is under way.
+//! The requests that a change wakes, the objects that a full list removes, and changes during a write.
 
 use jiff::SignedDuration;
 use rollcall_csr::Signer;
@@ -10,7 +10,7 @@ use crate::fixtures::{
 };
 use crate::{Address, Contested, Machine, Reason, Rules, Scope};
 
-/// A cluster in which every fact is known to be complete.
+/// A cluster with all feeds synced.
 pub(super) fn cluster() -> Cluster {
     Cluster::new(Policy::default(), [])
 }
@@ -40,7 +40,7 @@ pub(super) fn put_machine(cluster: &mut Cluster, machine: Machine) -> BTreeSet<R
     cluster.apply(Change::Machine(Box::new(machine)), at(61))
 }
 
-/// Two requests that wait for two Machines which are not there yet.
+/// Two requests that wait for two missing Machines.
 fn waiting() -> Cluster {
     let mut cluster = cluster();
     for name in ["worker-0", "worker-1"] {
@@ -83,7 +83,7 @@ fn addresses_that_come_late_wake_the_request() {
     assert_eq!(put_machine(&mut cluster, record.clone()), uids(&[]));
     record.addresses = addresses;
     assert_eq!(put_machine(&mut cluster, record.clone()), uids(&["csr-0"]));
-    // The same news again wakes nothing; news that change nothing for the name do.
+    // An unchanged update wakes nothing; a change that does not affect the name does.
     assert_eq!(put_machine(&mut cluster, record.clone()), uids(&[]));
     record.phase = Some("Provisioning".to_owned());
     assert_eq!(put_machine(&mut cluster, record), uids(&["csr-0"]));
@@ -95,7 +95,7 @@ fn an_address_that_moves_wakes_both_names() {
     put_machine(&mut cluster, machine("m-0", "worker-0"));
     let woken = put_machine(&mut cluster, machine("m-0", "worker-1"));
     assert_eq!(woken, uids(&["csr-0", "csr-1"]));
-    // A second owner of one name holds it.
+    // A second owner of the name makes it ambiguous.
     let mut second = machine("m-1", "worker-1");
     second.addresses.push(Address::Hostname(node("elsewhere")));
     assert_eq!(put_machine(&mut cluster, second), uids(&["csr-1"]));
@@ -259,7 +259,7 @@ fn a_full_list_of_requests_removes_what_is_missing_for_its_signer_only() {
     put(&mut cluster, serving);
     let signer = Signer::KubeApiserverClientKubelet;
     let kept = HashSet::from([request_uid("csr-1")]);
-    // The one that is gone was known under the same name as the serving request, which is judged again.
+    // The deleted request had the same node name as the serving request, which is judged again.
     let woken = cluster.apply(Change::RequestList(signer, kept), at(61));
     assert_eq!(woken, uids(&["csr-2"]));
     let left: BTreeSet<RequestUid> = cluster.pending().collect();
@@ -275,7 +275,7 @@ fn nothing_is_judged_while_it_is_written_or_after_it_was_decided() {
     assert_eq!(judge(&mut cluster, "csr-0", at(62)).0, "approve");
     assert_eq!(cluster.judge(&request_uid("csr-0"), at(62)), None);
     cluster.settle(&request_uid("csr-0"), Settlement::Written);
-    // Whatever happens before the watch brings the approval, it is not written again.
+    // Until the watch shows the approval, no change causes another write.
     let woken = put_machine(
         &mut cluster,
         Machine {
@@ -313,7 +313,7 @@ fn a_denial_is_written_once_and_spends_nothing() {
         cluster.settle(&request_uid("csr-0"), Settlement::Undone),
         uids(&[])
     );
-    // It did not get through: a later look writes it again, until it does.
+    // The write failed: it is retried until it succeeds.
     assert_eq!(judge(&mut cluster, "csr-0", at(63)).0, "deny");
     cluster.settle(&request_uid("csr-0"), Settlement::Written);
     assert_eq!(cluster.judge(&request_uid("csr-0"), at(64)), None);
@@ -357,7 +357,7 @@ fn a_request_that_waits_for_a_time_is_due_then_and_once() {
     assert_eq!(cluster.due(due), uids(&["csr-1"]));
     assert_eq!(cluster.due(due), uids(&[]));
     assert_eq!(cluster.next_due(), None);
-    // A request that goes takes its time with it.
+    // A deleted request has no timer.
     judge(&mut cluster, "csr-1", at(64));
     cluster.apply(Change::RequestGone(request_uid("csr-1")), at(64));
     assert_eq!(cluster.next_due(), None);
@@ -384,11 +384,11 @@ fn a_crowd_for_one_name_is_woken_by_its_machine_and_not_by_each_newcomer() {
             matches!(decision.verdict(), Verdict::Approve(_))
         })
         .collect();
-    // Made in one second, so the name decides: the last one counts as the newest.
+    // Created in the same second, so the name decides: the last one counts as the newest.
     assert_eq!(approved, [request_uid(&format!("csr-{:03}", crowd - 1))]);
 }
 
-/// A cluster in which two more than a crowd ask for one pending Machine, one a second, in turn with one of two keys.
+/// A cluster in which two more than a crowd request one pending Machine, one per second, alternating between two keys.
 fn crowd() -> (Cluster, usize) {
     let mut cluster = newest();
     let size = CROWD + 2;
@@ -436,7 +436,7 @@ fn in_a_crowd_a_claim_that_comes_to_nothing_wakes_those_that_it_held() {
     );
     let woken = cluster.settle(&request_uid(&newest), Settlement::Undone);
     assert_eq!(woken, uids(&[&other]));
-    // The same where the signer fails.
+    // The same if the signer fails.
     assert_eq!(judge(&mut cluster, &newest, now).0, "approve");
     assert_eq!(judge(&mut cluster, &other, now).0, "hold");
     cluster.settle(&request_uid(&newest), Settlement::Written);
@@ -484,7 +484,7 @@ fn a_request_whose_decision_is_refused_stands_in_no_other_s_way() {
     assert!(woken.contains(&older), "{woken:?}");
     assert_eq!(reason(&mut cluster, &older).0, "approve");
     cluster.settle(&older, Settlement::Undone);
-    // Once its decision is taken after all, it counts like any other.
+    // After its decision is accepted, it counts like any other.
     assert_eq!(reason(&mut cluster, &newer).0, "approve");
     cluster.settle(&newer, Settlement::Written);
     assert_eq!(reason(&mut cluster, &older).1, Reason::AlreadyIssued);

@@ -1,4 +1,4 @@
-//! The decision: choose the path of a request, run all of its checks, combine them.
+//! The decision: selects the path of a request, runs all of its checks, combines them.
 
 use jiff::Timestamp;
 use rollcall_csr::{KeyHash, NODES_GROUP, NodeName, Signer};
@@ -9,19 +9,19 @@ use crate::{
     renewal, resume, serving,
 };
 
-/// The way to a certificate that a request goes.
+/// The path of a request to its certificate.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Path {
-    /// A client certificate through a bootstrapper: a machine's first, or that of a node which comes back.
+    /// A client certificate through a bootstrapper: a machine's first, or that of a returning node.
     Bootstrap,
-    /// The next client certificate of a node that asks for itself.
+    /// The next client certificate of a node, requested by itself.
     Renewal,
-    /// The serving certificate of a node that asks for itself.
+    /// The serving certificate of a node, requested by itself.
     Serving,
 }
 
 impl Path {
-    /// The path that signer and requestor lead to, if they lead to any.
+    /// Returns the path for this signer and requestor, if there is one.
     pub(crate) fn of(request: &Request, policy: &Policy) -> Option<Self> {
         let requestor = &request.requestor;
         match (requestor.node(), request.signer) {
@@ -35,7 +35,7 @@ impl Path {
     }
 }
 
-/// Decides one request by these facts and this policy at this time.
+/// Decides one request from these facts and this policy, at this time.
 pub fn decide(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Decision {
     match check_ours(request, policy) {
         Err(finding) => Decision::new(Verdict::Ignore, finding, Vec::new(), None),
@@ -48,7 +48,7 @@ pub fn decide(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timest
     }
 }
 
-/// Whether the request is for us to decide at all, and on which path.
+/// Checks that the request is ours to decide, and returns its path.
 fn check_ours(request: &Request, policy: &Policy) -> Result<Path, Finding> {
     if !request.is_pending() {
         return Err(Finding::new(
@@ -81,8 +81,8 @@ fn not_allowed(request: &Request) -> Finding {
     Finding::new(Reason::RequestorNotAllowed, message)
 }
 
-/// The end of every path: approved only when nothing speaks against a request, one Machine vouches for it, and its key is
-/// known; else denied, where the policy says so, or held.
+/// Combines the findings of a path: approves only if there are none against the request, one Machine vouches for it, and
+/// its key is known; otherwise denies it, if the policy allows, or holds it.
 pub(crate) fn combine(
     request: &Request,
     policy: &Policy,
@@ -101,7 +101,7 @@ pub(crate) fn combine(
             let verdict = if denied { Verdict::Deny } else { hold };
             Decision::new(verdict, first, against.collect(), reference)
         }
-        // Unreadable content and a missing Machine are findings above; should a check ever be lost, nothing is approved.
+        // Unreadable content and a missing Machine are findings above; if a check is ever lost, nothing is approved.
         (None, _, _) => {
             let finding = Finding::new(Reason::MachineNotFound, "no Machine vouches for the node");
             Decision::new(hold, finding, Vec::new(), reference)

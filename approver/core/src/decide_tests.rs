@@ -1,4 +1,4 @@
-//! Whose requests are decided, and what no kubelet would ask for: each rule at both sides of its boundary.
+//! The choice of requests to decide, and the profile of kubelets: each rule on both sides of its boundary.
 
 use std::collections::BTreeSet;
 
@@ -269,13 +269,13 @@ fn every_reason_occurs_in_these_tables() {
         .flatten()
         .flat_map(|(_, _, _, reasons)| reasons.iter().copied())
         .collect();
-    // A person decided, or a write failed: no decision of the core ever says so.
+    // Used for a manual decision, or a failed write: no decision of the core has them.
     let outside = [ManualApproval, ManualDenial, WriteFailed];
     assert!(seen.is_disjoint(&BTreeSet::from(outside)));
     seen.extend(outside);
     let resumes = PROOFS.iter();
     seen.extend(resumes.flat_map(|(_, _, _, reasons)| reasons.iter().copied()));
-    // Their boundaries have tests of their own.
+    // Their boundaries have separate tests.
     seen.extend([NameReserved, NameTooLong, OutsideJoinWindow]);
     assert_eq!(seen, BTreeSet::from(Reason::ALL));
 }

@@ -1,21 +1,21 @@
-//! What was decided of a request, and everything that speaks for it.
+//! The decision about a request, with all its reasons.
 
 use jiff::Timestamp;
 use rollcall_csr::NodeName;
 
 use crate::{Claim, Dial, MachineReference, Reason, RequestUid};
 
-/// One reason, with what was seen and what was expected, in a sentence.
+/// One reason, with a message about the observed and expected values.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
     /// The stable word.
     pub reason: Reason,
-    /// What was seen.
+    /// The observation.
     pub message: String,
 }
 
 impl Finding {
-    /// A reason and what was seen.
+    /// Creates a finding.
     pub fn new(reason: Reason, message: impl Into<String>) -> Self {
         Self {
             reason,
@@ -24,25 +24,25 @@ impl Finding {
     }
 }
 
-/// A change that could turn a hold into something else.
+/// A change that could turn a hold into another verdict.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wait {
-    /// Something known under this node name: a Machine that owns it, the Node, another request.
+    /// A change under this node name: of a Machine that owns it, the Node, another request.
     Name(NodeName),
-    /// A feed that has to come back.
+    /// A stale feed that becomes fresh.
     Feed,
-    /// Whether the kubelet of this Node renews its Lease: somebody has to ask for it.
+    /// The Lease of this Node: the caller must read it.
     Lease(NodeName),
-    /// What becomes of this request: it stands in the way.
+    /// The result of this request, which has precedence.
     Request(RequestUid),
-    /// What a node serves now: somebody has to dial it.
+    /// The certificate that a node serves now: the caller must dial it.
     Served(Dial),
     /// This time.
     Until(Timestamp),
 }
 
 impl Wait {
-    /// The time it waits for, if it waits for time.
+    /// The time of the wait, if it is for a time.
     pub fn until(&self) -> Option<Timestamp> {
         match self {
             Self::Until(at) => Some(*at),
@@ -52,7 +52,7 @@ impl Wait {
         }
     }
 
-    /// The request it waits for, if it waits for one.
+    /// The request of the wait, if it is for one.
     pub fn blocker(&self) -> Option<&RequestUid> {
         match self {
             Self::Request(uid) => Some(uid),
@@ -60,7 +60,7 @@ impl Wait {
         }
     }
 
-    /// The dial it waits for, if it waits for one.
+    /// The dial of the wait, if it is for one.
     pub fn dial(&self) -> Option<&Dial> {
         match self {
             Self::Served(dial) => Some(dial),
@@ -68,7 +68,7 @@ impl Wait {
         }
     }
 
-    /// The Node whose Lease it waits for, if it waits for one.
+    /// The Node of the wait, if it is for a Lease.
     pub fn lease(&self) -> Option<&NodeName> {
         match self {
             Self::Lease(node) => Some(node),
@@ -79,21 +79,21 @@ impl Wait {
     }
 }
 
-/// What is to be done with a request.
+/// The action for a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// Approve it. A first certificate spends its Machine: then that has to be recorded too.
+    /// Approve it. A first certificate spends its Machine: then the claim must be recorded too.
     Approve(Option<Claim>),
-    /// Deny it, for ever.
+    /// Deny it, which is final.
     Deny,
-    /// Leave it pending, and judge it again when one of these changes. Without any, only a person can decide.
+    /// Leave it pending, and judge it again when one of these changes. If empty, only a user can decide.
     Hold(Vec<Wait>),
-    /// Leave it alone: it is not ours.
+    /// Ignore it: it is not ours.
     Ignore,
 }
 
 impl Verdict {
-    /// The word for it in logs, metrics and output.
+    /// The word in logs, metrics and output.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::Approve(_) => "approve",
@@ -104,7 +104,7 @@ impl Verdict {
     }
 }
 
-/// The decision on one request. Never without a reason: the first of `findings` is the one that counts most.
+/// The decision about one request. It always has a reason: the first of `findings` is the main one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[must_use]
 pub struct Decision {
@@ -129,7 +129,7 @@ impl Decision {
         }
     }
 
-    /// Adds to what is said of a reason, where it is one of those.
+    /// Appends to the message of a reason, if the decision has it.
     pub(crate) fn add(&mut self, reason: Reason, more: impl FnOnce() -> String) {
         let mut findings = std::iter::once(&mut self.first).chain(&mut self.rest);
         if let Some(finding) = findings.find(|finding| finding.reason == reason) {
@@ -138,12 +138,12 @@ impl Decision {
         }
     }
 
-    /// What is to be done.
+    /// The action.
     pub fn verdict(&self) -> &Verdict {
         &self.verdict
     }
 
-    /// The Node whose Lease could turn it into an approval, if one could.
+    /// The Node whose Lease could lead to an approval, if any.
     pub fn lease(&self) -> Option<&NodeName> {
         match &self.verdict {
             Verdict::Hold(waits) => waits.iter().find_map(Wait::lease),
@@ -151,7 +151,7 @@ impl Decision {
         }
     }
 
-    /// The dial that could turn it into an approval, if one could.
+    /// The dial that could lead to an approval, if any.
     pub fn dial(&self) -> Option<&Dial> {
         match &self.verdict {
             Verdict::Hold(waits) => waits.iter().find_map(Wait::dial),
@@ -159,17 +159,17 @@ impl Decision {
         }
     }
 
-    /// The reason that counts most.
+    /// The main reason.
     pub fn reason(&self) -> Reason {
         self.first.reason
     }
 
-    /// What was seen, in a sentence: that of [`Decision::reason`].
+    /// The message of [`Decision::reason`].
     pub fn message(&self) -> &str {
         &self.first.message
     }
 
-    /// Everything that was seen, in one line: the message that counts most, then the other reasons with theirs.
+    /// All findings in one line: the main message, then the other reasons with theirs.
     pub fn explanation(&self) -> String {
         let also = self
             .rest
@@ -180,19 +180,19 @@ impl Decision {
             .collect()
     }
 
-    /// Every reason, the one that counts most first.
+    /// All findings, the main one first.
     pub fn findings(&self) -> impl Iterator<Item = &Finding> {
         std::iter::once(&self.first).chain(&self.rest)
     }
 
-    /// What a person should see of an approval: what spoke against it and did not count, and that a node came back, which
-    /// whoever has its disk can do too.
+    /// The findings of an approval to show to users: problems that did not prevent it, and the return of a node, which is
+    /// also possible with a copy of its disk.
     pub fn warnings(&self) -> impl Iterator<Item = &Finding> {
         let resumed = Some(&self.first).filter(|first| first.reason == Reason::Resume);
         resumed.into_iter().chain(&self.rest)
     }
 
-    /// The Machine that the request is judged by, when just one can be meant.
+    /// The Machine of the request, if exactly one matches.
     pub fn machine(&self) -> Option<&MachineReference> {
         self.machine.as_ref()
     }

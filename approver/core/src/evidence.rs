@@ -1,9 +1,9 @@
-//! What the evidence of a request proves of one Machine: that whoever asks holds the key that its record pins, or the key
-//! of a certificate that it was issued before, or a bootstrap token that was made for it.
+//! The evaluation of a request's evidence for one Machine: the requestor has the key that its record pins, or the key of
+//! a certificate that was issued to it before, or a bootstrap token that was created for it.
 //!
-//! Statements bind themselves to the request's key and node ([`rollcall_csr::CertificationRequest::proofs`]); here they
-//! are held against the roll. What is forged speaks against a request. What is true but says nothing about this Machine
-//! counts as if it were not there: a machine that was set up anew may still hold the certificate of an earlier one.
+//! Statements bind themselves to the request's key and node ([`rollcall_csr::CertificationRequest::proofs`]); this module
+//! compares them with the roll. Forged evidence counts against a request. Valid evidence that does not concern this
+//! Machine is ignored: a reinstalled machine may still hold the certificate of an earlier one.
 
 use std::collections::BTreeSet;
 
@@ -15,38 +15,37 @@ use crate::{
     Strength, node_activity, token, verified,
 };
 
-/// How much earlier than it was issued a certificate begins to hold (Kubernetes: `pkg/controller/certificates/authority`,
-/// the backdate of 5 minutes).
+/// The time by which certificates are backdated (Kubernetes: `pkg/controller/certificates/authority`, 5 minutes).
 const BACKDATE: SignedDuration = SignedDuration::from_mins(5);
 
-/// What a request proves.
+/// The facts that a request proves.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Proven {
-    /// Whether it holds the key that the Machine's record pins.
+    /// True if the requestor has the key that the Machine's record pins.
     pub(crate) join_key: bool,
-    /// A certificate that the Machine was issued before.
+    /// A certificate that was issued to the Machine before.
     pub(crate) previous: Option<Previous>,
-    /// Whether its bootstrap token was made for the Machine.
+    /// True if the bootstrap token was created for the Machine.
     pub(crate) token: bool,
-    /// Why evidence that is there proves nothing.
+    /// The reasons why some evidence proves nothing.
     pub(crate) worthless: Vec<String>,
-    /// What of it is forged.
+    /// The findings about forged evidence.
     pub(crate) forged: Vec<Finding>,
 }
 
-/// A certificate that a machine has the key of.
+/// A certificate with a key that the machine holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Previous {
     /// Its key.
     pub(crate) key: KeyHash,
     /// The latest time at which it can have been issued.
     pub(crate) issued_by: Timestamp,
-    /// Until when it holds.
+    /// The end of the validity period.
     pub(crate) not_after: Timestamp,
 }
 
 impl Proven {
-    /// Holds the evidence of a request against a Machine.
+    /// Evaluates the evidence of a request for a Machine.
     pub(crate) fn of(
         request: &Request,
         machine: &Machine,
@@ -58,14 +57,14 @@ impl Proven {
             token: token::is_of(request, machine, facts),
             ..Self::default()
         };
-        // Whoever cannot be read has a finding of its own.
+        // An unreadable request already has its own finding.
         let Ok(content) = &request.content else {
             return proven;
         };
         let statements = match content.evidence() {
             Ok([]) => return proven,
             Ok(statements) => statements,
-            // Of a later version: what it says is for later approvers.
+            // A later version is for later approvers.
             Err(error @ EvidenceError::UnsupportedVersion) => {
                 proven.worthless.push(error.to_string());
                 return proven;
@@ -88,7 +87,7 @@ impl Proven {
         proven
     }
 
-    /// How much it is worth.
+    /// The strength of the evidence.
     pub(crate) fn strength(&self) -> Strength {
         if self.join_key || self.previous.is_some() {
             Strength::Bound
@@ -125,13 +124,13 @@ fn invalid(what: &str) -> Finding {
     )
 }
 
-/// What statements are held against.
+/// The context in which statements are evaluated.
 struct View<'a> {
     machine: &'a Machine,
     facts: &'a Facts<'a>,
-    /// From when on certificates of the name may be the machine's.
+    /// The earliest time at which a certificate with this name may be the machine's.
     known_from: Timestamp,
-    /// Whether the Node of that name is the machine's, by what names its instance or hardware.
+    /// True if the Node with this name is the machine's, by its instance or hardware id.
     is_node: bool,
     authorities: Vec<Authority>,
     clusters: BTreeSet<ClusterId>,
@@ -147,7 +146,7 @@ impl<'a> View<'a> {
         let authorities = trusted.unwrap_or_default();
         let own = policy.clusters.iter().copied();
         let clusters = own.chain(authorities.iter().map(Authority::id)).collect();
-        // A record that was made anew is younger than its machine. What names the instance shows that the Node is its own.
+        // A recreated record is younger than its machine. The instance id shows that the Node is its own.
         let own = facts
             .node
             .filter(|node| machine.is_of_node(node) == Some(true));
@@ -183,7 +182,7 @@ impl<'a> View<'a> {
         }
     }
 
-    /// Whether a certificate was issued by this cluster to this Machine, for the node that the request is for.
+    /// Checks that this cluster issued a certificate to this Machine, for the node of the request.
     fn issued(
         &self,
         previous: &PreviousCertificate,
@@ -208,9 +207,9 @@ impl<'a> View<'a> {
         self.of_this_machine(&certificate)
     }
 
-    /// A name can come again with another machine behind it: what was issued before the record was made is not of it, nor,
-    /// of a Machine that has become no Node, what was not approved for it: an earlier machine that still runs may have
-    /// renewed its own.
+    /// Checks that a certificate is not from an earlier machine of this name: it must have been issued after the record
+    /// was created and, unless the Machine has become a Node, approved for it, because an earlier machine that is still
+    /// running may have renewed its own.
     fn of_this_machine(&self, certificate: &IssuedCertificate) -> Result<Previous, String> {
         let issued_by = certificate
             .not_before()
@@ -242,7 +241,8 @@ impl<'a> View<'a> {
     }
 }
 
-/// Whether a request proves what every record of the Machine and its pool ask for. It was held against this record.
+/// Checks that a request proves everything that the Machine's records and their pools require. `proven` was evaluated
+/// for `machine`.
 pub(crate) fn check_required<'a>(
     proven: &Proven,
     machine: &'a Machine,
@@ -261,7 +261,7 @@ fn check_record(
 ) -> Option<Finding> {
     let required = policy.rules(record).evidence;
     let reference = &record.reference;
-    // A key that only another record pins was not looked at.
+    // A key that only another record pins was not evaluated.
     let unproven = !proven.join_key || record.join_key != machine.join_key;
     let missing = if record.join_key.is_some() && unproven {
         format!("Machine {reference} pins a join key, and the request does not prove to hold it")

@@ -1,4 +1,4 @@
-//! Machines for tests that prove something: what they hold, and requests that show it.
+//! Machines for tests of evidence: their keys and certificates, and requests with them.
 
 use jiff::Timestamp;
 use rcgen::{KeyPair, PublicKeyData as _, SigningKey as _};
@@ -36,13 +36,13 @@ impl Holder {
         }
     }
 
-    /// The same machine, which takes the cluster for another one.
+    /// The same machine, with another cluster's id.
     pub(crate) fn elsewhere(mut self) -> Self {
         self.cluster = ClusterId::of_ca(b"another");
         self
     }
 
-    /// What its certificate is verified by.
+    /// The CA that verifies its certificate.
     pub(crate) fn ca(&self) -> KubeletCa {
         let mut ca = KubeletCa::new(["a test".to_owned()]);
         ca.put("a test".to_owned(), vec![self.issuer.authority()]);
@@ -54,7 +54,7 @@ impl Holder {
         self.previous_for(&binding(request, self.cluster))
     }
 
-    /// The same, made for something else.
+    /// The same, for another binding.
     pub(crate) fn previous_for(&self, binding: &Binding) -> Statement {
         let sign = |bytes: &[u8]| Ok::<_, EvidenceError>(self.key.sign(bytes).unwrap());
         Statement::previous_certificate(&self.certificate, binding, sign).unwrap()
@@ -67,13 +67,13 @@ impl Holder {
         Statement::join_key(&spki, &binding(request, self.cluster), sign).unwrap()
     }
 
-    /// Its key, as a record pins it.
+    /// Its key, as pinned in a record.
     pub(crate) fn pinned(&self) -> JoinKey {
         JoinKey::Spki(self.key.subject_public_key_info())
     }
 }
 
-/// What statements of a request are bound to.
+/// The binding of a request's statements.
 pub(crate) fn binding(request: &Request, cluster: ClusterId) -> Binding {
     let node: NodeName = request.node_name().unwrap();
     let request_key = request.key().unwrap();
@@ -84,7 +84,7 @@ pub(crate) fn binding(request: &Request, cluster: ClusterId) -> Binding {
     }
 }
 
-/// Replaces what a request for `worker-0` with one of the four keys shows.
+/// Replaces the evidence of a request for `worker-0` with one of the four keys.
 pub(crate) fn show(request: &mut Request, key: usize, statements: Vec<Statement>) {
     let evidence = Evidence::new(statements).unwrap().to_pem();
     let text = format!("{}{evidence}", Asked::of_kubelet("worker-0", key).pem());
@@ -92,7 +92,7 @@ pub(crate) fn show(request: &mut Request, key: usize, statements: Vec<Statement>
 }
 
 impl World {
-    /// A request, made on the 25th, of a node whose certificate expired on the 20th and which proves that it held it:
+    /// A request, created on the 25th, of a node whose certificate expired on the 20th, with evidence of its key:
     /// `csr-0` of `worker-0` with key 0, Machine `m-0` of the 9th.
     pub(crate) fn resumable() -> (Self, Holder) {
         let holder = Holder::new();
@@ -107,7 +107,7 @@ impl World {
         (world, holder)
     }
 
-    /// Moves the request, and the decision, to a time.
+    /// Sets the time of the request and of the decision.
     pub(crate) fn at(&mut self, time: Timestamp) {
         self.request.created_at = time;
         self.now = time;

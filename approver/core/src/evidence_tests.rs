@@ -1,4 +1,4 @@
-//! What a pending Machine or its pool asks for, and what proves it.
+//! The requirements of a pending Machine or its pool, and the evidence that meets them.
 
 use rcgen::PublicKeyData as _;
 
@@ -10,7 +10,7 @@ use crate::fixtures::{World, at, claim, machine, reasons, request};
 use crate::issuing_fixtures::midnight;
 use crate::{Claim, Contested, Rules};
 
-/// A first certificate of the 18th, for a Machine of the 9th in a pool that asks for this.
+/// A first certificate of the 18th, for a Machine of the 9th in a pool that requires this.
 fn world(evidence: Strength) -> (World, Holder) {
     let holder = Holder::new();
     let mut world = World::approvable();
@@ -55,7 +55,7 @@ fn a_pool_that_asks_for_evidence_takes_a_key_or_an_earlier_certificate() {
         assert_eq!(reasons(&world.decide()), [EvidenceMissing]);
         let previous = holder.previous(&world.request);
         show(&mut world.request, 0, vec![previous]);
-        // Nothing says that it was issued to this Machine: one before it may still run, and have renewed its own.
+        // It may have been issued to an earlier machine, which may still run and have renewed its own.
         let decision = world.decide();
         assert_eq!(reasons(&decision), [EvidenceMissing]);
         let why = "was not approved for Machine";
@@ -64,7 +64,7 @@ fn a_pool_that_asks_for_evidence_takes_a_key_or_an_earlier_certificate() {
         assert_eq!(reasons(&world.decide()), [FirstCertificate, Reissued]);
         world.claims.clear();
 
-        // The rules of one pool are nobody else's.
+        // The rules of one pool do not apply to others.
         world.request = World::approvable().request;
         world.owner().pool = Some("others".to_owned());
         assert_eq!(reasons(&world.decide()), [FirstCertificate]);
@@ -119,7 +119,7 @@ fn who_proves_to_hold_the_issued_key_may_have_a_new_one_within_the_same_limits()
     assert_eq!(reasons(&world.decide()), [AlreadyIssued]);
 }
 
-/// The claim of an approval, long before, for the key of a holder.
+/// The claim of an earlier approval for the key of a holder.
 fn issued_to(holder: &Holder) -> Claim {
     Claim {
         key: KeyHash::of_spki(&holder.key.subject_public_key_info()),
@@ -145,7 +145,7 @@ fn a_rival_that_proves_nothing_stands_in_nobodys_way() {
     show(&mut rival, 1, vec![proof]);
     world.rivals = vec![rival];
     assert_eq!(reasons(&world.decide()), [Superseded]);
-    // Another Machine's key is worth nothing here.
+    // Another Machine's key is invalid here.
     world.owners = vec![machine("m-1", "worker-0")];
     assert_eq!(reasons(&world.decide()), [EvidenceMissing]);
 }

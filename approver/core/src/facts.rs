@@ -1,4 +1,4 @@
-//! The facts: what the cluster says that matters to one request.
+//! The facts: the state of the cluster that is relevant to one request.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -8,39 +8,39 @@ use rollcall_csr::{KeyHash, NodeName};
 
 use crate::{
     Claim, Dialled, Finding, KnownAddresses, KubeadmConfig, KubeletCa, Machine, MachineReference,
-    Request, ServerName, Stale, Verified,
+    Policy, Request, ServerName, Stale, Verified,
 };
 
-/// A Node, reduced to what a decision needs.
+/// A Node, reduced to the fields that a decision needs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Node {
     /// Its `metadata.uid`.
     pub uid: String,
-    /// When it registered.
+    /// The creation time.
     pub created_at: Timestamp,
-    /// Whether it is ready to take Pods.
+    /// True if it is ready to run Pods.
     pub ready: bool,
-    /// Since when it is that, or is not.
+    /// The time of the last change of `ready`.
     pub ready_since: Option<Timestamp>,
-    /// When its kubelet last reported its status, by the kubelet's clock.
+    /// The time of the kubelet's last status report, by the kubelet's clock.
     pub last_heartbeat: Option<Timestamp>,
-    /// The cloud's name for the instance (`spec.providerID`). The kubelet or the cloud's controller writes it, once.
+    /// The cloud's id of the instance (`spec.providerID`). The kubelet or the cloud controller writes it, once.
     pub provider_id: Option<String>,
-    /// The UUID of its hardware (`status.nodeInfo.systemUUID`), as its kubelet reports it.
+    /// The UUID of the hardware (`status.nodeInfo.systemUUID`), as the kubelet reports it.
     pub system_uuid: Option<String>,
-    /// The id of its installation (`status.nodeInfo.machineID`), as its kubelet reports it.
+    /// The id of the installation (`status.nodeInfo.machineID`), as the kubelet reports it.
     pub machine_id: Option<String>,
-    /// The IP addresses that it states. Its kubelet writes them: they count against what others ask for, and for nothing.
+    /// The IP addresses in the status. The kubelet writes them: they can count against other requests, but never for one.
     pub addresses: Vec<IpAddr>,
-    /// Whether it bears the label of control-plane nodes, which kubelets cannot give themselves (Kubernetes: admission
+    /// True if it has the label of control-plane nodes, which kubelets cannot set themselves (Kubernetes: admission
     /// plug-in NodeRestriction).
     pub control_plane: bool,
-    /// Its conditions, where they are kept: MachineHealthChecks look at them. No decision rests on them.
+    /// The conditions, if they are kept, for MachineHealthChecks. No decision depends on them.
     pub conditions: Vec<NodeCondition>,
 }
 
 impl Node {
-    /// A Node of which nothing more is known.
+    /// A Node without further fields.
     pub fn new(uid: impl Into<String>, created_at: Timestamp) -> Self {
         Self {
             uid: uid.into(),
@@ -57,9 +57,9 @@ impl Node {
         }
     }
 
-    /// Whether another account of the Node says the same, but for when its kubelet was last heard.
+    /// Returns true if the other version of the Node differs at most in the kubelet's heartbeat.
     pub(crate) fn is_same_but_for_heartbeat(&self, other: &Self) -> bool {
-        // Named one by one: a heartbeat must cost no copy.
+        // Field by field: a heartbeat must cost no copy.
         let Self {
             uid,
             created_at,
@@ -89,83 +89,93 @@ impl Node {
 /// One condition of a Node (Kubernetes: `core/v1` `NodeCondition`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeCondition {
-    /// Which one, such as `Ready`.
+    /// The type, such as `Ready`.
     pub kind: String,
     /// `True`, `False` or `Unknown`.
     pub status: String,
-    /// Since when it has this status.
+    /// The time of the last change of the status.
     pub since: Timestamp,
 }
 
-/// What was learnt of the Lease by which a kubelet shows that it runs (Kubernetes: Leases in `kube-node-lease`).
+/// The Lease of a kubelet, which shows that it runs (Kubernetes: Leases in `kube-node-lease`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NodeLease {
-    /// When the answer came.
+    /// The time of the read.
     pub at: Timestamp,
-    /// When it was last renewed, if there is one, or why it cannot be read.
+    /// The last renewal, if there is a Lease, or the error of reading it.
     pub renewed: Result<Option<Timestamp>, String>,
 }
 
-/// Everything known that bears on one request.
+/// All facts for one request.
 #[derive(Clone, Debug, Default)]
 pub struct Facts<'a> {
-    /// The feed that can no longer be trusted, if there is one.
+    /// The feed that is stale, if any.
     pub stale: Option<Stale>,
-    /// The Machines that own the node name asked for, each by one of its records.
+    /// The Machines that own the requested node name, each by one of its records.
     pub owners: Vec<&'a Machine>,
-    /// The Machines that have become the Node of that name, by their node reference, each by one of its records.
+    /// The Machines that are bound to the Node of that name, by their node reference, each by one of its records.
     pub bound: Vec<&'a Machine>,
-    /// What other sources know of these Machines.
+    /// The records of these Machines in other sources.
     pub mirrors: Vec<&'a Machine>,
-    /// Those of the requested names and addresses that Machines have which have not become the Node, with the Machines.
+    /// The records that may not vouch for names and join windows ([`crate::Vouching`]).
+    pub unheard: Vec<&'a Machine>,
+    /// The requested names and addresses that belong to Machines other than the Node's, with the Machines.
     pub elsewhere: Vec<(ServerName, &'a MachineReference)>,
-    /// Those of the requested addresses that Nodes of other names state, with the Nodes.
+    /// The requested addresses that are in the status of other Nodes, with the Nodes.
     pub stated: Vec<(ServerName, &'a NodeName)>,
-    /// The cluster's own names and addresses, as far as they are known.
+    /// The known names and addresses of the cluster itself.
     pub cluster_addresses: Option<&'a KnownAddresses>,
-    /// The bootstrap tokens that this request and its rivals came with, by their ids, each with the Machines that it was made
-    /// for. A token that was made for no Machine in particular is not among them.
+    /// The bootstrap tokens of this request and its rivals, by id, each with the Machines that it was created for. Tokens for
+    /// no specific Machine are omitted.
     pub tokens: BTreeMap<&'a str, Vec<&'a Machine>>,
-    /// How the machine joins that owns the name, when one does, and where that is read.
+    /// The KubeadmConfigs of the Machine that owns the name, if one does and they are read.
     pub kubeadm_configs: Vec<KubeadmConfig>,
     /// The Node of that name.
     pub node: Option<&'a Node>,
-    /// The Machines whose instance is that Node's, whatever names they own.
+    /// The Machines with the same instance as that Node, regardless of the names they own.
     pub of_instance: Vec<&'a Machine>,
-    /// Whether the Lease of a Node is asked for where a decision needs it.
+    /// True if the Lease of a Node is read when a decision needs it.
     pub asks_leases: bool,
-    /// What is known of the Lease of that Node, if it was asked for.
+    /// The Lease of that Node, if it was read.
     pub lease: Option<&'a NodeLease>,
-    /// The certificates already approved for the Machine, when one Machine owns the name: one claim for each key.
+    /// The certificates already approved for the Machine, if one owns the name: one claim per key.
     pub claims: Vec<Claim>,
-    /// The requests by which they were approved, by key, as far as these are still there: of one key, two at most.
+    /// The requests by which they were approved, by key, if they still exist: at most two per key.
     pub live: Vec<(KeyHash, &'a Request)>,
-    /// Whether there are so many claims that no further one could be recorded.
+    /// True if there are too many claims to record another one.
     pub full: bool,
     /// Other pending requests for the same node name and signer, the newest first.
     pub rivals: Vec<&'a Request>,
-    /// Whether there are so many rivals that the oldest of them are left out.
+    /// True if there are so many rivals that the oldest are omitted.
     pub crowded: bool,
-    /// When a holder of a certificate for this node last showed that it uses it, as far as is known.
+    /// The last time that a certificate of this node was known to be in use.
     pub used: Option<Timestamp>,
-    /// The latest approval of a client certificate for this node that is known, and the key that it is for.
+    /// The latest known approval of a client certificate for this node, and its key.
     pub latest: Option<(Timestamp, KeyHash)>,
-    /// Which certificates are known to be of the kubelet CA.
+    /// The cache of verified certificates.
     pub verified: Option<&'a Verified>,
-    /// What the node served when it was last dialled, if it was.
+    /// The result of the last dial of the node, if there was one.
     pub served: Option<&'a Dialled>,
-    /// What the certificates of kubelets are verified against, where that is looked for.
+    /// The CA certificates that verify kubelets' certificates, if configured.
     pub kubelet_ca: Option<&'a KubeletCa>,
 }
 
 impl<'a> Facts<'a> {
-    /// Every record of a Machine. One that vouches is enough, and each may speak against it.
+    /// All records of a Machine. Each may count against it; [`Facts::vouching`] and `unheard` determine which count for
+    /// it.
     pub(crate) fn records(&self, machine: &'a Machine) -> impl Iterator<Item = &'a Machine> {
         let same = |record: &&'a Machine| record.is_same_as(machine);
         std::iter::once(machine).chain(self.mirrors.iter().copied().filter(same))
     }
 
-    /// What speaks against any record of a Machine; of what several say, the first.
+    /// The records of a Machine that vouch for its names and addresses.
+    pub(crate) fn vouching(&self, machine: &'a Machine, policy: &Policy) -> Vec<&'a Machine> {
+        let records: Vec<&Machine> = self.records(machine).collect();
+        let says = |record: &Machine| !record.addresses.is_empty();
+        policy.vouching.speakers(&records, says)
+    }
+
+    /// Runs a check on all records of a Machine; of several findings with the same reason, keeps the first.
     pub(crate) fn check_records<I: Iterator<Item = Finding>>(
         &self,
         machine: &'a Machine,

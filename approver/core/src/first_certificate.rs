@@ -1,4 +1,4 @@
-//! Path 1: the first certificate of a machine, asked for through a bootstrapper.
+//! Path 1: the first certificate of a machine, requested through a bootstrapper.
 
 mod claims;
 mod leftover;
@@ -23,7 +23,7 @@ use crate::{
     window,
 };
 
-/// Decides a pending request of a bootstrapper. Every check runs; every finding is kept.
+/// Decides a pending request of a bootstrapper. Runs every check, keeps every finding.
 pub(crate) fn decide(
     request: &Request,
     facts: &Facts<'_>,
@@ -42,13 +42,13 @@ pub(crate) fn decide(
     })
 }
 
-/// What speaks against a request, what could change that, and what a person should see although it is approved.
+/// The findings against a request, the changes to wait for, and the warnings for an approval.
 #[derive(Default)]
 struct Weighed {
     against: Vec<Finding>,
     waits: Vec<Wait>,
     warnings: Vec<Finding>,
-    /// Whether a leftover Node is to be replaced.
+    /// True if it replaces a leftover Node.
     replaces: bool,
 }
 
@@ -83,7 +83,7 @@ fn weigh(request: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) 
     }
     weighed.take_claims(check_claims(request, facts, policy, now), facts);
     weighed.take_rivals(check_rivals(request, facts, policy, now));
-    // A Lease costs a call: it is looked at where nothing else speaks against the request.
+    // Reading a Lease costs a call, so it is only checked if there is no other finding.
     if weighed.replaces
         && weighed.against.is_empty()
         && let (Some(name), Some(node)) = (request.node_name(), facts.node)
@@ -173,7 +173,7 @@ fn approve(
     )
 }
 
-/// The Machine that owns the name, when just one does.
+/// The Machine that owns the name, if exactly one does.
 fn sole_owner<'a>(facts: &Facts<'a>) -> Option<&'a Machine> {
     match facts.owners.as_slice() {
         [machine] => Some(machine),
@@ -181,11 +181,12 @@ fn sole_owner<'a>(facts: &Facts<'a>) -> Option<&'a Machine> {
     }
 }
 
-/// A kubelet puts the name of its host, which is as a rule that of its node, into the label `kubernetes.io/hostname`, and the
-/// API server takes no Node with a longer value (Kubernetes `validation.LabelValueMaxLength`).
+/// The maximum length of a label value: kubelet puts its host name, usually the node name, into the label
+/// `kubernetes.io/hostname`, and the API server rejects a Node with a longer value (Kubernetes
+/// `validation.LabelValueMaxLength`).
 const LONGEST_LABEL: usize = 63;
 
-/// A certificate for such a name is good, and its machine stays without a Node all the same.
+/// Warns of a name that is too long for that label: its certificate is valid, but its machine gets no Node.
 fn check_length(name: &NodeName) -> Option<Finding> {
     let length = name.as_str().len();
     (length > LONGEST_LABEL).then(|| {
@@ -224,7 +225,7 @@ fn check_owner(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
     }
 }
 
-/// Whether the Machine is pending: it became no Node, is not going away and has not failed.
+/// Checks that the Machine is pending: not bound to a Node, not being deleted and not failed.
 fn check_machine(machine: &Machine) -> impl Iterator<Item = Finding> + use<> {
     let bound = machine.node_reference.as_ref().map(|node| {
         Finding::new(
@@ -238,7 +239,8 @@ fn check_machine(machine: &Machine) -> impl Iterator<Item = Finding> + use<> {
     bound.into_iter().chain(check_stays(machine))
 }
 
-/// Whether the Machine has become the Node of that name, though its record does not refer to it (yet): both are of one instance.
+/// Checks that the Machine has not become the Node of that name without a reference in its record (yet): both would share an
+/// instance.
 fn check_instance(machine: &Machine, facts: &Facts<'_>) -> Option<Finding> {
     let own = |bound: &&&Machine| bound.uid == machine.uid || bound.is_same_as(machine);
     let bound = facts.bound.iter().find(own)?;
@@ -254,7 +256,7 @@ fn check_instance(machine: &Machine, facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
-/// Whether the request was made while the Machine was expected.
+/// Checks that the request was made while the Machine was expected.
 fn check_window<'a>(
     request: &Request,
     machine: &'a Machine,
@@ -277,7 +279,7 @@ fn check_window<'a>(
     Some(Finding::new(Reason::OutsideJoinWindow, message))
 }
 
-/// Whether any record of the machine expected it when the request was made.
+/// Returns true if a record that vouches for the machine expected it when the request was made.
 fn is_expected<'a>(
     request: &Request,
     machine: &'a Machine,
@@ -285,11 +287,17 @@ fn is_expected<'a>(
     policy: &Policy,
     now: Timestamp,
 ) -> bool {
-    let mut records = facts.records(machine);
+    let is_unheard = |record: &Machine| {
+        facts
+            .unheard
+            .iter()
+            .any(|unheard| unheard.uid == record.uid)
+    };
+    let mut records = facts.records(machine).filter(|record| !is_unheard(record));
     records.any(|record| window::is_inside(request, record, policy, now))
 }
 
-/// Whether a request proves what the Machine asks for, and nothing of what it says is forged.
+/// Checks that a request proves what the Machine requires, and that none of its evidence is forged.
 fn check_evidence(
     request: &Request,
     machine: &Machine,
@@ -318,7 +326,7 @@ mod tests {
             (65, true),
             (253, true),
         ] {
-            // No label of a DNS name is longer than 63 either.
+            // A label of a DNS name is not longer than 63 either.
             let name: String = "n"
                 .repeat(length)
                 .chars()

@@ -1,4 +1,4 @@
-//! The facts about a machine that asks for its first certificate: each rule at both sides of its boundary.
+//! The facts about a first certificate: each rule on both sides of its boundary.
 
 use Reason::*;
 use jiff::SignedDuration;
@@ -11,7 +11,7 @@ use crate::fixtures::{
 };
 use crate::{Contested, Feed, Node, NodeLease, Requestor, Stale, Verdict, Wait};
 
-/// The request comes with a bootstrap token that was made for these Machines.
+/// Makes the request use a bootstrap token of these Machines.
 fn use_token(world: &mut World, machines: &[&str]) {
     world.request.requestor = Requestor {
         username: "system:bootstrap:abcdef".to_owned(),
@@ -22,7 +22,7 @@ fn use_token(world: &mut World, machines: &[&str]) {
     world.tokens.retain(|_, machines| !machines.is_empty());
 }
 
-/// A Node that registered a day before its name's Machine was made.
+/// A Node that registered a day before its name's Machine was created.
 fn leftover() -> Node {
     Node {
         created_at: at(-86_400),
@@ -30,7 +30,7 @@ fn leftover() -> Node {
     }
 }
 
-/// Leaves a Node whose Lease says this.
+/// Adds a leftover Node with this Lease.
 fn leave(world: &mut World, renewed: Result<Option<Timestamp>, String>) {
     world.policy.replace_leftover_nodes = true;
     world.node = Some(leftover());
@@ -353,7 +353,7 @@ fn the_join_window_is_open_at_neither_end() {
     ] {
         let mut world = World::approvable();
         world.request.created_at = made;
-        // The request may have waited.
+        // The request may have been pending.
         world.now = made.checked_add(SignedDuration::from_mins(90)).unwrap();
         let decision = world.decide();
         let expected = if inside {
@@ -384,7 +384,7 @@ fn a_request_is_approved_for_as_long_as_it_could_be_made() {
             OutsideJoinWindow
         };
         assert_eq!(decision.reason(), expected, "{judged}: {decision:?}");
-        // What is too old stands in nobody's way.
+        // A request that is too old does not block others.
         let old = std::mem::replace(&mut world.request, request("csr-9", "worker-0", 1));
         world.request.created_at = at(judged.min(7000));
         world.now = world.request.created_at.max(world.now);

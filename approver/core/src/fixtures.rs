@@ -1,4 +1,4 @@
-//! Worlds for tests: requests that rcgen made, and Machines and facts that vouch for them, each easily changed.
+//! Worlds for tests: requests made with rcgen, and Machines and facts that allow them, each easily changed.
 
 use std::collections::BTreeMap;
 use std::sync::LazyLock;
@@ -23,7 +23,7 @@ pub(crate) const NAMESPACE: &str = "openshift-machine-api";
 static KEYS: LazyLock<[KeyPair; 4]> =
     LazyLock::new(|| std::array::from_fn(|_| KeyPair::generate().unwrap()));
 
-/// So many seconds after the Machines were created.
+/// This many seconds after the Machines were created.
 pub(crate) fn at(seconds: i64) -> Timestamp {
     Timestamp::from_second(1_795_000_000_i64.saturating_add(seconds)).unwrap()
 }
@@ -33,18 +33,18 @@ pub(crate) fn node(name: &str) -> NodeName {
     name.parse().unwrap()
 }
 
-/// What a request asks for.
+/// The content of a request.
 #[derive(Clone)]
 pub(crate) struct Asked {
     pub(crate) organization: String,
     pub(crate) common_name: String,
     pub(crate) names: Vec<SanType>,
-    /// Which of four keys it is for.
+    /// The index of its key, among four.
     pub(crate) key: usize,
 }
 
 impl Asked {
-    /// What a kubelet of this name asks for.
+    /// The content for a kubelet of this name.
     pub(crate) fn of_kubelet(name: &str, key: usize) -> Self {
         Self {
             organization: NODES_GROUP.to_owned(),
@@ -59,7 +59,7 @@ impl Asked {
         CertificationRequest::from_pem(self.pem().as_bytes())
     }
 
-    /// The request as it stands in `spec.request`.
+    /// The PEM in `spec.request`.
     pub(crate) fn pem(self) -> String {
         self.signed().pem().unwrap()
     }
@@ -77,7 +77,7 @@ impl Asked {
     }
 }
 
-/// A pending request that a kubelet of this name made a minute after its Machine; its uid is its name.
+/// A pending request that a kubelet of this name made a minute after its Machine was created; its uid is its name.
 pub(crate) fn request(name: &str, node: &str, key: usize) -> Request {
     Request {
         uid: request_uid(name),
@@ -100,7 +100,7 @@ pub(crate) fn request_uid(name: &str) -> RequestUid {
     RequestUid(name.to_owned())
 }
 
-/// A Machine that has an instance and no Node yet; its uid is its name.
+/// A Machine with an instance but no Node yet; its uid is its name.
 pub(crate) fn machine(name: &str, internal_dns: &str) -> Machine {
     let reference = MachineReference {
         namespace: NAMESPACE.to_owned(),
@@ -137,7 +137,7 @@ pub(crate) fn registered() -> Node {
     Node::new("n-0", at(90))
 }
 
-/// One request and everything that bears on it.
+/// One request and all its facts.
 #[derive(Clone)]
 pub(crate) struct World {
     pub(crate) request: Request,
@@ -168,7 +168,7 @@ pub(crate) struct World {
 }
 
 impl World {
-    /// A request that every rule vouches for: `csr-0` of `worker-0` with key 0, Machine `m-0`.
+    /// A request that meets every rule: `csr-0` of `worker-0` with key 0, Machine `m-0`.
     pub(crate) fn approvable() -> Self {
         Self {
             request: request("csr-0", "worker-0", 0),
@@ -199,7 +199,7 @@ impl World {
         }
     }
 
-    /// A renewal that every rule vouches for: `csr-0` of the Node `worker-0` with key 0, Machine `m-0`.
+    /// A renewal that meets every rule: `csr-0` of the Node `worker-0` with key 0, Machine `m-0`.
     pub(crate) fn renewable() -> Self {
         let mut world = Self::approvable();
         world.request.requestor = Requestor {
@@ -215,7 +215,7 @@ impl World {
         world
     }
 
-    /// A request for a serving certificate that every rule vouches for: `worker-0` and 10.0.0.1.
+    /// A request for a serving certificate that meets every rule: `worker-0` and 10.0.0.1.
     pub(crate) fn servable() -> Self {
         let mut world = Self::renewable();
         world.request.signer = Signer::KubeletServing;
@@ -227,7 +227,7 @@ impl World {
         world
     }
 
-    /// Replaces the DNS names and IP addresses that the request asks for.
+    /// Replaces the requested DNS names and IP addresses.
     pub(crate) fn ask_for(&mut self, dns: &[&str], ips: &[&str]) {
         let dns = dns
             .iter()
@@ -237,19 +237,19 @@ impl World {
         self.ask(|asked| asked.names = names);
     }
 
-    /// The one Machine that has become the Node.
+    /// The one Machine that is bound to the Node.
     pub(crate) fn bound(&mut self) -> &mut Machine {
         self.bound.first_mut().unwrap()
     }
 
-    /// Replaces what the request asks for.
+    /// Changes the content of the request.
     pub(crate) fn ask(&mut self, change: impl FnOnce(&mut Asked)) {
         let mut asked = Asked::of_kubelet("worker-0", 0);
         change(&mut asked);
         self.request.content = asked.content();
     }
 
-    /// The Machine that owns the name, put there if there is none.
+    /// The Machine that owns the name, added if missing.
     pub(crate) fn owner(&mut self) -> &mut Machine {
         if self.owners.is_empty() {
             self.owners.push(machine("m-0", "worker-0"));
@@ -257,7 +257,7 @@ impl World {
         self.owners.first_mut().unwrap()
     }
 
-    /// What is decided.
+    /// The decision.
     pub(crate) fn decide(&self) -> Decision {
         let mut cluster_addresses = KnownAddresses::default();
         cluster_addresses.put("a test".to_owned(), self.cluster_addresses.clone());
@@ -268,6 +268,7 @@ impl World {
             owners: self.owners.iter().collect(),
             bound: self.bound.iter().collect(),
             mirrors: self.mirrors.iter().collect(),
+            unheard: Vec::new(),
             tokens: self
                 .tokens
                 .iter()
@@ -298,7 +299,7 @@ impl World {
     }
 }
 
-/// What facts hold by reference.
+/// Borrows the values for the facts.
 fn pairs<T>(owned: &[(ServerName, T)]) -> Vec<(ServerName, &T)> {
     let pairs = owned.iter();
     pairs.map(|(name, other)| (name.clone(), other)).collect()
@@ -309,7 +310,7 @@ pub(crate) fn reasons(decision: &Decision) -> Vec<Reason> {
     decision.findings().map(|finding| finding.reason).collect()
 }
 
-/// What is changed in an approvable world, and what becomes of it: the verdict and all reasons in order.
+/// A change of an approvable world, and the resulting verdict with all reasons in order.
 pub(crate) type Case = (
     &'static str,
     fn(&mut World),
@@ -322,7 +323,7 @@ pub(crate) fn check(cases: &[Case]) {
     check_from(World::approvable, cases);
 }
 
-/// Checks every case, each in a world that begins like this.
+/// Checks every case, each in a new world from `begin`.
 pub(crate) fn check_from(begin: fn() -> World, cases: &[Case]) {
     for (label, change, verdict, expected) in cases {
         let mut world = begin();

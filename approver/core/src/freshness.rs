@@ -1,4 +1,4 @@
-//! How far the facts can be trusted: each watch is a feed that is starting, live or lost.
+//! The freshness of the facts: each watch is a feed that is starting, live or lost.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -11,19 +11,20 @@ use crate::{Finding, Machine, Reason, Scope};
 /// A stream of facts.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Feed {
-    /// The record of claims whose requests are gone.
+    /// The record of claims with deleted requests.
     Claims,
-    /// One of the watches of the cluster's own names and addresses. Only what may not be served under rests on it: serving
-    /// certificates wait until it was heard once, or cannot be had.
+    /// One of the watches of the cluster's own names and addresses. Only the check of reserved names depends on it:
+    /// serving certificates wait until it has synced once, or is unavailable.
     ClusterAddresses(String),
-    /// The MachineHealthChecks of one source; no decision rests on them.
+    /// The MachineHealthChecks of one source; no decision depends on them.
     HealthChecks(Scope),
-    /// What the cloud says of the instances of one source. Only names that nobody else knows are judged by it.
+    /// The cloud's data about the instances of one source. Only names that no record has depend on it.
     Instances(Scope),
-    /// The KubeadmConfigs of one source, which say which bootstrap token is whose. Only what is asked for with one rests on
+    /// The KubeadmConfigs of one source, which assign bootstrap tokens to Machines. Only requests with a token depend on
     /// them.
     KubeadmConfigs(Scope),
-    /// One of the sources of the kubelet CA. Only what nodes serve is judged by it: it makes nothing else stale.
+    /// One of the sources of the kubelet CA. Only the checks of served certificates depend on it: nothing else becomes
+    /// stale.
     KubeletCa(String),
     /// The Machines of one source, in one namespace or in all.
     Machines(Scope),
@@ -49,12 +50,12 @@ impl fmt::Display for Feed {
     }
 }
 
-/// Since when a feed's facts are old; `None` while it has never been complete.
+/// A stale feed, with the time of its loss.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Stale {
-    /// Which feed.
+    /// The feed.
     pub feed: Feed,
-    /// When it was lost.
+    /// The time of the loss; `None` if it has never synced.
     pub since: Option<Timestamp>,
 }
 
@@ -62,13 +63,13 @@ pub struct Stale {
 enum State {
     Live,
     Lost(Timestamp),
-    /// It broke before it was complete: what it is about may not be there at all yet.
+    /// It failed before it was synced: its kind may not exist yet.
     Missing,
     Starting,
 }
 
 impl State {
-    /// Since when its facts may no longer be used; `Some(None)` when they never could.
+    /// Returns the time since which its facts are unusable, if they are; `Some(None)` if they never were usable.
     fn stale(self, max_staleness: SignedDuration, now: Timestamp) -> Option<Option<Timestamp>> {
         match self {
             Self::Live => None,
@@ -79,12 +80,12 @@ impl State {
     }
 }
 
-/// The state of every feed that decisions rest on.
+/// The state of every feed that decisions depend on.
 #[derive(Clone, Debug, Default)]
 pub struct Freshness(BTreeMap<Feed, State>);
 
 impl Freshness {
-    /// Decisions rest on these feeds, and none of them has been heard yet.
+    /// Creates the state for these feeds, none of which has synced yet.
     pub fn new(feeds: impl IntoIterator<Item = Feed>) -> Self {
         Self(
             feeds
@@ -94,14 +95,14 @@ impl Freshness {
         )
     }
 
-    /// The feed is complete and up to date. Returns whether that is news: decisions rest on it, and it was not before.
+    /// Marks a feed as synced. Returns true if decisions depend on it and it was not synced before.
     pub fn live(&mut self, feed: Feed) -> bool {
         !matches!(feed, Feed::HealthChecks(_))
             && self.0.insert(feed, State::Live) != Some(State::Live)
     }
 
-    /// The feed broke at this time; an earlier loss stands. Returns whether it was hoped for until now, and what waited for
-    /// it need not wait any longer to hear so.
+    /// Marks a feed as lost at this time; an earlier loss stays. Returns true if requests that waited for the feed must be
+    /// judged again.
     pub fn lost(&mut self, feed: &Feed, at: Timestamp) -> bool {
         match (feed, self.0.get_mut(feed)) {
             (_, Some(state @ State::Live)) => {
@@ -123,23 +124,23 @@ impl Freshness {
         false
     }
 
-    /// Whether decisions rest on such a feed.
+    /// Returns true if decisions depend on such a feed.
     pub(crate) fn has(&self, asked: impl Fn(&Feed) -> bool) -> bool {
         self.0.keys().any(asked)
     }
 
-    /// Decisions rest on this feed too from now on.
+    /// Adds a feed that decisions depend on.
     pub(crate) fn expect(&mut self, feed: Feed) {
         self.0.entry(feed).or_insert(State::Starting);
     }
 
-    /// Decisions rest on this feed only once it is complete anew. Returns whether they rest on it at all.
+    /// Requires a feed to sync again before decisions use it. Returns true if decisions depend on it.
     pub(crate) fn expect_anew(&mut self, feed: &Feed) -> bool {
         let known = self.0.get_mut(feed);
         known.map(|state| *state = State::Starting).is_some()
     }
 
-    /// The clock was set back by so much: what was lost earlier is no newer for that.
+    /// Adjusts the times of losses for a clock that was set back by this much.
     pub(crate) fn clock_set_back(&mut self, by: SignedDuration) {
         for state in self.0.values_mut() {
             if let State::Lost(since) = state {
@@ -148,12 +149,12 @@ impl Freshness {
         }
     }
 
-    /// Decisions no longer rest on this feed.
+    /// Removes a feed that decisions no longer depend on.
     pub(crate) fn forget(&mut self, feed: &Feed) {
         self.0.remove(feed);
     }
 
-    /// Where Machines are read.
+    /// The scopes in which Machines are read.
     pub(crate) fn machines(&self) -> impl Iterator<Item = &Scope> {
         self.0.keys().filter_map(|feed| match feed {
             Feed::Machines(scope) => Some(scope),
@@ -174,7 +175,7 @@ impl Freshness {
         all.filter(|feed| matches!(feed, Feed::ClusterAddresses(_)))
     }
 
-    /// Says so if a feed has never been heard and may soon be.
+    /// Returns the feed as stale if it has never synced and still may.
     pub(crate) fn not_heard(&self, feed: &Feed) -> Option<Stale> {
         (self.0.get(feed) == Some(&State::Starting)).then(|| Stale {
             feed: feed.clone(),
@@ -182,9 +183,9 @@ impl Freshness {
         })
     }
 
-    /// The first feed that every decision rests on and whose facts may no longer be used, if there is one.
+    /// The first feed that every decision needs and that is stale, if any.
     pub fn stale(&self, max_staleness: SignedDuration, now: Timestamp) -> Option<Stale> {
-        // The record of claims keeps everything waiting only until it was read.
+        // A lost record of claims only holds requests that spend a Machine; an unread one holds all requests.
         let read = !matches!(self.0.get(&Feed::Claims), Some(State::Lost(_)));
         self.first(
             |feed| match feed {
@@ -202,7 +203,7 @@ impl Freshness {
         )
     }
 
-    /// The record of claims, if it could not be written for so long that nothing more may be approved that it has to hold.
+    /// The record of claims, if the last write of it failed, so that no more claims may be made.
     pub(crate) fn stale_claims(
         &self,
         max_staleness: SignedDuration,
@@ -211,7 +212,7 @@ impl Freshness {
         self.first(|feed| *feed == Feed::Claims, max_staleness, now)
     }
 
-    /// The first feed that says whose a bootstrap token is and whose facts may no longer be used, if there is one.
+    /// The first stale feed that assigns bootstrap tokens to Machines, if any.
     pub(crate) fn stale_tokens(
         &self,
         max_staleness: SignedDuration,
@@ -221,8 +222,8 @@ impl Freshness {
         self.first(asked, max_staleness, now)
     }
 
-    /// The first source whose facts may no longer be used, if there is one: of those that a Machine is read from, or, without
-    /// a Machine, of all, together with the look-ups of their instances.
+    /// The first stale source, if any: of those that a Machine is read from, or, without a Machine, of all sources and their
+    /// instance look-ups.
     pub fn stale_source(
         &self,
         machine: Option<&Machine>,
@@ -245,8 +246,9 @@ impl Freshness {
     ) -> Option<Stale> {
         let mut asked = self.0.iter().filter(|(feed, _)| asked(feed));
         asked.find_map(|(feed, state)| {
-            // A name that was not looked up is not there at all: nothing is old that could be trusted for a while.
-            let limit = if matches!(feed, Feed::Instances(_)) {
+            // A name that was not looked up is unknown, and a claim that was not written is not recorded: there is no old value
+            // to use for a while.
+            let limit = if matches!(feed, Feed::Claims | Feed::Instances(_)) {
                 SignedDuration::MIN
             } else {
                 max_staleness
@@ -258,22 +260,22 @@ impl Freshness {
         })
     }
 
-    /// Whether decisions can be made: every feed has been complete at least once, or is a source that cannot be had.
+    /// Returns true if decisions can be made: every feed has synced once, or is an unavailable source.
     pub fn all_heard(&self) -> bool {
         self.starting().next().is_none()
     }
 
-    /// The feeds that have never been complete and may soon be.
+    /// The feeds that have never synced and still may.
     pub fn starting(&self) -> impl Iterator<Item = &Feed> {
         self.in_state(State::Starting)
     }
 
-    /// The sources that broke before they were complete.
+    /// The sources that failed before they were synced.
     pub fn missing(&self) -> impl Iterator<Item = &Feed> {
         self.in_state(State::Missing)
     }
 
-    /// Whether the Machines of every source, and the names that are looked up for them, have been complete at least once.
+    /// Returns true if the Machines of every source, and the names looked up for them, have synced once.
     pub(crate) fn knows_every_source(&self) -> bool {
         let mut unknown = self.starting().chain(self.missing());
         !unknown.any(|feed| matches!(feed, Feed::Instances(_) | Feed::Machines(_)))
@@ -287,7 +289,7 @@ impl Freshness {
     }
 }
 
-/// What speaks against every request while facts may not be used.
+/// The finding against every request while facts are stale.
 pub(crate) fn check_stale(stale: &Stale, now: Timestamp) -> Finding {
     let feed = &stale.feed;
     let (what, until) = match feed {

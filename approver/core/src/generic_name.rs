@@ -1,6 +1,6 @@
-//! Names that mean "any machine": those that images, installers and init systems give a machine before anything has named
-//! it. Two machines may bear such a name at once, so a record that reports one says nothing about its machine: the name owns
-//! no node, makes nothing ambiguous, and does not outweigh a convention.
+//! Names that do not identify a machine: the defaults of images, installers and init systems. Two machines may have such a
+//! name at once, so a record with one says nothing about its machine: the name owns no node, makes nothing ambiguous, and
+//! does not take precedence over a convention.
 
 use std::net::IpAddr;
 
@@ -8,7 +8,7 @@ use rollcall_csr::NodeName;
 
 use crate::Source;
 
-/// Names of the machine itself (RFC 6761 section 6.3; `/etc/hosts` of Debian, Fedora and SUSE; systemd, `man
+/// Names for the local machine (RFC 6761 section 6.3; `/etc/hosts` of Debian, Fedora and SUSE; systemd, `man
 /// nss-myhostname`).
 const LOCAL: [&str; 8] = [
     "localhost",
@@ -21,9 +21,9 @@ const LOCAL: [&str; 8] = [
     "ipv6-loopback",
 ];
 
-/// Host names that images and installers come with (systemd, `man hostname`, on the fallback name of each distribution;
+/// Default host names of images and installers (systemd, `man hostname`, on the fallback name of each distribution;
 /// debian-installer, `netcfg`; the vendors' cloud and board images).
-const DEFAULTS: [&str; 56] = [
+const DEFAULTS: [&str; 62] = [
     "almalinux",
     "alpine",
     "amazonlinux",
@@ -31,6 +31,7 @@ const DEFAULTS: [&str; 56] = [
     "archiso",
     "archlinux",
     "armbian",
+    "beaglebone",
     "bottlerocket",
     "buildroot",
     "centos",
@@ -50,6 +51,7 @@ const DEFAULTS: [&str; 56] = [
     "kali",
     "linux",
     "linuxkit",
+    "linuxmint",
     "livecd",
     "manjaro",
     "mint",
@@ -58,10 +60,12 @@ const DEFAULTS: [&str; 56] = [
     "no-hostname",
     "none",
     "null",
+    "odroid",
     "openeuler",
     "opensuse",
     "openwrt",
     "oraclelinux",
+    "orangepi",
     "packer",
     "photon",
     "photon-machine",
@@ -70,11 +74,13 @@ const DEFAULTS: [&str; 56] = [
     "redhat",
     "rhcos",
     "rhel",
+    "rock64",
     "rocky",
     "rockylinux",
     "sles",
     "suse",
     "talos",
+    "tegra-ubuntu",
     "template",
     "ubuntu",
     "ubuntu-server",
@@ -82,8 +88,13 @@ const DEFAULTS: [&str; 56] = [
     "undefined",
 ];
 
-/// More of them, which say in words that there is no name.
-const NO_NAME: [&str; 5] = [
+/// Further defaults, which literally mean that no name is set.
+const NO_NAME: [&str; 10] = [
+    "no-name",
+    "nohostname",
+    "noname",
+    "unset",
+    "unspecified",
     "unassigned-hostname",
     "unknown",
     "unnamed",
@@ -91,9 +102,10 @@ const NO_NAME: [&str; 5] = [
     "your-hostname",
 ];
 
-/// Domains that installers, home routers and multicast DNS put behind a name by themselves (`localdomain`: dracut and
-/// Anaconda; `local`: RFC 6762; `home.arpa`: RFC 8375; the others are factory settings of routers).
-const DEFAULT_DOMAINS: [&str; 9] = [
+/// Domains that installers, home routers and multicast DNS append by default (`localdomain`: dracut and Anaconda; `local`: RFC
+/// 6762; `home.arpa`: RFC 8375; `openstacklocal` and `novalocal`: OpenStack, `dns_domain` of Neutron and `dhcp_domain` of Nova;
+/// the others are factory settings of routers).
+const DEFAULT_DOMAINS: [&str; 11] = [
     "fritz.box",
     "home",
     "home.arpa",
@@ -103,13 +115,31 @@ const DEFAULT_DOMAINS: [&str; 9] = [
     "localdomain",
     "localdomain4",
     "localdomain6",
+    "novalocal",
+    "openstacklocal",
 ];
 
-/// How long a machine-id is, in hexadecimal digits (`man machine-id`). Fallback host names are sometimes made of it.
+/// Names of the metadata service of a cloud (Google; AWS), and of the host as its containers know it (Docker; podman).
+const SURROUNDINGS: [&str; 8] = [
+    "gateway.docker.internal",
+    "host.containers.internal",
+    "host.docker.internal",
+    "instance-data",
+    "instance-data.ec2.internal",
+    "metadata",
+    "metadata.goog",
+    "metadata.google.internal",
+];
+
+/// The length of a machine-id, in hexadecimal digits (`man machine-id`). Some fallback host names contain it.
 const MACHINE_ID: usize = 32;
 
-/// Whether a record of this source says something about its machine by this name. In an ExpectedMachine a person, or a list
-/// that a person wrote, names the node: there, only names of the machine itself mean nothing.
+/// The distribution whose images have the release, of four digits, in their host name: `ubuntu2204`, `ubuntu-2404`.
+const RELEASED: &str = "ubuntu";
+const RELEASE: usize = 4;
+
+/// Returns true if this name, in a record of this source, identifies its machine. In an ExpectedMachine a user wrote the
+/// node name, directly or in a list: there, only names for the local machine are excluded.
 pub(crate) fn tells(source: Source, name: &NodeName) -> bool {
     match source {
         Source::ExpectedMachine => !is_local(name),
@@ -119,28 +149,50 @@ pub(crate) fn tells(source: Source, name: &NodeName) -> bool {
     }
 }
 
-/// Whether a name that is built from something else, such as the name of the record, is one that every machine may have.
-/// An id of 32 digits is then that of a record or an instance.
+/// Returns true if this name, in a record of this source, can be that of its machine's node. A machine without a name is
+/// `localhost` in the domain that DHCP gives it, so there no domain makes a name of that.
+pub(crate) fn names_node(source: Source, name: &NodeName) -> bool {
+    let unnamed = source != Source::ExpectedMachine && is_unnamed(name);
+    tells(source, name) && !unnamed
+}
+
+/// Returns true if the first label of a name is one for the local machine.
+pub(crate) fn is_unnamed(name: &NodeName) -> bool {
+    let (label, _) = split(name);
+    LOCAL.contains(&label)
+}
+
+/// Returns true if a name derived from another field, such as the name of the record, is a default that every machine
+/// may have. A 32-digit id in it is not a default, but the id of a record or an instance.
 pub(crate) fn is_default(name: &NodeName) -> bool {
     let (label, domain) = split(name);
-    let known = DEFAULTS.contains(&label) || NO_NAME.contains(&label);
+    let known = DEFAULTS.contains(&label) || NO_NAME.contains(&label) || is_release(label);
     is_local(name) || (known && is_default_domain(domain))
 }
 
-/// Whether a name means the machine itself to every machine, or is the text of an address that does.
+/// Returns true if a name means the local machine, or its surroundings, on every machine, or is the text of such an address.
 fn is_local(name: &NodeName) -> bool {
     let (label, domain) = split(name);
     let text = name.as_str();
     text.ends_with(".localhost")
         || (LOCAL.contains(&label) && is_default_domain(domain))
+        || SURROUNDINGS.contains(&text)
         || text.parse().is_ok_and(|ip: IpAddr| {
-            // An address that is anybody's names nobody.
+            // A shared address does not identify a machine.
             crate::SharedAddress::of(ip).is_some()
         })
 }
 
-/// Whether a name is the text of an IP address: an address, which says what the machine is reached by and not what it is
-/// called.
+/// Returns true if a label is that of an image: the distribution and its release. Fewer digits count machines, as in
+/// `ubuntu-1`.
+fn is_release(label: &str) -> bool {
+    let release = label.strip_prefix(RELEASED);
+    let release = release.map(|rest| rest.strip_prefix('-').unwrap_or(rest));
+    release
+        .is_some_and(|rest| rest.len() == RELEASE && rest.bytes().all(|byte| byte.is_ascii_digit()))
+}
+
+/// Returns true if a name is the text of an IP address, which is how to reach a machine and not its name.
 fn is_address(name: &NodeName) -> bool {
     name.as_str().parse::<IpAddr>().is_ok()
 }
@@ -155,7 +207,7 @@ fn is_default_domain(domain: &str) -> bool {
     domain.is_empty() || DEFAULT_DOMAINS.contains(&domain)
 }
 
-/// The first label and the domain after it, which may be empty.
+/// Splits a name into its first label and its domain, which may be empty.
 fn split(name: &NodeName) -> (&str, &str) {
     let text = name.as_str();
     text.split_once('.').unwrap_or((text, ""))
@@ -182,7 +234,11 @@ mod tests {
             "ip6-loopback",
             "localhost-live",
             "localhost.local",
+            "localhost.openstacklocal",
             "worker-0.localhost",
+            "metadata.google.internal",
+            "instance-data.ec2.internal",
+            "Host.Docker.Internal",
             "127.0.0.1",
             "169.254.169.254",
         ] {
@@ -202,6 +258,8 @@ mod tests {
             "centos.local",
             "rhel",
             "rocky.home.arpa",
+            "debian.novalocal",
+            "ubuntu.openstacklocal",
             "almalinux",
             "archlinux",
             "alpine.fritz.box",
@@ -214,13 +272,46 @@ mod tests {
             "unknown",
             "changeme",
             "template",
+            "ubuntu2204",
+            "ubuntu-2404.localdomain",
+            "tegra-ubuntu.local",
+            "beaglebone",
+            "noname",
+            "nohostname.home",
             "4c1f0f0aa9c04b77b0f7d5be3cf1a9d2",
             "4C1F0F0AA9C04B77B0F7D5BE3CF1A9D2.localdomain",
             "10.0.37.6",
         ] {
             assert!(!told_by(Source::OpenShift, text), "{text}");
-            // A person who writes a record means it.
+            // A user who writes a record means the name in it.
             assert!(told_by(Source::ExpectedMachine, text), "{text}");
+        }
+    }
+
+    #[test]
+    fn localhost_in_a_domain_names_no_node() {
+        for text in [
+            "localhost.example.com",
+            "LOCALHOST.corp.internal.",
+            "localhost4.prod.example",
+            "ip6-localhost.example.com",
+            "localhost-live.corp.example",
+            "localhost",
+        ] {
+            let name = NodeName::from_dns_name(text).unwrap();
+            for source in [Source::OpenShift, Source::ClusterApi, Source::Gardener] {
+                assert!(!names_node(source, &name), "{text}");
+            }
+        }
+        let name = NodeName::from_dns_name("localhost.example.com").unwrap();
+        assert!(names_node(Source::ExpectedMachine, &name));
+        for text in [
+            "localhost-1.example.com",
+            "worker-0.localhosts",
+            "host.localhost.example",
+        ] {
+            let name = NodeName::from_dns_name(text).unwrap();
+            assert!(names_node(Source::OpenShift, &name), "{text}");
         }
     }
 
@@ -232,11 +323,23 @@ mod tests {
             "localhost-0",
             "notlocalhost",
             "localhost.example.com",
+            "worker-0.openstacklocal",
+            "worker-0.novalocal",
+            "local-host",
+            "localhost-live-0.example.com",
+            "metadata.example.com",
+            "metadata-0",
             "ubuntu-1",
             "ubuntu-1.lan",
             "ubuntu.example.com",
             "fedora.prod.internal",
             "debian-12-a",
+            "debian12",
+            "ubuntu-12",
+            "ubuntu22041",
+            "ubuntu2204.example.com",
+            "ubuntu-22-04",
+            "rancher",
             "node",
             "master",
             "talos-x7k-2pq",

@@ -1,8 +1,8 @@
-//! MachineHealthChecks: when a Machine that has not joined is deleted and replaced, and when that is held back because too
-//! many are unhealthy at once.
+//! MachineHealthChecks: when they delete and replace a Machine that has not joined, and when too many unhealthy Machines
+//! prevent that.
 //!
-//! What a Machine record and the conditions of its Node tell is counted here. The conditions of Machines, which Cluster API's
-//! checks may name too, are not read, so that a check may see more unhealthy Machines than are counted, never fewer.
+//! Only the Machine records and the conditions of their Nodes are evaluated. The conditions of Machines, which Cluster API's
+//! checks may also name, are not read, so a check may count more unhealthy Machines than this code, never fewer.
 
 use std::collections::BTreeMap;
 use std::str::FromStr;
@@ -14,39 +14,39 @@ use crate::{Machine, MachineReference, Node, Scope, Source};
 /// One MachineHealthCheck.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HealthCheck {
-    /// The API that it belongs to: it selects Machines of the same one.
+    /// The API of the check: it selects Machines of the same one.
     pub source: Source,
-    /// Where to find it; it selects Machines of its own namespace.
+    /// The name and namespace; it selects Machines of its own namespace.
     pub reference: MachineReference,
-    /// Which Machines it selects.
+    /// The labels of the Machines that it selects.
     pub selector: Selector,
-    /// How long a Machine may take until it has a Node; without it, a Machine may take for ever.
+    /// The time that a Machine may take until it has a Node; `None` for no limit.
     pub startup_timeout: Option<SignedDuration>,
-    /// What makes a Node unhealthy.
+    /// The conditions that make a Node unhealthy.
     pub conditions: Vec<UnhealthyCondition>,
-    /// How many of the selected Machines may be unhealthy before nothing is remediated any more.
+    /// The number of selected Machines that may be unhealthy before remediation stops.
     pub limit: Limit,
 }
 
-/// A status of a Node's condition that makes it unhealthy when it has had it for this long.
+/// A status of a Node's condition that makes it unhealthy after this time.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnhealthyCondition {
-    /// Which condition, such as `Ready`.
+    /// The type of the condition, such as `Ready`.
     pub kind: String,
-    /// Which status of it.
+    /// The status.
     pub status: String,
-    /// For how long.
+    /// The time.
     pub timeout: SignedDuration,
 }
 
 impl HealthCheck {
-    /// Whether it looks after a Machine.
+    /// Returns true if it selects the Machine.
     pub fn selects(&self, machine: &Machine) -> bool {
         Scope::new(self.source, &self.reference.namespace).covers(machine)
             && self.selector.matches(&machine.labels)
     }
 
-    /// When a Machine that has no Node will count as unhealthy.
+    /// The time at which a Machine without a Node becomes unhealthy.
     fn due(&self, machine: &Machine) -> Option<Timestamp> {
         let from = machine
             .startup_from
@@ -54,7 +54,7 @@ impl HealthCheck {
         from.checked_add(self.startup_timeout?).ok()
     }
 
-    /// When a Node will count as unhealthy, as it is now.
+    /// The time at which a Node becomes unhealthy, in its current state.
     fn sickens(&self, node: &Node) -> Option<Timestamp> {
         let ends = node.conditions.iter().flat_map(|condition| {
             let named = self.conditions.iter().filter(|unhealthy| {
@@ -65,8 +65,8 @@ impl HealthCheck {
         ends.min()
     }
 
-    /// What it makes of the Machines that it selects: which will be remediated, when, and whether that is allowed now. `node`
-    /// finds the Node that a Machine has become, if it still exists.
+    /// Evaluates the Machines that it selects: the ones to remediate, when, and if that is allowed now. `node` returns the
+    /// Node of a Machine, if it still exists.
     pub(crate) fn look<'a, 'n>(
         &self,
         machines: impl Iterator<Item = &'a Machine>,
@@ -105,25 +105,25 @@ impl HealthCheck {
     }
 }
 
-/// What a MachineHealthCheck will do with a Machine.
+/// The planned action of a MachineHealthCheck on a Machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Remediation {
-    /// Which one.
+    /// The MachineHealthCheck.
     pub check: MachineReference,
-    /// When the Machine counts as unhealthy; a time that has passed means that it does.
+    /// The time at which the Machine becomes or became unhealthy.
     pub at: Timestamp,
-    /// How many of the selected Machines are unhealthy or have not joined.
+    /// The number of selected Machines that are unhealthy or have not joined.
     pub unhealthy: usize,
-    /// How many Machines are selected.
+    /// The number of selected Machines.
     pub selected: usize,
-    /// How many may be unhealthy.
+    /// The number that may be unhealthy.
     pub allowed: usize,
-    /// Whether nothing is remediated because more are.
+    /// True if more are unhealthy, so that nothing is remediated.
     pub held_back: bool,
 }
 
 impl Remediation {
-    /// What is to be told of it: when, by whom, or why not.
+    /// Describes the remediation for users: when, by which check, or why not.
     pub fn describe(&self, now: Timestamp) -> String {
         let Self {
             check,
@@ -139,31 +139,31 @@ impl Remediation {
                  {allowed} may"
             );
         }
-        // Whole seconds are enough, and a part of one still to come counts as one.
+        // In whole seconds; a started second counts as one.
         let left = at.as_second().saturating_sub(now.as_second());
         if left <= 0 {
             format!("MachineHealthCheck {check} remediates it now")
         } else {
-            // As kubectl and Go write a duration: 3m20s.
+            // Durations in the format of kubectl and Go: 3m20s.
             let left = format!("{:#}", SignedDuration::from_secs(left)).replace(' ', "");
             format!("will be remediated in {left} by MachineHealthCheck {check}")
         }
     }
 }
 
-/// How many Machines may be unhealthy at once.
+/// The limit on unhealthy Machines.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Limit {
-    /// So many.
+    /// A number.
     Count(usize),
-    /// So many of a hundred, rounded down.
+    /// A percentage, rounded down.
     Percent(u32),
-    /// Only when so many are, both ends included.
+    /// A range, inclusive: remediates only if the number is in it.
     Range(usize, usize),
 }
 
 impl Limit {
-    /// The most that may be unhealthy among so many.
+    /// The maximum number of unhealthy Machines among this many.
     pub fn allowed(self, selected: usize) -> usize {
         match self {
             Self::Count(count) | Self::Range(_, count) => count,
@@ -183,12 +183,12 @@ impl Limit {
     }
 }
 
-/// A text that is no limit.
+/// The error for a text that is not a limit.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is no number, percentage or range")]
 pub struct NotALimit(String);
 
-/// `3`, `40%` or `[1-3]`. A negative number counts as none (machine-api-operator, `machinehealthcheck`).
+/// Parses `3`, `40%` or `[1-3]`. A negative number counts as none (machine-api-operator, `machinehealthcheck`).
 impl FromStr for Limit {
     type Err = NotALimit;
 
@@ -215,20 +215,20 @@ impl FromStr for Limit {
     }
 }
 
-/// Which labels select a Machine (Kubernetes: `meta/v1` `LabelSelector`). Without any requirement, all are selected.
+/// A label selector (Kubernetes: `meta/v1` `LabelSelector`). Without any requirement, it selects all Machines.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Selector(pub Vec<Requirement>);
 
 /// One requirement of a [`Selector`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Requirement {
-    /// The label is not there.
+    /// The label is missing.
     Absent(String),
-    /// The label is there and has one of these values.
+    /// The label exists and has one of these values.
     In(String, Vec<String>),
-    /// The label is not there, or has none of these values.
+    /// The label is missing, or has none of these values.
     NotIn(String, Vec<String>),
-    /// The label is there.
+    /// The label exists.
     Present(String),
 }
 

@@ -1,4 +1,4 @@
-//! Whom a check selects, when it acts, and what holds it back.
+//! The Machines that a check selects, the time of its action, and its limit.
 
 use super::*;
 use crate::NodeCondition;
@@ -39,7 +39,7 @@ fn check(limit: &str) -> HealthCheck {
     }
 }
 
-/// A worker that waits since a minute after it was made.
+/// A worker whose startup timeout counts from a minute after its creation.
 fn waiting(name: &str) -> Machine {
     Machine {
         labels: labels(&[("role", "worker")]),
@@ -55,12 +55,12 @@ fn joined(name: &str) -> Machine {
     }
 }
 
-/// What a check makes of these Machines ten minutes and ten seconds after they were made; the Node `gone` is gone.
+/// The evaluation of these Machines ten minutes and ten seconds after their creation; the Node `gone` is deleted.
 fn look(check: &HealthCheck, machines: &[Machine]) -> Vec<(String, Remediation)> {
     look_with(check, machines, &[])
 }
 
-/// The same, where the Node `sick` has these conditions, each since so many seconds after the Machines were made.
+/// The same, with these conditions of the Node `sick`, each since this many seconds after the creation of the Machines.
 fn look_with(
     check: &HealthCheck,
     machines: &[Machine],
@@ -165,11 +165,11 @@ fn a_condition_that_is_named_makes_a_node_unhealthy_once_it_has_lasted() {
     };
     assert_eq!(seen(&[("Ready", "True", 0)]), None);
     assert_eq!(seen(&[("MemoryPressure", "True", 0)]), None);
-    // Not for long enough: it still counts as healthy, and when it will not is known.
+    // Not long enough: it still counts as healthy, until a known time.
     assert_eq!(seen(&[("Ready", "Unknown", 311)]), Some((at(611), 0)));
-    // For as long as it may: then it does not.
+    // Exactly at the timeout it becomes unhealthy.
     assert_eq!(seen(&[("Ready", "Unknown", 310)]), Some((at(610), 1)));
-    // Of several, that which is over first.
+    // Of several conditions, the earliest counts.
     let both = [("Ready", "False", 200), ("DiskPressure", "True", 0)];
     assert_eq!(seen(&both), Some((at(500), 1)));
 }
@@ -224,7 +224,7 @@ fn a_check_without_a_timeout_waits_for_ever() {
         ..check("100%")
     };
     assert_eq!(look(&endless, &[waiting("m-0")]), []);
-    // Nor is anything known of a Machine whose status was never written.
+    // A Machine whose status was never written is unknown too.
     let unknown = Machine {
         startup_from: None,
         ..waiting("m-0")

@@ -1,17 +1,17 @@
-//! Provider ids: whether two of them name one instance, though each is written in its own way.
+//! Provider ids: compares ids that are written in different forms.
 //!
-//! What an instance is called differs between the controllers that write it: `aws:///us-east-1a/i-0` and `aws://us-east-1/i-0`,
+//! The form of an instance's id differs between controllers: `aws:///us-east-1a/i-0` and `aws://us-east-1/i-0`,
 //! `openstack:///UUID` and `openstack://region/UUID`, `baremetalhost:///NAMESPACE/HOST/UID` and `metal3://UID`, other case, or
-//! the id alone. Only what is unique by itself is compared without its place: an id of EC2 and a UUID.
+//! the id alone. Only ids that are unique by themselves are compared without their location: an EC2 id and a UUID.
 
 use std::collections::BTreeSet;
 
-/// The schemes of bare-metal hosts of Metal3: OpenShift's Machine API writes one, Cluster API the other.
+/// The schemes of Metal3's bare-metal hosts: OpenShift's Machine API writes one, Cluster API the other.
 const BARE_METAL: [&str; 2] = ["baremetalhost", "metal3"];
 
-/// A provider id in its parts.
+/// The parts of a provider id.
 struct Parts<'a> {
-    /// Empty where the id names no provider.
+    /// Empty if the id has no provider.
     scheme: &'a str,
     path: Vec<&'a str>,
 }
@@ -30,7 +30,7 @@ impl<'a> Parts<'a> {
         BARE_METAL.iter().any(|known| same(self.scheme, known))
     }
 
-    /// The id that is unique in the world, or in the clouds of one provider.
+    /// The id that is unique globally, or in the clouds of one provider.
     fn unique(&self) -> Option<&'a str> {
         let last = self.path.last().copied()?;
         let is_ec2 = |id: &str| {
@@ -54,10 +54,10 @@ impl<'a> Parts<'a> {
     }
 }
 
-/// Whether two provider ids name one instance; nothing where their forms cannot be compared.
+/// Returns true if two provider ids name the same instance; `None` if their forms are not comparable.
 pub(crate) fn compare(one: &str, other: &str) -> Option<bool> {
     let (one, other) = (Parts::of(one), Parts::of(other));
-    // `aws:///` names nothing.
+    // `aws:///` has no id.
     if one.path.is_empty() || other.path.is_empty() {
         return None;
     }
@@ -76,21 +76,21 @@ pub(crate) fn compare(one: &str, other: &str) -> Option<bool> {
     }
 }
 
-/// `metal3://UID`, `metal3://NAMESPACE/HOST/MACHINE` and `baremetalhost:///NAMESPACE/HOST/UID`.
+/// Compares `metal3://UID`, `metal3://NAMESPACE/HOST/MACHINE` and `baremetalhost:///NAMESPACE/HOST/UID`.
 fn compare_hosts(one: &Parts<'_>, other: &Parts<'_>) -> Option<bool> {
     if let (Some(one), Some(other)) = (one.unique(), other.unique()) {
         return Some(same(one, other));
     }
-    // One host is several machines one after another: in the same form all parts count.
+    // One host is successively several machines: in the same form all parts count.
     if same(one.scheme, other.scheme) && one.path.len() == other.path.len() {
         return Some(one.is_same_path(other));
     }
     let ([namespace, host], [other_namespace, other_host]) = (one.host()?, other.host()?);
-    // Hosts of another namespace may be what one of them says of a mirrored one.
+    // Hosts in different namespaces are not comparable: one id may be that of a mirrored host.
     (same(namespace, other_namespace) && same(host, other_host)).then_some(true)
 }
 
-/// What an index finds an instance by, whichever way its id is written.
+/// The index keys of an instance, the same for each form of its id.
 pub(crate) fn keys(id: &str) -> BTreeSet<String> {
     let parts = Parts::of(id);
     let unique = parts.unique().map(str::to_ascii_lowercase);
@@ -104,7 +104,7 @@ fn same(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
-/// Whether a text is a UUID (RFC 9562 section 4) that can be anybody's own: firmware that knows none says all zeros or all ones.
+/// Returns true if a text is a UUID (RFC 9562 section 4) that can be unique: firmware without one reports all zeros or all ones.
 pub(crate) fn is_uuid(text: &str) -> bool {
     let lengths: Vec<usize> = text.split('-').map(str::len).collect();
     let digits = || text.chars().filter(|c| *c != '-');

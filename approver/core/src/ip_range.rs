@@ -11,29 +11,29 @@ pub struct IpRange {
     length: u32,
 }
 
-/// Why a text is no range of IP addresses.
+/// The reason why a text is not a range of IP addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum IpRangeError {
-    /// There are bits set after the prefix: a typing error, most likely.
+    /// Bits are set after the prefix: probably a typing error.
     #[error("it has bits set after its prefix")]
     HostBits,
-    /// Not an address, a slash and a length that the address has.
+    /// The text is not an address, a slash and a length that is valid for the address.
     #[error("it is not an address and a prefix length, like 192.0.2.0/24 or 2001:db8::/32")]
     NotARange,
 }
 
 impl IpRange {
-    /// How many leading bits its addresses have in common.
+    /// The prefix length.
     pub fn length(&self) -> u32 {
         self.length
     }
 
-    /// Its first and its last address.
+    /// The first and the last address.
     pub fn ends(&self) -> (IpAddr, IpAddr) {
         let (first, width) = bits(self.prefix);
         let free = width.saturating_sub(self.length);
-        // A range without a common bit ends where addresses end.
+        // A range without a prefix ends at the last address.
         let ones = 1_u128
             .checked_shl(free)
             .map_or(u128::MAX, |next| next.wrapping_sub(1));
@@ -47,14 +47,14 @@ impl IpRange {
         (self.prefix, last)
     }
 
-    /// Whether the range holds this address.
+    /// Returns true if the range contains this address.
     pub fn contains(&self, ip: IpAddr) -> bool {
         self.prefix.is_ipv4() == ip.is_ipv4()
             && leading(self.prefix, self.length) == leading(ip, self.length)
     }
 }
 
-/// The bits of an address, and how many there are.
+/// The bits of an address, and their number.
 fn bits(ip: IpAddr) -> (u128, u32) {
     match ip {
         IpAddr::V4(ip) => (ip.to_bits().into(), u32::BITS),
@@ -62,10 +62,10 @@ fn bits(ip: IpAddr) -> (u128, u32) {
     }
 }
 
-/// The first so many bits of an address.
+/// The leading bits of an address.
 fn leading(ip: IpAddr, length: u32) -> u128 {
     let (value, width) = bits(ip);
-    // Without a leading bit every address is the same.
+    // With no leading bits, all addresses are the same.
     value
         .checked_shr(width.saturating_sub(length))
         .filter(|_| length > 0)

@@ -19,17 +19,17 @@ pub(crate) fn midnight(day: u8) -> Timestamp {
 pub(crate) struct Issuer(CertifiedIssuer<'static, KeyPair>);
 
 impl Issuer {
-    /// A self-signed one that holds from the 1st to the 29th.
+    /// A self-signed one, valid from the 1st to the 29th.
     pub(crate) fn new(name: &str) -> Self {
         Self::within(name, 1, 29)
     }
 
-    /// A self-signed one that holds from one day to another.
+    /// A self-signed one, valid from one day to another.
     pub(crate) fn within(name: &str, first: u8, last: u8) -> Self {
         Self::self_signed(Self::params(name, first, last))
     }
 
-    /// A self-signed one that says that it has no end (RFC 5280 section 4.1.2.5).
+    /// A self-signed one that never expires (RFC 5280 section 4.1.2.5).
     pub(crate) fn without_end(name: &str) -> Self {
         let mut params = Self::params(name, 1, 29);
         params.not_after = date_time_ymd(9999, 12, 31);
@@ -40,7 +40,7 @@ impl Issuer {
         Self(CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap()).unwrap())
     }
 
-    /// One that this one vouches for.
+    /// An intermediate of this one.
     pub(crate) fn intermediate(&self, name: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         Self(CertifiedIssuer::signed_by(Self::params(name, 1, 29), key, &self.0).unwrap())
@@ -61,7 +61,7 @@ impl Issuer {
         self.0.der().to_vec()
     }
 
-    /// What trusts it.
+    /// The authority to verify with.
     pub(crate) fn authority(&self) -> Authority {
         Authority::from_der(&self.der()).unwrap()
     }
@@ -77,7 +77,7 @@ impl Issuer {
     }
 }
 
-/// What a certificate for a kubelet says.
+/// The content of a kubelet's certificate.
 #[derive(Clone)]
 pub(crate) struct Leaf {
     pub(crate) params: CertificateParams,

@@ -1,5 +1,5 @@
-//! What the paths have in common on which a node is known already: one Machine on the roll has become it. Mostly it asks
-//! for itself; then it is who it says, and its Node exists.
+//! Checks shared by the renewal, serving and resume paths, where exactly one Machine is already bound to the node.
+//! Except on resume, the node makes the request itself, so its identity is proven and its Node exists.
 
 use jiff::Timestamp;
 use rollcall_csr::{KeyHash, NodeName};
@@ -10,7 +10,7 @@ use crate::{
     Decision, Facts, Finding, Machine, Node, Policy, Reason, Request, Source, Verdict, Wait,
 };
 
-/// Everything on these paths that does not depend on what kind of certificate it is.
+/// Runs the checks that are independent of the kind of certificate.
 pub(crate) fn check(
     request: &Request,
     facts: &Facts<'_>,
@@ -27,8 +27,8 @@ pub(crate) fn check(
     against
 }
 
-/// Whether the request can be the bound machine's: one that is older than both its Node and every record of it was made by an
-/// earlier machine of that name.
+/// Checks that the request can be the bound machine's: one that is older than both its Node and all its records was made by
+/// an earlier machine of that name.
 fn check_age(request: &Request, facts: &Facts<'_>, policy: &Policy) -> Option<Finding> {
     let (machine, node) = (sole(facts)?, facts.node?);
     let made = facts.records(machine).map(|record| record.created_at);
@@ -46,7 +46,7 @@ fn check_age(request: &Request, facts: &Facts<'_>, policy: &Policy) -> Option<Fi
     })
 }
 
-/// Whether one Machine has become the Node, and is to stay.
+/// Checks that exactly one Machine is bound to the Node, and that it is not about to be removed.
 pub(crate) fn check_machine(request: &Request, facts: &Facts<'_>) -> Vec<Finding> {
     let name = request.node_name();
     let bound = name.and_then(|name| check_bound(&name, facts));
@@ -57,7 +57,7 @@ pub(crate) fn check_machine(request: &Request, facts: &Facts<'_>) -> Vec<Finding
         .collect()
 }
 
-/// The Machine that has become the Node, when just one has.
+/// The Machine that is bound to the Node, if exactly one is.
 pub(crate) fn sole<'a>(facts: &Facts<'a>) -> Option<&'a Machine> {
     match facts.bound.as_slice() {
         [machine] => Some(machine),
@@ -65,8 +65,8 @@ pub(crate) fn sole<'a>(facts: &Facts<'a>) -> Option<&'a Machine> {
     }
 }
 
-/// Approves when nothing speaks against it; `good` says why, for a Machine and a key. `wait` is what could change that
-/// besides the feeds and the facts under the node's name.
+/// Approves if there are no findings against the request; `good` returns the reason, for a Machine and a key. `wait` is
+/// what could change a hold besides the feeds and the facts under the node's name.
 pub(crate) fn conclude(
     request: &Request,
     facts: &Facts<'_>,
@@ -89,7 +89,7 @@ pub(crate) fn conclude(
     )
 }
 
-/// What could change a hold: the feeds, the facts under the node's name, newer requests, and this.
+/// Returns what could change a hold: the feeds, the facts under the node's name, newer requests, and `wait`.
 pub(crate) fn waits(request: &Request, facts: &Facts<'_>, wait: Option<Wait>) -> Vec<Wait> {
     let stale = facts.stale.as_ref().map(|_| Wait::Feed);
     let name = request.node_name().map(Wait::Name);
@@ -102,8 +102,8 @@ pub(crate) fn waits(request: &Request, facts: &Facts<'_>, wait: Option<Wait>) ->
         .collect()
 }
 
-/// The newest request of the node for this signer is the one whose key its kubelet still has. `profile` says what no
-/// kubelet asks for: such a request stands in nobody's way.
+/// Checks that the request is the node's newest for this signer: its kubelet only has the key of that one. A newer
+/// request with findings of `profile` is not from a kubelet and does not count.
 pub(crate) fn check_newest(
     request: &Request,
     facts: &Facts<'_>,
@@ -118,7 +118,7 @@ pub(crate) fn check_newest(
         .map(superseded_by)
 }
 
-/// Later requests for the same node that nobody has decided, the newest first.
+/// Later undecided requests for the same node, the newest first.
 pub(crate) fn newer<'a>(
     request: &'a Request,
     facts: &'a Facts<'_>,
@@ -127,7 +127,7 @@ pub(crate) fn newer<'a>(
     rivals.filter(|rival| rival.is_pending() && rival.is_newer_than(request))
 }
 
-/// That a newer request of the same node stands in the way.
+/// Returns the finding that a newer request of the same node exists.
 pub(crate) fn superseded_by(newer: &Request) -> Finding {
     Finding::new(
         Reason::Superseded,
@@ -139,7 +139,7 @@ pub(crate) fn superseded_by(newer: &Request) -> Finding {
     )
 }
 
-/// Whether the node asks in its own name. A common name that is no node's is a finding of the profile.
+/// Checks that the node makes the request in its own name. The profile checks a common name that is not a node's.
 fn check_subject(request: &Request) -> Option<Finding> {
     let name = request.node_name()?;
     (request.requestor.node().as_ref() != Some(&name)).then(|| {
@@ -189,7 +189,7 @@ fn check_bound(name: &NodeName, facts: &Facts<'_>) -> Option<Finding> {
     }
 }
 
-/// That Machines own the name, and none of them has become the Node.
+/// Returns the finding that Machines own the name, but none is bound to the Node.
 fn unbound(name: &NodeName, owners: &[&Machine], node: Option<&Node>) -> Finding {
     let is_anew = |machine: &Machine| node.is_some_and(|node| node.created_at < machine.created_at);
     let seen: Vec<String> = owners
@@ -221,7 +221,7 @@ fn unbound(name: &NodeName, owners: &[&Machine], node: Option<&Node>) -> Finding
     )
 }
 
-/// Whether the Machine is to stay as it is: it is not going away, has not failed and is not given up.
+/// Checks that the Machine is not being deleted, has not failed and is not being remediated.
 pub(crate) fn check_stays(machine: &Machine) -> impl Iterator<Item = Finding> + use<> {
     let reference = &machine.reference;
     let phase = machine.phase.as_deref().unwrap_or("unknown");

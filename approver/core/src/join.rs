@@ -1,4 +1,4 @@
-//! The way of a Machine into the cluster.
+//! The progress of a Machine into the cluster.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use rollcall_csr::NodeName;
 
 use crate::{Finding, MachineReference, MachineUid, Node};
 
-/// How far a Machine has come.
+/// The stage of a Machine's join.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum JoinStage {
-    /// The record is there.
+    /// The record exists.
     Provisioned,
-    /// Somebody asks for its first certificate.
+    /// A first certificate is requested.
     Requested,
     /// A first certificate was approved.
     Approved,
@@ -20,9 +20,9 @@ pub enum JoinStage {
     Issued,
     /// Its Node has registered.
     Registered,
-    /// Its Node may serve: a serving certificate was approved.
+    /// A serving certificate was approved for its Node.
     Serving,
-    /// Its Node is ready to take Pods.
+    /// Its Node is ready to run Pods.
     Ready,
 }
 
@@ -58,25 +58,25 @@ impl fmt::Display for JoinStage {
     }
 }
 
-/// How one Machine stands.
+/// The progress of one Machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Join {
-    /// Which one.
+    /// The Machine.
     pub machine: MachineReference,
-    /// What tells it from a later one of the same name.
+    /// The uid, which distinguishes it from a later one of the same name.
     pub uid: MachineUid,
-    /// How far it has come.
+    /// The stage.
     pub stage: JoinStage,
-    /// The name of the request that waits, the newest of them, and why.
+    /// The name of the newest pending request, and the reason why it is held.
     pub waiting: Option<(String, Finding)>,
-    /// When the last first certificate was approved for it, and for which request, while that is still there.
+    /// The time of the last approval of a first certificate, and its request, if it still exists.
     pub approved: Option<(Timestamp, Option<String>)>,
     /// The Node that it has become.
     pub node: Option<(NodeName, Node)>,
-    /// Whether that Node was there before the record, which was made for it.
+    /// True if that Node existed before the record, which was created for it.
     pub adopted: bool,
-    /// The Node of its name that it has not become.
+    /// A Node with its name that is not its own.
     pub other_node: Option<NodeName>,
-    /// From when on it is too late to ask for a first certificate.
+    /// The end of the window for requesting a first certificate.
     pub deadline: Option<Timestamp>,
 }

@@ -1,31 +1,32 @@
-//! KubeadmConfigs: Cluster API makes one bootstrap token for each Machine and names it there, not in the Machine.
+//! KubeadmConfigs: Cluster API creates one bootstrap token for each Machine and stores its id there, not in the
+//! Machine.
 
 use std::collections::{BTreeSet, HashMap};
 
 use crate::{Machine, MachineReference, MachineUid};
 
-/// One KubeadmConfig: how the machine that it is for joins.
+/// One KubeadmConfig: the join configuration of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KubeadmConfig {
-    /// Where to find it: in the namespace of its Machine.
+    /// The name, and the namespace of its Machine.
     pub reference: MachineReference,
-    /// What the machine joins with.
+    /// The bootstrap token of the machine.
     pub token: JoinToken,
 }
 
-/// The bootstrap token that a machine joins with.
+/// The bootstrap token of a machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JoinToken {
-    /// It is not known yet.
+    /// Not known yet.
     Awaited,
-    /// The one of this id. Its secret is never kept.
+    /// The token with this id. The secret is never stored.
     Id(String),
-    /// None: the machine joins in another way.
+    /// No token: the machine joins in another way.
     Unused,
 }
 
 impl Machine {
-    /// Where the KubeadmConfig is that says how this machine joins, if one does.
+    /// The KubeadmConfig of this machine, if it has one.
     pub(crate) fn kubeadm_config(&self) -> Option<MachineReference> {
         Some(MachineReference {
             namespace: self.reference.namespace.clone(),
@@ -34,7 +35,7 @@ impl Machine {
     }
 }
 
-/// Every known KubeadmConfig, and whose each is.
+/// Every known KubeadmConfig, and its Machines.
 #[derive(Debug, Default)]
 pub(crate) struct KubeadmConfigs {
     tokens: HashMap<MachineReference, JoinToken>,
@@ -43,7 +44,7 @@ pub(crate) struct KubeadmConfigs {
 }
 
 impl KubeadmConfigs {
-    /// Keeps what a KubeadmConfig says. Returns whether that is news.
+    /// Adds or updates a KubeadmConfig. Returns true if it changed.
     pub(crate) fn put(&mut self, config: KubeadmConfig) -> bool {
         let KubeadmConfig { reference, token } = config;
         if self.tokens.get(&reference) == Some(&token) {
@@ -58,7 +59,7 @@ impl KubeadmConfigs {
         true
     }
 
-    /// Forgets a KubeadmConfig. Returns whether it was known.
+    /// Removes a KubeadmConfig. Returns true if it was known.
     pub(crate) fn remove(&mut self, reference: &MachineReference) -> bool {
         let Some(token) = self.tokens.remove(reference) else {
             return false;
@@ -69,12 +70,12 @@ impl KubeadmConfigs {
         true
     }
 
-    /// The known ones, by where they are.
+    /// The references of the known KubeadmConfigs.
     pub(crate) fn references(&self) -> impl Iterator<Item = &MachineReference> {
         self.tokens.keys()
     }
 
-    /// A Machine came, or came to name another KubeadmConfig.
+    /// Adds a Machine's reference to its KubeadmConfig.
     pub(crate) fn link(&mut self, machine: &Machine) {
         if let Some(config) = machine.kubeadm_config() {
             let machines = self.machines.entry(config).or_default();
@@ -82,14 +83,14 @@ impl KubeadmConfigs {
         }
     }
 
-    /// A Machine went, or is about to change.
+    /// Removes a Machine's reference, before it is removed or changed.
     pub(crate) fn unlink(&mut self, machine: &Machine) {
         if let Some(config) = machine.kubeadm_config() {
             take(&mut self.machines, &config, &machine.uid);
         }
     }
 
-    /// The Machines that name a KubeadmConfig.
+    /// The Machines that refer to a KubeadmConfig.
     pub(crate) fn machines(
         &self,
         reference: &MachineReference,
@@ -97,13 +98,13 @@ impl KubeadmConfigs {
         self.machines.get(reference).into_iter().flatten()
     }
 
-    /// The Machines that a bootstrap token was made for.
+    /// The Machines of a bootstrap token.
     pub(crate) fn of_token(&self, id: &str) -> impl Iterator<Item = &MachineUid> {
         let configs = self.by_id.get(id).into_iter().flatten();
         configs.flat_map(|config| self.machines(config))
     }
 
-    /// What is known of the KubeadmConfig that a Machine names, if it names one.
+    /// The KubeadmConfig of a Machine, as far as known, if it refers to one.
     pub(crate) fn of(&self, machine: &Machine) -> Option<KubeadmConfig> {
         let reference = machine.kubeadm_config()?;
         let token = self.tokens.get(&reference);
@@ -114,7 +115,7 @@ impl KubeadmConfigs {
     }
 }
 
-/// Takes a value out of an index.
+/// Removes a value from an index.
 fn take<K: Eq + std::hash::Hash, V: Ord>(index: &mut HashMap<K, BTreeSet<V>>, key: &K, value: &V) {
     if let Some(values) = index.get_mut(key) {
         values.remove(value);

@@ -1,4 +1,4 @@
-//! The kubelet CA: what the certificates of kubelets are verified against, from all the places that keep it.
+//! The kubelet CA: the CA certificates that verify kubelets' certificates, from all sources.
 
 use std::collections::BTreeMap;
 
@@ -6,20 +6,20 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::Authority;
 
-/// The CA certificates of every source. All of them count: while a CA is replaced, the old one and the new one issue.
+/// The CA certificates of every source. All of them count: during a CA rotation, both the old and the new one issue.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct KubeletCa(BTreeMap<String, Known>);
 
-/// What one source holds.
+/// The certificates of one source.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Known {
     authorities: Vec<Authority>,
-    /// Since when nobody can tell whether it still holds them.
+    /// The time since which the source is unreadable.
     lost: Option<Timestamp>,
 }
 
 impl KubeletCa {
-    /// These sources are looked at, such as `ConfigMap kube-system/a (key ca.crt)`, and none has brought anything yet.
+    /// Creates the CA for these sources, such as `ConfigMap kube-system/a (key ca.crt)`, without certificates yet.
     pub fn new(sources: impl IntoIterator<Item = String>) -> Self {
         Self(
             sources
@@ -29,27 +29,27 @@ impl KubeletCa {
         )
     }
 
-    /// A source holds these, and none besides. Returns whether that is new.
+    /// Replaces the certificates of a source. Returns true if they changed.
     pub fn put(&mut self, source: String, authorities: Vec<Authority>) -> bool {
         let known = self.0.entry(source).or_default();
         let before = std::mem::replace(&mut known.authorities, authorities);
         before != known.authorities
     }
 
-    /// A source cannot be looked at since this time; an earlier loss stands.
+    /// Marks a source as unreadable since this time; an earlier loss stays.
     pub(crate) fn lost(&mut self, source: &str, at: Timestamp) {
         if let Some(known) = self.0.get_mut(source) {
             known.lost.get_or_insert(at);
         }
     }
 
-    /// A source is looked at again. Returns whether it was lost.
+    /// Marks a source as readable. Returns true if it was lost.
     pub(crate) fn live(&mut self, source: &str) -> bool {
         let known = self.0.get_mut(source);
         known.is_some_and(|known| known.lost.take().is_some())
     }
 
-    /// The certificates that may be trusted now: those of a source that was lost longer ago than this may not.
+    /// The trusted certificates: those of a source that was lost longer ago than this are not.
     pub(crate) fn trusted(&self, max_staleness: SignedDuration, now: Timestamp) -> Vec<Authority> {
         let fresh = |known: &&Known| {
             known
@@ -63,7 +63,7 @@ impl KubeletCa {
             .collect()
     }
 
-    /// Where it is looked for.
+    /// The names of the sources.
     pub(crate) fn sources(&self) -> Vec<String> {
         self.0.keys().cloned().collect()
     }

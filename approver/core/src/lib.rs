@@ -1,13 +1,13 @@
-//! The decision: may this node certificate request be approved, and if not, why?
+//! The decision core: decides node certificate requests, with reasons.
 //!
-//! [`decide()`] takes a request, the facts that the cluster knows, a policy and a time, and returns a [`Decision`] with
-//! reasons. It is pure and total: no I/O, no clock, no Kubernetes client. Around it, [`Cluster`] keeps in memory what the
-//! watches brought and says which requests must be judged again when something changes.
+//! [`decide()`] takes a request, the facts about the cluster, a policy and a time, and returns a [`Decision`] with
+//! reasons. It is pure and total: no I/O, no clock, no Kubernetes client. [`Cluster`] keeps the facts from the watches in
+//! memory and determines which requests must be judged again after a change.
 //!
 //! | a request | verdict |
 //! | --- | --- |
 //! | of another requestor or signer, or already decided | ignore |
-//! | that no kubelet would make, for ever | deny (or hold, where the policy says so) |
+//! | that no kubelet would ever make | deny (or hold, if the policy says so) |
 //! | for which a fact is missing, late, stale, ambiguous or contested | hold until that fact changes |
 //! | that passes every rule of its path | approve |
 
@@ -61,6 +61,7 @@ mod shared_address;
 mod timers;
 mod token;
 mod verified;
+mod vouching;
 mod window;
 
 pub use certificate::{Authority, CertificateError, IssuedCertificate, Usage};
@@ -86,11 +87,12 @@ pub use policy::{
     Rules, ServingPolicy, Strength,
 };
 pub use reason::Reason;
-pub use request::{Request, RequestUid, Requestor, Standing};
+pub use request::{BOOTSTRAP_USER, BOOTSTRAPPERS, Request, RequestUid, Requestor, Standing};
 pub use roll::Roll;
 pub use served::{Chain, Dial, Dialled, Served};
 pub use server_name::ServerName;
 pub use shared_address::SharedAddress;
 pub use token::machine_group;
 pub use verified::Verified;
+pub use vouching::Vouching;
 pub use window::WindowFrom;

@@ -1,4 +1,4 @@
-//! A Machine: one record of a machine that somebody asked for, whatever API keeps it.
+//! A Machine: one record of an expected machine, from any API.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -10,7 +10,7 @@ use rollcall_csr::NodeName;
 use crate::instance::{self, is_uuid};
 use crate::{Feed, Node};
 
-/// The API that a Machine record comes from.
+/// The API of a Machine record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// `cluster.x-k8s.io` Machines.
@@ -26,7 +26,7 @@ pub enum Source {
 }
 
 impl Source {
-    /// The word for it in the configuration, logs, metrics and messages.
+    /// The word in the configuration, logs, metrics and messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::ClusterApi => "clusterAPI",
@@ -38,26 +38,26 @@ impl Source {
     }
 }
 
-/// Who is asked for the names and addresses of instances whose records have none.
+/// The cloud API with the names and addresses of instances whose records have none.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum LookUp {
     /// Amazon EC2.
     Ec2 {
-        /// The region of the instances; none for the approver's own.
+        /// The region of the instances; `None` for the approver's own.
         region: Option<String>,
     },
 }
 
-/// Where Machine records are read: those of one source, in one namespace or in all.
+/// The scope of a watch: the Machine records of one source, in one namespace or in all.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope {
     /// The API.
     pub source: Source,
-    /// The namespace; empty for all of them, and for records that are in none.
+    /// The namespace; empty for all, and for cluster-scoped records.
     pub namespace: String,
-    /// A label and the value that the records have; without it, all are read.
+    /// A label and its value that the records must have; `None` for all records.
     pub label: Option<(String, String)>,
-    /// Who knows what the records do not say of their instances.
+    /// The source of the instance data that the records lack.
     pub look_up: Option<LookUp>,
 }
 
@@ -72,8 +72,8 @@ impl Scope {
         }
     }
 
-    /// What decisions about these Machines rest on: their records, the look-up of their instances if there is one, and what
-    /// their API says of their cluster.
+    /// The feeds that decisions about these Machines depend on: their records, the look-up of their instances if there is
+    /// one, and the objects about their cluster in the same API.
     pub fn feeds(&self) -> impl Iterator<Item = Feed> {
         let look_up = self.look_up.is_some();
         let look_up = look_up.then(|| Feed::Instances(self.clone()));
@@ -84,7 +84,7 @@ impl Scope {
             .chain(of_cluster)
     }
 
-    /// Whether a Machine is read here.
+    /// Returns true if a Machine is in this scope.
     pub fn covers(&self, machine: &Machine) -> bool {
         let labelled = |(key, value): &(String, String)| machine.labels.get(key) == Some(value);
         machine.source == self.source
@@ -93,7 +93,7 @@ impl Scope {
     }
 }
 
-/// `openshift in openshift-machine-api`, `karpenter`, or `clusterAPI of prod`, where the label has that value.
+/// `openshift in openshift-machine-api`, `karpenter`, or `clusterAPI of prod`, if the label must have that value.
 impl fmt::Display for Scope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.source.as_str())?;
@@ -107,16 +107,16 @@ impl fmt::Display for Scope {
     }
 }
 
-/// The `metadata.uid` of a Machine: it tells a Machine from a later one of the same name.
+/// The `metadata.uid` of a Machine, which distinguishes it from a later one of the same name.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MachineUid(pub String);
 
-/// Where to find a Machine: what a person types after `kubectl get machine`.
+/// The namespace and name of a Machine, as in `kubectl get machine`.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MachineReference {
-    /// Its namespace; empty for cluster-scoped records.
+    /// The namespace; empty for cluster-scoped records.
     pub namespace: String,
-    /// Its name.
+    /// The name.
     pub name: String,
 }
 
@@ -135,9 +135,9 @@ impl fmt::Display for MachineReference {
 pub enum Address {
     /// A DNS name that resolves outside the cluster's network.
     ExternalDns(NodeName),
-    /// An address that is reached from outside the cluster's network.
+    /// An address that is reachable from outside the cluster's network.
     ExternalIp(IpAddr),
-    /// The name the machine calls itself.
+    /// The machine's own host name.
     Hostname(NodeName),
     /// A DNS name that resolves inside the cluster's network.
     InternalDns(NodeName),
@@ -146,7 +146,7 @@ pub enum Address {
 }
 
 impl Address {
-    /// The name that its infrastructure gives the host inside the cluster's network.
+    /// The host name inside the cluster's network, from the infrastructure.
     fn host(&self) -> Option<&NodeName> {
         match self {
             Self::Hostname(name) | Self::InternalDns(name) => Some(name),
@@ -155,76 +155,76 @@ impl Address {
     }
 }
 
-/// The public key that a record pins: who joins as this Machine has to prove that they hold it.
+/// The public key that a record pins: a request for this Machine must prove possession of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum JoinKey {
     /// The DER of its SubjectPublicKeyInfo (RFC 5280 section 4.1.2.7).
     Spki(Vec<u8>),
-    /// The record pins something that is no key, for this reason: nobody can prove that they hold it.
+    /// The record pins an invalid key, for this reason: no request can prove possession.
     Unreadable(String),
 }
 
 /// One record of the roll.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Machine {
-    /// The API it comes from.
+    /// The API of the record.
     pub source: Source,
-    /// What tells it from a later Machine of the same name.
+    /// The uid, which distinguishes it from a later Machine of the same name.
     pub uid: MachineUid,
-    /// Where to find it.
+    /// The namespace and name.
     pub reference: MachineReference,
-    /// The cloud's name for the instance, once there is one.
+    /// The cloud's id of the instance, if it exists yet.
     pub provider_id: Option<String>,
-    /// What it is reached by, as its infrastructure reports it.
+    /// The names and addresses of the machine, as its infrastructure reports them.
     pub addresses: Vec<Address>,
-    /// Addresses of the record that are neither a name nor an IP address, as they stand there: others wrote them. No
-    /// decision rests on them.
+    /// Addresses of the record that are neither a name nor an IP address, unchanged and untrusted. No decision depends
+    /// on them.
     pub unread_addresses: Vec<String>,
-    /// The uid of the Node that was there before the record, where the record was made for it.
+    /// The uid of the existing Node that the record was created for, if it was.
     pub adopted_node: Option<String>,
-    /// The ids of the bootstrap tokens that were made for this Machine alone.
+    /// The ids of the bootstrap tokens for this Machine only.
     pub bootstrap_tokens: BTreeSet<String>,
-    /// When the record was made.
+    /// The creation time.
     pub created_at: Timestamp,
-    /// Until when it may ask for its first certificate, where the record says so itself; otherwise the policy's join
-    /// window counts.
+    /// The deadline for requesting the first certificate, if the record sets one; otherwise the policy's join window
+    /// applies.
     pub join_by: Option<Timestamp>,
-    /// The key that whoever joins as this Machine has to hold.
+    /// The key that a request for this Machine must prove possession of.
     pub join_key: Option<JoinKey>,
-    /// Whether its record says that it is of the control plane.
+    /// True if its record marks it as part of the control plane.
     pub control_plane: bool,
-    /// Whether somebody asked for its deletion.
+    /// True if its deletion was requested.
     pub deleting: bool,
-    /// Whether it has failed for good: its controller will never touch it again.
+    /// True if it has failed permanently: its controller will not process it again.
     pub failed: bool,
-    /// The KubeadmConfig in its namespace that says how it joins, where its API has such.
+    /// The KubeadmConfig in its namespace, if its API has one.
     pub kubeadm_config: Option<String>,
-    /// Its labels, by which MachineHealthChecks select it.
+    /// The labels, which MachineHealthChecks select it by.
     pub labels: BTreeMap<String, String>,
-    /// Its phase, in the words of its API, to be shown.
+    /// The phase in its API, for display.
     pub phase: Option<String>,
-    /// The Node it became.
+    /// The Node that it is bound to.
     pub node_reference: Option<NodeName>,
-    /// The set of like machines that it belongs to.
+    /// The name of its set of equal machines.
     pub pool: Option<String>,
-    /// Since when its instance is ready, as its record says: from then on it can be expected to ask.
+    /// The time at which its instance became ready, from its record: requests are expected from then on.
     pub ready_at: Option<Timestamp>,
-    /// The id of its installation (`/etc/machine-id`), where the record says so.
+    /// The id of the installation (`/etc/machine-id`), if the record has it.
     pub machine_id: Option<String>,
-    /// The UUID of its hardware, where the record says so.
+    /// The UUID of the hardware, if the record has it.
     pub system_uuid: Option<String>,
-    /// The region of its cloud.
+    /// The cloud region.
     pub region: Option<String>,
-    /// What asks for its replacement or repair, where something does: nothing more is approved for it.
+    /// The object that requests its replacement or repair, if any: nothing more is approved for it.
     pub remediation: Option<String>,
-    /// Since when a MachineHealthCheck counts how long it takes to join.
+    /// The time from which a MachineHealthCheck counts its startup timeout.
     pub startup_from: Option<Timestamp>,
     /// The failure domain in its region.
     pub zone: Option<String>,
 }
 
 impl Machine {
-    /// A record that says only that the Machine is expected since then.
+    /// Creates a record with only the fields of an expected Machine.
     pub fn new(
         source: Source,
         uid: MachineUid,
@@ -261,20 +261,21 @@ impl Machine {
         }
     }
 
-    /// Whether nothing more is ever approved by this record as it is: then it stands in no other's way either.
+    /// Returns true if nothing more is approved for this record in its current state: then it does not compete with
+    /// others either.
     pub fn gets_nothing(&self) -> bool {
         self.deleting || self.failed || self.remediation.is_some()
     }
 
-    /// Whether this is the same machine as another record is of. Records of one source are always of different machines. Of
-    /// two sources, these show it, the first that says anything:
+    /// Returns true if both records describe the same machine. Records of one source always describe different machines.
+    /// For two sources, the first of these criteria that is known decides:
     ///
-    /// - Their provider ids, which name the instance (`instance::compare`).
-    /// - The Node that both have become, by the word of the controllers that bind them.
-    /// - That OpenShift keeps one as the mirror of the other (`is_mirror_of`).
-    /// - That an administrator named the other's node in an ExpectedMachine (`is_named_by`).
+    /// - Their provider ids, which identify the instance (`instance::compare`).
+    /// - The Node that both are bound to, according to the controllers that bind them.
+    /// - OpenShift keeps one as the mirror of the other (`is_mirror_of`).
+    /// - An administrator named the other's node in an ExpectedMachine (`is_named_by`).
     ///
-    /// That two records are called the same shows nothing: whoever may make a record in some namespace chooses its name.
+    /// Equal names of records are no criterion: any user who may create a record in some namespace chooses its name.
     pub fn is_same_as(&self, other: &Self) -> bool {
         if self.source == other.source {
             return false;
@@ -294,15 +295,16 @@ impl Machine {
         }
     }
 
-    /// Whether OpenShift keeps the records as mirrors of each other: it gives both one name, in the two namespaces that are
-    /// its own (openshift/cluster-capi-operator). The relation rests on who may write there: OpenShift's controllers and
-    /// administrators, nobody's tenants. A record of that name in any other namespace is another machine's.
-    fn is_mirror_of(&self, other: &Self) -> bool {
+    /// Returns true if OpenShift keeps the records as mirrors of each other: both have one name, in OpenShift's own two
+    /// namespaces (openshift/cluster-capi-operator). This relies on write access to these namespaces: only OpenShift's
+    /// controllers and administrators have it, not tenants. A record of that name in any other namespace is another
+    /// machine's.
+    pub(crate) fn is_mirror_of(&self, other: &Self) -> bool {
         let (one, another) = (self.mirror_name(), other.mirror_name());
         one.is_some() && one == another
     }
 
-    /// The name that the record's mirror has too, where OpenShift keeps one.
+    /// The name that is equal in the record's mirror, if OpenShift can keep one.
     pub(crate) fn mirror_name(&self) -> Option<&str> {
         let namespace = match self.source {
             Source::OpenShift => "openshift-machine-api",
@@ -316,15 +318,15 @@ impl Machine {
         (own == namespace).then_some(name.as_str())
     }
 
-    /// Whether an ExpectedMachine is this machine's because it names its node. The relation rests on the record's status,
-    /// which its infrastructure's controllers write: an address that is the very name of the node, or the node reference. A
-    /// record that is merely called like the node is another machine. Nothing may contradict it: neither of them has become
-    /// another Node, and where both have IP addresses, they share one.
+    /// Returns true if an ExpectedMachine is this machine's because it names its node. This relies on the record's status,
+    /// which its infrastructure's controllers write: an address equal to the node name, or the node reference. Equal names
+    /// of the record and the node are not enough. Nothing may contradict it: neither record is bound to another Node, and
+    /// if both have IP addresses, they share one.
     fn is_named_by(&self, expected: &Self) -> bool {
         if expected.source != Source::ExpectedMachine {
             return false;
         }
-        // Its node name stands first; what else it is reached by owns no node.
+        // Its node name is the first host name; its other addresses own no node.
         let mut named = expected.addresses.iter().filter_map(Address::host);
         let Some(node) = named.next() else {
             return false;
@@ -345,8 +347,8 @@ impl Machine {
         ips.collect()
     }
 
-    /// Whether the record and a Node are of one machine, by what names its instance or hardware; nothing where that is not
-    /// known. A kubelet says it of its own Node: so it counts only for a record that owns that Node's name.
+    /// Returns true if the record and a Node describe the same machine, by the ids of instance or hardware; `None` if
+    /// unknown. The kubelet reports these for its own Node, so this counts only for a record that owns that Node's name.
     pub(crate) fn is_of_node(&self, node: &Node) -> Option<bool> {
         let ids = self.provider_id.as_deref().zip(node.provider_id.as_deref());
         let uuids = self.system_uuid.as_deref().zip(node.system_uuid.as_deref());
@@ -358,13 +360,13 @@ impl Machine {
             .or_else(|| machines.map(same))
     }
 
-    /// The cloud's name or id of the instance: what its providerID ends in, after the provider and the place.
+    /// The cloud's name or id of the instance: the last part of its providerID, after provider and location.
     pub fn instance(&self) -> Option<&str> {
         let (_, path) = self.provider_id.as_deref()?.split_once("://")?;
         path.rsplit('/').next().filter(|last| !last.is_empty())
     }
 
-    /// A part of its providerID after the provider, counted from one, without those that are empty: `host-1` is the second
+    /// The non-empty part of its providerID with this number, counted from one after the provider: `host-1` is the second
     /// of `metal3://fleet/host-1/worker-0`.
     pub(crate) fn provider_id_part(&self, number: usize) -> Option<&str> {
         let (_, path) = self.provider_id.as_deref()?.split_once("://")?;

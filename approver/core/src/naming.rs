@@ -1,5 +1,5 @@
-//! Which node names a Machine owns: by what its record says, by what the configuration says of its source, or, where
-//! neither names it, by how its platform builds names.
+//! The node names that a Machine owns: from its record, from the configuration of its source, or, if neither names it,
+//! from the naming convention of its platform.
 
 mod template;
 
@@ -10,10 +10,10 @@ use rollcall_csr::NodeName;
 pub use self::template::{NameTemplate, NameTemplateError};
 use crate::{Address, Machine, Source, generic_name};
 
-/// Which names of a Machine can be its node's name.
+/// A way to derive a node name from a Machine.
 ///
-/// The first three are **facts**: its record states the name. The others are **conventions**: the name is built from
-/// something else, because the configuration or what is known of the platform says so.
+/// The first three are **facts**: the record contains the name. The others are **conventions**: the name is derived
+/// from another field, as configured or as usual on the platform.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum NameStrategy {
     /// The Node it is bound to.
@@ -22,7 +22,7 @@ pub enum NameStrategy {
     InternalDns,
     /// Its Hostname addresses.
     Hostname,
-    /// The Machine's own name.
+    /// The name of the Machine.
     MachineName,
     /// The last part of its providerID: the name or id of the instance.
     ProviderId,
@@ -31,7 +31,7 @@ pub enum NameStrategy {
 }
 
 impl NameStrategy {
-    /// The word for it in the configuration and in messages.
+    /// The word in the configuration and in messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::NodeReference => "nodeReference",
@@ -44,19 +44,19 @@ impl NameStrategy {
     }
 }
 
-/// How the Machines of one source are matched with node names.
+/// The rules that match the Machines of one source with node names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Naming {
-    /// The ways in which a Machine owns node names: each of them counts.
+    /// The strategies: a Machine owns the names of all of them.
     pub strategies: Vec<NameStrategy>,
-    /// What [`NameStrategy::Template`] builds names from: each that a Machine can fill counts.
+    /// The templates for [`NameStrategy::Template`]: every one that a Machine can fill counts.
     pub templates: Vec<NameTemplate>,
-    /// A convention that nobody has asked for: it counts only for a Machine that nothing else names.
+    /// A convention that was not configured: it only counts for a Machine without any other name.
     pub guess: Option<NameStrategy>,
 }
 
 impl Naming {
-    /// How the Machines of a source are matched unless the configuration says otherwise.
+    /// The default rules for the Machines of a source.
     pub fn of(source: Source) -> Self {
         let facts = [
             NameStrategy::NodeReference,
@@ -65,9 +65,9 @@ impl Naming {
         ];
         let guess = match source {
             Source::ExpectedMachine | Source::Gardener | Source::OpenShift => None,
-            // Addresses are optional there, and most providers call the host what the Machine is called.
+            // Addresses are optional there, and most providers give the host the Machine's name.
             Source::ClusterApi => Some(NameStrategy::MachineName),
-            // There are no addresses at all before a node has registered.
+            // No addresses are known before a node has registered.
             Source::Karpenter => Some(NameStrategy::ProviderId),
         };
         Self {
@@ -77,7 +77,7 @@ impl Naming {
         }
     }
 
-    /// The node names that a Machine owns: those that any of the strategies gives, or, when none does, the guess.
+    /// The node names that a Machine owns: those of all strategies, or, if there are none, the guess.
     pub fn names(&self, machine: &Machine) -> BTreeSet<NodeName> {
         let stated = self.strategies.iter();
         let names: BTreeSet<NodeName> = stated
@@ -92,8 +92,8 @@ impl Naming {
             .collect()
     }
 
-    /// Every name that the Machine may ever have owned: a certificate for any of them has spent it, though facts that
-    /// came later took a guessed name away.
+    /// Every name that the Machine may ever have owned: a certificate for any of them has spent it, even if later facts
+    /// have removed a guessed name.
     pub fn every_name(&self, machine: &Machine) -> BTreeSet<NodeName> {
         let strategies = self.strategies.iter().copied().chain(self.guess);
         strategies
@@ -101,17 +101,17 @@ impl Naming {
             .collect()
     }
 
-    /// The names that a strategy gives, without those that any machine may have.
+    /// The names of a strategy, without generic ones.
     fn by(&self, strategy: NameStrategy, machine: &Machine) -> Vec<NodeName> {
         let mut names = self.all_by(strategy, machine);
         names.retain(|name| match strategy {
             // Its controller found the Node by other means.
             NameStrategy::NodeReference => true,
             NameStrategy::Hostname | NameStrategy::InternalDns => {
-                generic_name::tells(machine.source, name)
+                generic_name::names_node(machine.source, name)
             }
             NameStrategy::MachineName | NameStrategy::ProviderId | NameStrategy::Template => {
-                !generic_name::is_default(name)
+                !generic_name::is_default(name) && !generic_name::is_unnamed(name)
             }
         });
         names
@@ -121,7 +121,7 @@ impl Naming {
         match strategy {
             NameStrategy::Hostname => names_among(machine, hostname),
             NameStrategy::InternalDns => names_among(machine, internal_dns),
-            // What is no node's name, such as a Machine's that is too long, owns no node.
+            // An invalid node name, such as a Machine name that is too long, owns no node.
             NameStrategy::MachineName => machine.reference.name.parse().into_iter().collect(),
             NameStrategy::NodeReference => machine.node_reference.clone().into_iter().collect(),
             NameStrategy::ProviderId => machine

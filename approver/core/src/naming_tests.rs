@@ -1,4 +1,4 @@
-//! Facts before conventions, conventions in order, and templates that are what they say.
+//! Facts take precedence over conventions, conventions are used in order, and templates are validated.
 
 use super::*;
 use crate::fixtures::{machine, node};
@@ -16,7 +16,7 @@ fn names(naming: &Naming, machine: &Machine) -> Vec<String> {
     names.iter().map(ToString::to_string).collect()
 }
 
-/// A Machine of which no fact says what its node is called.
+/// A Machine without a fact about its node name.
 fn unnamed() -> Machine {
     Machine {
         addresses: vec![Address::InternalIp("10.0.0.1".parse().unwrap())],
@@ -59,7 +59,7 @@ fn what_is_listed_counts_beside_the_facts() {
         region: None,
         ..machine("m-0", "worker-0")
     };
-    // A template whose gaps cannot be filled gives none.
+    // A template with unfilled placeholders yields no name.
     assert_eq!(
         names(&all, &named),
         ["i-0123456789abcdef0", "m-0", "worker-0"]
@@ -80,7 +80,7 @@ fn a_guess_counts_only_where_nothing_else_names_the_node() {
         assert_eq!(names(&default, &unnamed()), guessed, "{source:?}");
         let named = machine("m-0", "worker-0");
         assert_eq!(names(&default, &named), ["worker-0"], "{source:?}");
-        // What a certificate under the guessed name spent stays spent.
+        // A Machine spent by a certificate under the guessed name stays spent.
         let every = default.every_name(&named);
         let spent = guessed.iter().copied().chain(["worker-0"]).map(node);
         assert_eq!(every, spent.collect(), "{source:?}");
@@ -96,7 +96,7 @@ fn a_guess_counts_only_where_nothing_else_names_the_node() {
     }
 }
 
-/// A template, and the names that it gives a host of Metal3 and one of a cloud.
+/// A template, and its names for a host of Metal3 and one of a cloud.
 const FILLED: &[(&str, Option<&str>, Option<&str>)] = &[
     ("bm-{{ name }}", Some("bm-m-0"), Some("bm-m-0")),
     ("{{ providerID.1 }}", Some("fleet"), Some("eu-west-1a")),
@@ -118,7 +118,7 @@ const FILLED: &[(&str, Option<&str>, Option<&str>)] = &[
     ("{{ zone }}-{{ name }}", None, None),
 ];
 
-/// The names that templates make of a host of Metal3, and of one of a cloud.
+/// The names from templates for a host of Metal3, and for one of a cloud.
 #[test]
 fn templates_are_filled_by_what_the_record_has() {
     let host = Machine {
@@ -331,7 +331,7 @@ fn a_name_that_any_machine_may_have_outweighs_no_convention() {
             assert_eq!(names(&all, &record), ["worker-0"], "{text}");
         }
     }
-    // A record of that name owns no such node either, unless the Node is its own already.
+    // A record of that name does not own such a node either, unless it is bound to it already.
     let mut record = machine("localhost", "localhost");
     assert!(names(&all, &record).is_empty());
     record.node_reference = Some(node("localhost"));
@@ -339,7 +339,7 @@ fn a_name_that_any_machine_may_have_outweighs_no_convention() {
         names(&naming(&[NameStrategy::NodeReference]), &record),
         ["localhost"]
     );
-    // Whoever writes an ExpectedMachine means the name that it gives the node, unless it is every machine's.
+    // The author of an ExpectedMachine means its node name, unless every machine has it.
     let mut record = machine("m-0", "ubuntu");
     record.source = Source::ExpectedMachine;
     assert_eq!(names(&all, &record), ["ubuntu"]);

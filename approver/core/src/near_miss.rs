@@ -1,5 +1,5 @@
-//! Near misses: the Machines that almost own a name which no Machine owns, and what differs. Only for the sentence that a
-//! person reads: no decision rests on it, and it is looked for when a hold is told, not when it is made.
+//! Near misses: the Machines that almost own a name that no Machine owns, and the difference. Only used in messages: no
+//! decision depends on them, and they are computed when a hold is displayed, not when it is decided.
 
 mod difference;
 
@@ -10,30 +10,30 @@ use rollcall_csr::NodeName;
 use self::difference::{Difference, plain, short};
 use crate::{Machine, Roll, Source, generic_name};
 
-/// The most Machines that a sentence names.
+/// The maximum number of Machines in a message.
 const NAMED: usize = 3;
-/// The most bytes of the part that names them: together with a long node name and a remedy, the whole stays below a
-/// thousand, which an Event takes (Kubernetes: `NoteLengthLimit`, 1 kB).
+/// The maximum length of the part of the message that lists them, in bytes: with a long node name and a remedy, the
+/// whole stays below a thousand, the limit of an Event (Kubernetes: `NoteLengthLimit`, 1 kB).
 const LONGEST: usize = 480;
-/// Shorter parts of names are in too many others.
+/// Shorter parts of names occur in too many others.
 const SHORTEST_PART: usize = 4;
-/// At so many places a name is cut in two.
+/// The maximum number of places at which a name is split.
 const CUTS: usize = 8;
-/// What Windows cuts host names to (NetBIOS; RFC 1001 section 14.1).
+/// The length to which Windows truncates host names (NetBIOS; RFC 1001 section 14.1).
 pub(super) const NETBIOS: usize = 15;
 
-/// Where near misses are looked for.
+/// The context of a search for near misses.
 pub(crate) struct Search<'a> {
-    /// The Machines that count.
+    /// The Machines on the roll.
     pub(crate) roll: &'a Roll,
-    /// Machines that the configuration leaves out, where they are known.
+    /// Known Machines that the configuration excludes.
     pub(crate) strangers: &'a Roll,
-    /// Whether a cloud is asked what NodeClaims do not say.
+    /// True if a cloud API provides the data that NodeClaims lack.
     pub(crate) looked_up: bool,
 }
 
 impl Search<'_> {
-    /// What is near a node name that no Machine owns, in words.
+    /// Describes the near misses of a node name that no Machine owns.
     pub(crate) fn describe(&self, name: &NodeName) -> String {
         let mut near: Vec<Difference> = self.differences(self.roll, name);
         let mut elsewhere = self.differences(self.strangers, name);
@@ -63,12 +63,10 @@ impl Search<'_> {
         text
     }
 
-    /// What to say when no Machine is called anything like it.
+    /// Describes the case without any similar Machine.
     fn without(&self, name: &NodeName) -> String {
-        if generic_name::is_default(name) {
-            return format!(
-                "{name} means any machine: see that the host gets a name of its own before its kubelet starts"
-            );
+        if generic_name::is_default(name) || generic_name::is_unnamed(name) {
+            return format!("{name} means any machine: {}", difference::OWN_NAME);
         }
         let mut nameless = self.roll.nameless();
         nameless.truncate(NAMED);
@@ -112,12 +110,12 @@ impl Search<'_> {
     }
 }
 
-/// What to set where NodeClaims do not say what their hosts are called.
+/// The settings for NodeClaims without host names.
 pub(crate) fn karpenter() -> &'static str {
     "NodeClaims have no names and addresses of hosts: set karpenter: {ec2: {}}, which has EC2 asked, or a nodeNameTemplate"
 }
 
-/// The first label of what may be no name.
+/// The first label of a text that may not be a name.
 pub(crate) fn first_word(text: &str) -> &str {
     text.split(['.', ' ']).next().unwrap_or(text)
 }
@@ -126,7 +124,7 @@ fn first_label(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
 }
 
-/// What is left of a label when something is cut off before or behind a hyphen.
+/// The parts of a label, cut before or after a hyphen.
 fn parts(label: &str) -> impl Iterator<Item = &str> {
     let cuts = label.match_indices('-').take(CUTS);
     let parts = cuts.flat_map(move |(at, _)| {
@@ -136,7 +134,7 @@ fn parts(label: &str) -> impl Iterator<Item = &str> {
     parts.flatten().filter(|part| part.len() >= SHORTEST_PART)
 }
 
-/// The address that a node name spells, as clouds do: `ip-10-0-0-1`, or the address itself.
+/// Parses the address in a node name, in the form of clouds: `ip-10-0-0-1`, or the address itself.
 fn spelt_address(name: &str) -> Option<IpAddr> {
     if let Ok(ip) = name.parse() {
         return Some(ip);

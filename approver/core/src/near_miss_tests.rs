@@ -1,4 +1,4 @@
-//! What is said of names that no Machine owns, case by case.
+//! The messages about names that no Machine owns, case by case.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use super::*;
 use crate::fixtures::{machine, node};
 use crate::{Address, NameStrategy, Naming, Scope, Source};
 
-/// A record that says nothing but what it is called.
+/// A record with only a name.
 fn bare(name: &str) -> Machine {
     Machine {
         addresses: Vec::new(),
@@ -69,12 +69,12 @@ fn case(asked: &str, machine: Machine, words: &[&str]) {
     assert!(!text.contains("faraway"), "{asked}: {text}");
 }
 
-/// A Machine that is near nothing here.
+/// A Machine that is not near any name here.
 fn machine_far() -> Machine {
     with("faraway", &[dns("another-host.other.example")])
 }
 
-/// What is asked for, the Machine that is near, and what is said.
+/// A requested name, the Machine that is near, and the message.
 type Near = (&'static str, fn() -> Machine, &'static [&'static str]);
 
 const ONE_THING: &[Near] = &[
@@ -279,6 +279,18 @@ fn where_nothing_is_near_it_is_said_what_could_be_wrong() {
     assert!(text.contains("karpenter: {ec2: {}}"), "{text}");
     let text = described("localhost.localdomain", vec![machine_far()], Vec::new());
     assert!(text.contains("means any machine"), "{text}");
+    // No setting makes such a name a Machine's own.
+    for (asked, machine) in [
+        (
+            "ubuntu",
+            with("worker-0", &[Address::Hostname(node("ubuntu"))]),
+        ),
+        ("fedora", bare("fedora")),
+    ] {
+        let text = described(asked, vec![machine], Vec::new());
+        assert!(text.contains("gets a name of its own"), "{text}");
+        assert!(!text.contains("nameStrategies"), "{text}");
+    }
     for asked in ["stranger", "a", "worker-9"] {
         let text = described(asked, vec![machine_far()], Vec::new());
         assert!(text.contains("rollcall-approver expect"), "{text}");
@@ -375,7 +387,7 @@ fn a_strategy_that_is_left_out_is_named() {
     );
 }
 
-/// What a Machine is called is forgotten with it, and with what it was called before.
+/// The names of a Machine are removed with it, and so are its earlier names.
 #[test]
 fn what_is_gone_is_near_nothing() {
     let mut roll = roll([with("m1", &[dns("worker-1.a")])]);

@@ -1,8 +1,8 @@
-//! Signs of life of a Node: a Node that runs, or ran minutes ago, is its own machine's and nobody's leftover.
+//! Signs of life of a Node: a Node that runs, or ran minutes ago, belongs to its own machine and is not a leftover.
 //!
-//! They are the kubelet's own: it reports its status (`lastHeartbeatTime` of the Node's conditions) and renews the Lease of its
-//! Node in `kube-node-lease`; and the node lifecycle controller takes `Ready` from a Node whose Lease is no longer renewed, by
-//! its own clock. A kubelet can only make its own Node look alive, so that a lie keeps others out of that Node and no other.
+//! They come from the kubelet: it reports its status (`lastHeartbeatTime` of the Node's conditions) and renews the Lease of its
+//! Node in `kube-node-lease`. The node lifecycle controller clears `Ready` on a Node with an expired Lease, by its own clock. A
+//! kubelet can only make its own Node look alive, so a false report only protects that Node.
 
 use std::fmt;
 
@@ -10,18 +10,19 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::Node;
 
-/// How long after the last sign of life a Node still counts as one that runs: twice as long as a kubelet waits at most before
-/// it reports an unchanged status (Kubernetes: `pkg/kubelet/apis/config/v1beta1/defaults.go`, `nodeStatusReportFrequency` of
-/// 5 minutes).
+/// The time after the last sign of life for which a Node counts as running: twice the maximum interval at which a kubelet
+/// reports an unchanged status (Kubernetes: `pkg/kubelet/apis/config/v1beta1/defaults.go`, `nodeStatusReportFrequency` of 5
+/// minutes).
 const LATELY: SignedDuration = SignedDuration::from_mins(10);
 
-/// Whether something happened only minutes before a time, or after it.
+/// Returns true if an event was only minutes before `now`, or after it.
 fn is_lately(at: Timestamp, now: Timestamp) -> bool {
     now.duration_since(at) < LATELY
 }
 
-/// When a machine may have been issued its first certificate that registered at this time: within minutes, since a kubelet
-/// exits without a certificate after five (Kubernetes: `cmd/kubelet/app/server.go`) and asks anew.
+/// The earliest time at which a machine that registered at this time may have been issued its first certificate: minutes
+/// before, because a kubelet without a certificate exits after five (Kubernetes: `cmd/kubelet/app/server.go`) and makes a
+/// new request.
 pub(crate) fn first_issued_from(registered_at: Timestamp) -> Timestamp {
     registered_at.checked_sub(LATELY).unwrap_or(registered_at)
 }
@@ -40,8 +41,8 @@ pub(crate) enum Activity {
 }
 
 impl Activity {
-    /// The latest sign of life of a Node, where there is one from the last minutes; none of a Node that is quiet. `renewed` is
-    /// when its Lease was last renewed, where that is known.
+    /// Returns the latest sign of life of a Node from the last minutes; `None` if the Node is quiet. `renewed` is the last
+    /// renewal of its Lease, if known.
     pub(crate) fn of(node: &Node, renewed: Option<Timestamp>, now: Timestamp) -> Option<Self> {
         if node.ready {
             return Some(Self::Ready);
@@ -64,7 +65,7 @@ impl Activity {
         }
     }
 
-    /// When the Node counts as quiet, if there is no other sign of life until then; not known of one that is Ready.
+    /// Returns the time at which the Node counts as quiet without a further sign of life; unknown for a Ready one.
     pub(crate) fn ends(self) -> Option<Timestamp> {
         self.at()?.checked_add(LATELY).ok()
     }
@@ -86,7 +87,7 @@ mod tests {
     use super::*;
     use crate::fixtures::{at, registered};
 
-    /// Ready, since when, last heartbeat, last renewal of the Lease, each in seconds.
+    /// Ready, time of that, last heartbeat, last renewal of the Lease, each in seconds.
     type Case = (
         &'static str,
         bool,

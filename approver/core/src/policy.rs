@@ -1,18 +1,20 @@
-//! The settings that change a decision, all validated.
+//! The validated settings that influence decisions.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::SignedDuration;
 use rollcall_csr::ClusterId;
 
-use crate::{IpRange, Machine, Naming, Requestor, Scope, ServerName, WindowFrom};
+use crate::{
+    BOOTSTRAPPERS, IpRange, Machine, Naming, Requestor, Scope, ServerName, Vouching, WindowFrom,
+};
 
-/// Whom a first certificate may come through: every given part must match.
+/// A rule for the requestors of first certificates: every given part must match.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RequestorRule {
     /// The exact user name.
     pub username: Option<String>,
-    /// A group that the requestor must be in.
+    /// A group that must contain the requestor.
     pub group: Option<String>,
 }
 
@@ -33,7 +35,7 @@ impl RequestorRule {
         }
     }
 
-    /// Whether the rule names this requestor. A rule without any part names nobody.
+    /// Returns true if the rule matches this requestor. A rule without any part matches no requestor.
     pub fn matches(&self, requestor: &Requestor) -> bool {
         let username = self
             .username
@@ -47,19 +49,19 @@ impl RequestorRule {
     }
 }
 
-/// How much the evidence of a request is worth, the least first.
+/// The strength of a request's evidence, the weakest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Strength {
-    /// None is needed, or there is none.
+    /// No evidence.
     None,
-    /// It shows which machine it is of, but whoever has seen it can show it again, with a key of their own.
+    /// It identifies the machine, but anyone who has seen it can replay it with another key.
     Replayable,
-    /// It belongs to the request's own key: with another key it is worth nothing.
+    /// It is bound to the request's own key: with another key it is invalid.
     Bound,
 }
 
 impl Strength {
-    /// The word for it in the configuration and in messages.
+    /// The word in the configuration and in messages.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::None => "none",
@@ -69,20 +71,20 @@ impl Strength {
     }
 }
 
-/// What it takes that a pending Machine is given its first certificate, beyond that it is expected.
+/// The requirements for issuing a pending Machine's first certificate, beyond being expected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Rules {
-    /// What happens when two keys ask for it.
+    /// The behaviour if two keys request it.
     pub contested: Contested,
-    /// What its machine has to prove.
+    /// The evidence that its machine must provide.
     pub evidence: Strength,
-    /// How long it may ask for it, after its creation or after its instance was ready: see [`Policy::window_from`].
+    /// The time for requesting it, after its creation or after its instance was ready: see [`Policy::window_from`].
     pub join_window: SignedDuration,
-    /// To how many keys, in all, its certificate may be issued while its Node has not appeared.
+    /// The maximum number of keys that it may be issued to while its Node has not appeared.
     pub max_issues: usize,
-    /// How long after an approval another key may ask for it while its Node has not appeared.
+    /// The time after an approval until another key may request it while its Node has not appeared.
     pub reissue_after: SignedDuration,
-    /// Where two keys ask for it: how long no new one may have come before one of them has it.
+    /// If two keys request it: the time without a new one after which one of them gets it.
     pub settle_after: SignedDuration,
 }
 
@@ -93,33 +95,35 @@ impl Default for Rules {
             evidence: Strength::None,
             join_window: SignedDuration::from_hours(2),
             max_issues: 3,
-            // As long as a kubelet waits for its certificate before it gives up (Kubernetes: `pkg/kubelet/certificate/bootstrap`).
+            // As long as a kubelet waits for its certificate before it gives up (Kubernetes:
+            // `pkg/kubelet/certificate/bootstrap`).
             reissue_after: SignedDuration::from_mins(5),
             settle_after: SignedDuration::from_mins(4),
         }
     }
 }
 
-/// What happens when two keys ask for one pending Machine.
+/// The behaviour if two keys request the same pending Machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Contested {
     /// All of them wait.
     Hold,
-    /// The newest request wins, so whoever files another one.
+    /// The newest request wins, so any client that files another one.
     Newest,
-    /// What proves more comes first. Otherwise all of them wait until no new key has come for a while: then the one that
-    /// asked first has its chance, and the one that asked last when that is not used.
+    /// Stronger evidence comes first. Otherwise all of them wait until no new key has come for a while: then the key
+    /// that asked first gets the certificate, and the one that asked last if that is not used.
     Settle,
 }
 
-/// When a node that is known may come back through a bootstrapper, because its certificate expired while it was off.
+/// The conditions under which a known node may return through a bootstrapper, after its certificate expired while it
+/// was off.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct ResumePolicy {
-    /// Whether any may.
+    /// True if nodes may return.
     pub enabled: bool,
-    /// How long ago the certificate that it shows may have expired.
+    /// The maximum time since the expiry of the certificate in the evidence.
     pub max_expired: SignedDuration,
-    /// To how many keys its Machine may have been issued certificates within that time, this one included.
+    /// The maximum number of keys that its Machine may be issued certificates for within that time, including this one.
     pub max_issues: usize,
 }
 
@@ -133,33 +137,33 @@ impl Default for ResumePolicy {
     }
 }
 
-/// A class of requests that are of no use for ever, so that they can be denied.
+/// A class of permanently useless requests, which can be denied.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DenyClass {
-    /// The request cannot be read, or holds what no kubelet puts there.
+    /// The request is unreadable, or contains fields that kubelets do not set.
     Malformed,
     /// Subject, usages or names are not those of a kubelet: the signer would refuse it.
     Profile,
-    /// A newer request, which could be approved itself, asks for the same node: nobody waits for this one any more.
+    /// A newer request for the same node could itself be approved: no kubelet waits for this one any more.
     Superseded,
 }
 
-/// Addresses that the Machines of one pool may serve under, though no record names them, or several do.
+/// Addresses that the Machines of one pool may serve under, even if no record lists them, or several do.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ExtraRange {
     /// The pool.
     pub pool: String,
     /// The ranges.
     pub ranges: Vec<IpRange>,
-    /// Whether addresses count in them that mean every machine, or the cluster.
+    /// True if addresses in the ranges count even if they are shared by all machines, or the cluster's.
     pub shared: bool,
 }
 
-/// Which nodes get again what they serve already though their Machines list no address at which to see it: each is dialled
-/// at the addresses that it asks for itself.
+/// The nodes that may renew their current serving names although their Machines list no address to dial: each is dialled
+/// at the addresses that it requests.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum RenewWithoutAddresses {
-    /// Those that were there before their records, which were made for them.
+    /// Nodes that existed before their records, which were created for them.
     Adopted,
     /// Every node.
     All,
@@ -168,18 +172,18 @@ pub enum RenewWithoutAddresses {
     Never,
 }
 
-/// What serving certificates may hold.
+/// The permitted content of serving certificates.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServingPolicy {
-    /// What the API servers are reached by: no node may have it.
+    /// The names and addresses of the API servers, which no node may have.
     pub api_servers: BTreeSet<ServerName>,
-    /// The domain of the cluster's Services, in lower case without a trailing dot: no node may have a name in it.
+    /// The domain of the cluster's Services, in lower case without a trailing dot, in which no node may have a name.
     pub cluster_domain: String,
-    /// Whether requests for serving certificates are decided at all; otherwise they are left to others.
+    /// True if requests for serving certificates are decided; otherwise they are ignored.
     pub enabled: bool,
-    /// Addresses that no Machine record names.
+    /// Permitted addresses that no Machine record lists.
     pub extra_ranges: Vec<ExtraRange>,
-    /// Which nodes are dialled at the addresses that they ask for.
+    /// The nodes that are dialled at the addresses they request.
     pub renew_without_addresses: RenewWithoutAddresses,
 }
 
@@ -197,12 +201,13 @@ impl Default for ServingPolicy {
 }
 
 impl ServingPolicy {
-    /// Whether a name that no Machine record has is allowed for this Machine's pool.
+    /// Returns true if a name that no Machine record lists is allowed for this Machine's pool.
     pub(crate) fn allows(&self, machine: &Machine, name: &ServerName) -> bool {
         self.ranges_for(machine, name).next().is_some()
     }
 
-    /// Whether an address is allowed for this Machine's pool even if it means every machine, or the cluster.
+    /// Returns true if an address is allowed for this Machine's pool even if it is shared by all machines, or the
+    /// cluster's.
     pub(crate) fn allows_shared(&self, machine: &Machine, name: &ServerName) -> bool {
         self.ranges_for(machine, name).any(|extra| extra.shared)
     }
@@ -219,34 +224,36 @@ impl ServingPolicy {
     }
 }
 
-/// The settings of the decision.
+/// The settings of decisions.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Policy {
-    /// Where the bootstrap tokens are read that were made for one Machine each (Cluster API's KubeadmConfigs).
+    /// The scopes in which bootstrap tokens of individual Machines are read (Cluster API's KubeadmConfigs).
     pub bootstrap_tokens: BTreeSet<Scope>,
-    /// Who may bring a first certificate's request.
+    /// The requestors that may request first certificates.
     pub bootstrappers: Vec<RequestorRule>,
-    /// How far the clocks of the API server's replicas may differ.
+    /// The maximum clock difference between the API server's replicas.
     pub clock_skew: SignedDuration,
-    /// The CA certificates by which machines know this cluster's API server. Those of the kubelet CA count as well.
+    /// The CA certificates that identify this cluster's API server to machines. Those of the kubelet CA also count.
     pub clusters: BTreeSet<ClusterId>,
-    /// What is denied; everything else that is wrong waits.
+    /// The classes of requests to deny; all other invalid requests are held.
     pub deny: Vec<DenyClass>,
-    /// How long facts may be trusted after their watch was lost.
+    /// The time for which facts may be used after their watch was lost.
     pub max_staleness: SignedDuration,
-    /// How Machines are matched with node names, where it is not as [`Naming::of`] their source.
+    /// The rules that match Machines with node names, if different from [`Naming::of`] their source.
     pub naming: BTreeMap<Scope, Naming>,
-    /// Whether a new Machine may have a Node that a machine left which is gone.
+    /// True if a new Machine may replace a leftover Node of a deleted machine.
     pub replace_leftover_nodes: bool,
-    /// When a node that is known may come back.
+    /// The conditions under which a known node may return.
     pub resume: ResumePolicy,
-    /// The rules of the pools that have rules of their own.
+    /// The rules of individual pools.
     pub pools: BTreeMap<String, Rules>,
     /// The rules of all other Machines.
     pub rules: Rules,
-    /// What serving certificates may hold.
+    /// The permitted content of serving certificates.
     pub serving: ServingPolicy,
-    /// What the join window is counted from.
+    /// The records that vouch for a machine with records in several sources.
+    pub vouching: Vouching,
+    /// The start of the join window.
     pub window_from: WindowFrom,
 }
 
@@ -255,12 +262,12 @@ impl Default for Policy {
         Self {
             bootstrap_tokens: BTreeSet::new(),
             bootstrappers: vec![
-                // OpenShift 4 and 3.11, and whoever holds a bootstrap token (kubeadm, Cluster API).
+                // OpenShift 4 and 3.11, and bootstrap tokens (kubeadm, Cluster API).
                 RequestorRule::username(
                     "system:serviceaccount:openshift-machine-config-operator:node-bootstrapper",
                 ),
                 RequestorRule::username("system:serviceaccount:openshift-infra:node-bootstrapper"),
-                RequestorRule::group("system:bootstrappers"),
+                RequestorRule::group(BOOTSTRAPPERS),
             ],
             clock_skew: SignedDuration::from_secs(10),
             clusters: BTreeSet::new(),
@@ -272,26 +279,27 @@ impl Default for Policy {
             pools: BTreeMap::new(),
             rules: Rules::default(),
             serving: ServingPolicy::default(),
+            vouching: Vouching::default(),
             window_from: WindowFrom::default(),
         }
     }
 }
 
 impl Policy {
-    /// The rules that hold for a Machine.
+    /// The rules for a Machine.
     pub fn rules(&self, machine: &Machine) -> &Rules {
         let pool = machine.pool.as_ref();
         pool.and_then(|pool| self.pools.get(pool))
             .unwrap_or(&self.rules)
     }
 
-    /// Whether it is read which bootstrap token was made for a Machine.
+    /// Returns true if the bootstrap token of a Machine is read.
     pub(crate) fn reads_token_of(&self, machine: &Machine) -> bool {
         let mut scopes = self.bootstrap_tokens.iter();
         scopes.any(|scope| scope.covers(machine))
     }
 
-    /// Whether a first certificate may come through this requestor. Who is a node never passes for a bootstrapper.
+    /// Returns true if this requestor may request first certificates. A node is never a bootstrapper.
     pub(crate) fn is_bootstrapper(&self, requestor: &Requestor) -> bool {
         let mut rules = self.bootstrappers.iter();
         requestor.node().is_none() && rules.any(|rule| rule.matches(requestor))

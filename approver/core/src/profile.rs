@@ -1,23 +1,23 @@
-//! What every kubelet's request looks like, whoever made it: the rules that the signer has too.
+//! The profile of all kubelet requests: the same rules as the signer's.
 
 use rollcall_csr::{CertificationRequest, NODES_GROUP, NodeName};
 
 use crate::{DenyClass, Finding, Policy, Reason, Request};
 
-/// The most names that one message holds.
+/// The maximum number of names in one message.
 const MOST_NAMES: usize = 10;
 
-/// Everything about a request that contradicts the profile of a client certificate for a kubelet.
+/// Returns every violation of the profile of a kubelet's client certificate.
 pub(crate) fn check_client_profile(request: &Request) -> Vec<Finding> {
     check_profile(request, check_no_names)
 }
 
-/// Everything about a request that contradicts the profile of a serving certificate for a kubelet.
+/// Returns every violation of the profile of a kubelet's serving certificate.
 pub(crate) fn check_serving_profile(request: &Request) -> Vec<Finding> {
     check_profile(request, check_server_names)
 }
 
-/// What both signers ask for (Kubernetes: `pkg/apis/certificates/helpers.go`), and what one says of the names.
+/// Checks the requirements of both signers (Kubernetes: `pkg/apis/certificates/helpers.go`), and those of one on names.
 fn check_profile(
     request: &Request,
     check_names: fn(&CertificationRequest) -> Option<Finding>,
@@ -46,7 +46,7 @@ fn check_profile(
     findings
 }
 
-/// Some names in one text: all of them, or the first ones and how many more there are.
+/// Joins names in one text: all of them, or the first ones and the number of others.
 pub(crate) fn list(names: &[String]) -> String {
     let (shown, more) = names.split_at(names.len().min(MOST_NAMES));
     match more.len() {
@@ -55,7 +55,7 @@ pub(crate) fn list(names: &[String]) -> String {
     }
 }
 
-/// Whether one of these findings is wrong for ever and the policy says that such requests are denied.
+/// Returns true if one of these findings is permanent and the policy denies such requests.
 pub(crate) fn denies(policy: &Policy, findings: &[Finding]) -> bool {
     findings
         .iter()
@@ -63,7 +63,7 @@ pub(crate) fn denies(policy: &Policy, findings: &[Finding]) -> bool {
         .any(|class| policy.deny.contains(&class))
 }
 
-/// The class of a reason that no later fact can take away.
+/// The class of a reason that no later fact can remove.
 #[expect(clippy::too_many_lines, reason = "one line for each word")]
 fn deny_class(reason: Reason) -> Option<DenyClass> {
     match reason {

@@ -1,88 +1,88 @@
-//! Reasons: one stable word for everything that speaks for or against a request.
+//! Reasons: one stable word for every finding about a request.
 
 use std::fmt;
 
-/// Why a request was decided as it was. The word is the same in conditions, Events, metrics, logs, the command line and
+/// The reason of a decision. The word is the same in conditions, Events, metrics, logs, the command line and
 /// `docs/reasons.md`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Reason {
     /// It was approved, denied or failed before.
     AlreadyDecided,
-    /// A certificate was approved for this Machine and another key.
+    /// A certificate was approved for this Machine with another key.
     AlreadyIssued,
     /// The common name is not a node's.
     CommonNameNotANode,
-    /// Several keys ask for one pending Machine.
+    /// Several keys request one pending Machine.
     Contested,
-    /// What the request says to prove is forged, or not about its Machine.
+    /// The evidence of the request is forged, or not about its Machine.
     EvidenceInvalid,
-    /// The Machine or its pool asks for evidence that the request lacks.
+    /// The Machine or its pool requires evidence that the request lacks.
     EvidenceMissing,
-    /// A watch was lost, or was never complete.
+    /// A watch was lost, or has never synced.
     FactsStale,
     /// Every rule for a machine's first certificate holds.
     FirstCertificate,
-    /// There is no CA to verify by what the node serves now.
+    /// No CA is available to verify the certificate that the node serves now.
     KubeletCaMissing,
     /// Two or more Machines own the node name or share an address.
     MachineAmbiguous,
-    /// The Machine has become a Node already.
+    /// The Machine is already bound to a Node.
     MachineBound,
     /// The Machine is being deleted.
     MachineDeleting,
-    /// The Machine has failed for good.
+    /// The Machine has failed permanently.
     MachineFailed,
-    /// The Machine has not become this Node.
+    /// The Machine is not bound to this Node.
     MachineNotBound,
     /// No Machine owns the node name.
     MachineNotFound,
     /// The Machine is being replaced or repaired.
     MachineRemediating,
-    /// A person approved it.
+    /// An administrator approved it.
     ManualApproval,
-    /// A person denied it.
+    /// An administrator denied it.
     ManualDenial,
     /// A requested name is not the Machine's.
     NameNotOwned,
     /// No node may serve under a requested name.
     NameReserved,
-    /// A requested name or address is every machine's or the cluster's, as far as is known now.
+    /// A requested name or address is shared by all machines or the cluster's, as far as known.
     NameShared,
     /// The node name is too long for the label that a kubelet registers with.
     NameTooLong,
-    /// A serving certificate is asked for without any name.
+    /// The request for a serving certificate has no names.
     NamesMissing,
-    /// The request asks for names of a kind that its certificate may not hold.
+    /// The request asks for kinds of names that its certificate must not contain.
     NamesNotAllowed,
     /// A Node of that name exists.
     NodeExists,
-    /// The Node that asks for itself does not exist.
+    /// The node makes the request itself, but its Node does not exist.
     NodeNotFound,
-    /// The organization is not the kubelets'.
+    /// The organization is not the one of kubelets.
     OrganizationNotNodes,
     /// The request was not made while the Machine was expected.
     OutsideJoinWindow,
-    /// The Machine's Node did not appear, and another key asked for it.
+    /// The Machine's Node did not appear, and another key requested it.
     Reissued,
     /// Every rule for the renewal of a node's certificate holds.
     Renewal,
-    /// The request cannot be read, or holds what no kubelet puts there.
+    /// The request is unreadable, or contains fields that kubelets do not set.
     RequestMalformed,
-    /// Nobody who may bring a first certificate's request.
+    /// The requestor may not request first certificates.
     RequestorNotAllowed,
-    /// A node asks for a certificate that is not its own.
+    /// A node requests a certificate of another node.
     RequestorNotSubject,
-    /// A node that is known comes back, and proves that it is the same machine.
+    /// A known node returns, and proves that it is the same machine.
     Resume,
     /// Every rule for the serving certificate of a node holds.
     ServingCertificate,
-    /// What the node serves now does not vouch for the requested names.
+    /// The certificate that the node serves now does not vouch for the requested names.
     ServingMismatch,
     /// The node serves exactly the requested names now.
     ServingRenewal,
-    /// The node cannot be asked what it serves now.
+    /// The node cannot be dialled to see the certificate that it serves now.
     ServingUnreachable,
-    /// A signer for which nothing is decided here.
+    /// The signer's requests are not decided here.
     SignerNotServed,
     /// A newer request asks for the same Machine.
     Superseded,
@@ -90,7 +90,7 @@ pub enum Reason {
     TokenOfAnotherMachine,
     /// The usages are not those of the signer.
     UsagesNotAllowed,
-    /// It was decided, but the API server does not take the decision.
+    /// It was decided, but the API server rejects the decision.
     WriteFailed,
 }
 

@@ -1,11 +1,11 @@
-//! Path 2: a node renews its own client certificate. It spends nothing, so no claim is made.
+//! Path 2: a node renews its own client certificate. It spends no Machine, so no claim is made.
 
 use jiff::Timestamp;
 
 use crate::profile::check_client_profile;
 use crate::{Decision, Facts, Finding, Policy, Reason, Request, itself};
 
-/// Decides a pending request of a node for its own client certificate. Every check runs; every finding is kept.
+/// Decides a pending request of a node for its own client certificate. Runs every check, keeps every finding.
 pub(crate) fn decide(
     request: &Request,
     facts: &Facts<'_>,

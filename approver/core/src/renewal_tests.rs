@@ -1,4 +1,4 @@
-//! A node that renews its client certificate: each rule at both sides of its boundary.
+//! A node that renews its client certificate: each rule on both sides of its boundary.
 
 use Reason::*;
 use rcgen::SanType;

@@ -9,7 +9,7 @@ use rollcall_csr::{CertificationRequest, KeyHash, NODES_GROUP, NodeName, ParseEr
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct RequestUid(pub String);
 
-/// Who made a request, as the API server authenticated them.
+/// The requestor, as authenticated by the API server.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Requestor {
     /// `spec.username`.
@@ -19,73 +19,77 @@ pub struct Requestor {
 }
 
 impl Requestor {
-    /// The id of the bootstrap token that was used, if one was.
+    /// The id of the bootstrap token in use, if any.
     pub fn bootstrap_token(&self) -> Option<&str> {
         self.username.strip_prefix(BOOTSTRAP_USER)
     }
 
-    /// The node that this is, if it is one: by user name and group, as the API server tells a node (Kubernetes:
-    /// `pkg/auth/nodeidentifier/default.go`).
+    /// The node of this requestor, if it is one: by user name and group, as the API server identifies a node
+    /// (Kubernetes: `pkg/auth/nodeidentifier/default.go`).
     pub fn node(&self) -> Option<NodeName> {
         let member = self.groups.iter().any(|group| group == NODES_GROUP);
-        // Any other user name is simply not a node's.
+        // Any other user name is not a node's.
         NodeName::from_username(&self.username)
             .ok()
             .filter(|_| member)
     }
 }
 
-/// The user name of whoever uses a bootstrap token is this and the token's id (Kubernetes:
+/// The prefix of the user name of a bootstrap token, before its id (Kubernetes:
 /// `staging/src/k8s.io/cluster-bootstrap/token/api`).
-const BOOTSTRAP_USER: &str = "system:bootstrap:";
+pub const BOOTSTRAP_USER: &str = "system:bootstrap:";
 
-/// How far a request has come.
+/// The group of all bootstrap tokens; groups of some of them begin with it and a colon (Kubernetes:
+/// `staging/src/k8s.io/cluster-bootstrap/token/api`).
+pub const BOOTSTRAPPERS: &str = "system:bootstrappers";
+
+/// The state of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Standing {
-    /// Approved at this time; whether the signer has issued the certificate does not matter here.
+    /// Approved at this time; whether the certificate is issued does not matter here.
     Approved(Timestamp),
     /// Denied, or failed by the signer: it will never get a certificate.
     Closed,
-    /// Nobody has decided yet.
+    /// Undecided.
     Pending,
 }
 
-/// How much of a name is shown, in bytes: as long as a name of most kinds may be (Kubernetes:
+/// The maximum length of a displayed name, in bytes: that of most kinds' names (Kubernetes:
 /// `apimachinery/pkg/util/validation`, DNS-1123 subdomain).
 const SHOWN: usize = 253;
 
 /// One request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// What tells it from a later request of the same name.
+    /// The uid, which distinguishes it from a later request of the same name.
     pub uid: RequestUid,
     /// Its name.
     pub name: String,
-    /// Whom it asks to sign.
+    /// The signer.
     pub signer: Signer,
-    /// Who made it.
+    /// The requestor.
     pub requestor: Requestor,
-    /// `spec.usages`, as they stand there.
+    /// `spec.usages`, unchanged.
     pub usages: Vec<String>,
-    /// When it was made, by the API server's clock.
+    /// The creation time, by the API server's clock.
     pub created_at: Timestamp,
-    /// How far it has come.
+    /// The state.
     pub standing: Standing,
-    /// Whether its certificate was issued. No decision rests on it.
+    /// True if its certificate was issued. No decision depends on it.
     pub issued: bool,
-    /// What `spec.request` asks for, or why that could not be read.
+    /// The content of `spec.request`, or the error of parsing it.
     pub content: Result<CertificationRequest, ParseError>,
 }
 
 impl Request {
-    /// The node that the certificate would be for, where the request names one.
+    /// The node of the requested certificate, if the request names one.
     pub fn node_name(&self) -> Option<NodeName> {
-        // A request that cannot be read, or whose common name is no node's, names no node: the checks say so.
+        // An unreadable request, or one whose common name is not a node's, has no node: the checks report that.
         let content = self.content.as_ref().ok()?;
         NodeName::from_username(&content.subject().common_name).ok()
     }
 
-    /// The key that it asks a certificate for, where it could be read.
+    /// The key of the requested certificate, if readable.
     pub fn key(&self) -> Option<KeyHash> {
         self.content
             .as_ref()
@@ -93,15 +97,15 @@ impl Request {
             .map(|content| content.public_key().hash())
     }
 
-    /// Whether the node asks for itself.
+    /// Returns true if the node makes the request for itself.
     pub fn is_by_its_node(&self) -> bool {
         self.requestor
             .node()
             .is_some_and(|requestor| self.node_name() == Some(requestor))
     }
 
-    /// Its name for people: quoted and escaped unless it holds only what names of objects usually do, because its requestor may
-    /// choose nearly any text.
+    /// The name for display: quoted and escaped unless it contains only the usual characters of object names, because the
+    /// requestor can choose nearly any text.
     pub fn shown_name(&self) -> Cow<'_, str> {
         let usual = |byte: u8| byte.is_ascii_alphanumeric() || b"-._:".contains(&byte);
         if !self.name.is_empty() && self.name.len() <= SHOWN && self.name.bytes().all(usual) {
@@ -114,12 +118,13 @@ impl Request {
         }
     }
 
-    /// Whether it was made later than another one. Names tell apart what was made in one second (the API's resolution).
+    /// Returns true if it was created later than another one. Names order those created in the same second (the API's
+    /// resolution).
     pub(crate) fn is_newer_than(&self, other: &Self) -> bool {
         (self.created_at, &self.name) > (other.created_at, &other.name)
     }
 
-    /// Whether nobody has decided yet.
+    /// Returns true if it is undecided.
     pub fn is_pending(&self) -> bool {
         self.standing == Standing::Pending
     }

@@ -1,6 +1,6 @@
-//! Names and addresses under which a node may not serve, whatever its Machine says: those of the API server, of Services and
-//! of the machine itself, which are denied, and those that are every machine's or the cluster's by what is known now, which
-//! are held.
+//! Names and addresses under which a node may not serve, regardless of its Machine: those of the API server, of Services and
+//! of the local machine, which are denied, and those that are known to be shared by all machines or the cluster's, which are
+//! held.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -13,33 +13,33 @@ use crate::{
     generic_name,
 };
 
-/// Names that mean the machine itself to every machine (RFC 6761 section 6.3, and what Linux distributions add).
+/// Names for the local machine on every machine (RFC 6761 section 6.3, and those that Linux distributions add).
 const LOCAL_NAMES: [&str; 2] = ["localhost", "localhost.localdomain"];
 /// The name of the API server in every cluster, and the first label of its longer forms (Kubernetes: Service
 /// `default/kubernetes`).
 const API_SERVER: &str = "kubernetes";
-/// What the names of Services end in before the cluster domain, as the search list of pods completes them.
+/// The suffix of Service names before the cluster domain, as completed by the search list of pods.
 const SERVICES: &str = "svc";
-/// The namespaces that every cluster has, and what the names of those begin with that belong to the cluster: the short name
-/// of a Service ends in its namespace, as the search list of pods completes it (Kubernetes: Namespaces, initial namespaces).
+/// A namespace that every cluster has, and the prefix of the cluster's own ones: the short name of a Service ends in its
+/// namespace, as completed by the search list of pods (Kubernetes: Namespaces, initial namespaces).
 const NAMESPACES: [&str; 2] = ["default", "kube-"];
 
-/// What of a request is reserved.
+/// The reserved names of a request.
 #[derive(Debug, Default)]
 pub(crate) struct Reserved {
-    /// What speaks against it.
+    /// The findings about them.
     pub(crate) findings: Vec<Finding>,
     names: BTreeSet<ServerName>,
 }
 
 impl Reserved {
-    /// Whether it does not matter whose a name is: it is no single machine's.
+    /// Returns true if the name is not any single machine's, so that its owner does not matter.
     pub(crate) fn holds(&self, name: &ServerName) -> bool {
         self.names.contains(name)
     }
 }
 
-/// Finds the reserved names of a request, asked for by the node of one Machine, or of no Machine that is known.
+/// Finds the reserved names of a request from the node of one Machine, or of no known Machine.
 pub(crate) fn check<'a>(
     names: &RequestedNames,
     machine: Option<&'a Machine>,
@@ -59,7 +59,7 @@ pub(crate) fn check<'a>(
             None => continue,
             Some(Why::Never) => {
                 never.push(text);
-                // Only what a record has of its machine alone is looked for there.
+                // Only generic names and shared addresses need no owner check.
                 reserved.names.extend(name.filter(is_anybodys));
             }
             Some(Why::Shared(why)) => {
@@ -83,7 +83,7 @@ pub(crate) fn check<'a>(
     reserved
 }
 
-/// Whether a name is that of any machine, by itself.
+/// Returns true if a name is generic or a shared address.
 fn is_anybodys(name: &ServerName) -> bool {
     match name {
         ServerName::Dns(name) => generic_name::is_default(name),
@@ -91,11 +91,11 @@ fn is_anybodys(name: &ServerName) -> bool {
     }
 }
 
-/// Why a name is reserved.
+/// The reason why a name is reserved.
 enum Why {
-    /// No fact and no setting changes that.
+    /// Always, independent of facts and settings.
     Never,
-    /// By what is known now.
+    /// By the facts known now.
     Shared(String),
 }
 
@@ -125,7 +125,7 @@ fn why<'a>(
     of_cluster(name, machine, facts, policy).map(Why::Shared)
 }
 
-/// Whether a DNS name is the API server's, a Service's or the machine's own to itself.
+/// Returns true if a DNS name is the API server's, a Service's or the local machine's.
 fn is_never(text: &str, policy: &ServingPolicy) -> bool {
     let folded = text.trim_end_matches('.').to_ascii_lowercase();
     let is_under = |parent: &str| {
@@ -141,7 +141,7 @@ fn is_never(text: &str, policy: &ServingPolicy) -> bool {
         || is_under(&policy.cluster_domain)
 }
 
-/// What a name or an address is to the cluster, in a few words, unless it is the machine's own.
+/// Describes the use of a name or an address in the cluster, unless it is the machine's own.
 fn of_cluster<'a>(
     name: &ServerName,
     machine: Option<&'a Machine>,
@@ -176,7 +176,7 @@ fn of_cluster<'a>(
     }
 }
 
-/// The namespace that the short name of a Service ends in, where every cluster has it.
+/// The namespace in the short name of a Service, if every cluster has it.
 fn service_namespace(name: &ServerName) -> Option<&str> {
     let ServerName::Dns(name) = name else {
         return None;
@@ -187,9 +187,9 @@ fn service_namespace(name: &ServerName) -> Option<&str> {
     (is_one && !namespace.contains('.')).then_some(namespace)
 }
 
-/// Whether what an API server is reached by is a control-plane machine's own: its record lists it, and neither another record
-/// nor another Node does. An address that moves between machines stands in a record beside the machine's own and is none at
-/// which a single API server says that it listens.
+/// Returns true if an API server's name or address is a control-plane machine's own: its record lists it, and neither another
+/// record nor another Node does. An address that moves between machines is not: its record lists the machine's own too, and
+/// no single API server listens on it.
 fn is_own(name: &ServerName, records: &[&Machine], listens: bool, facts: &Facts<'_>) -> bool {
     let control_plane = records.iter().any(|record| record.control_plane)
         || facts.node.is_some_and(|node| node.control_plane);
@@ -203,7 +203,7 @@ fn is_own(name: &ServerName, records: &[&Machine], listens: bool, facts: &Facts<
     control_plane && !others && records.iter().any(lists) && (listens || alone())
 }
 
-/// Whether a record lists no other address of this family.
+/// Returns true if a record lists no other address of this family.
 fn only_address(record: &Machine, ip: IpAddr) -> bool {
     record.addresses.iter().all(|address| match address {
         Address::ExternalIp(other) | Address::InternalIp(other) => {

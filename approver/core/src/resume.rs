@@ -1,5 +1,5 @@
-//! Path 4: a node that was off until its certificate expired comes back through a bootstrapper, and proves that it holds
-//! the key of a certificate that its Machine was issued before. Each time counts, so that there is a limit to them.
+//! Path 4: a node that was off until its certificate expired returns through a bootstrapper, and proves possession of
+//! the key of a certificate that was issued to its Machine. Each return counts towards a limit.
 
 use jiff::Timestamp;
 use rollcall_csr::Statement;
@@ -13,15 +13,15 @@ use crate::{
     Claim, Decision, Facts, Finding, KubeletCa, Machine, Policy, Reason, Request, Verdict, itself,
 };
 
-/// Whether a bootstrapper's request is one of a node that is known: a Machine has become it, or a Node of its name is
-/// there, and a certificate of before is shown. What it is worth is for [`decide`] to say.
+/// Returns true if a bootstrapper's request is for a known node, with a bound Machine or an existing Node, and includes
+/// a previous certificate. [`decide`] evaluates the certificate.
 pub(crate) fn is_resume(request: &Request, facts: &Facts<'_>, policy: &Policy) -> bool {
     let known = facts.node.is_some() || !facts.bound.is_empty();
     policy.resume.enabled && known && shows_certificate(request)
 }
 
 fn shows_certificate(request: &Request) -> bool {
-    // What cannot be read shows nothing.
+    // An unreadable request shows no certificate.
     let content = request.content.as_ref().ok();
     let statements = content.and_then(|content| content.evidence().ok());
     statements
@@ -30,7 +30,7 @@ fn shows_certificate(request: &Request) -> bool {
         .any(|statement| matches!(statement, Statement::PreviousCertificate(_)))
 }
 
-/// Decides a pending request of a bootstrapper for a node that is known. Every check runs; every finding is kept.
+/// Decides a pending request of a bootstrapper for a known node. Runs every check, keeps every finding.
 pub(crate) fn decide(
     request: &Request,
     facts: &Facts<'_>,
@@ -48,7 +48,7 @@ pub(crate) fn decide(
             Some(missing) => vec![missing],
         });
     }
-    // A signature takes long to verify: others are looked at only where that still matters.
+    // Verifying a signature is slow: other requests are only examined if that still matters.
     if against.is_empty() {
         let mut newer = itself::newer(request, facts);
         let good = newer.find(|newer| is_good(newer, facts, policy, now));
@@ -80,7 +80,7 @@ pub(crate) fn decide(
     })
 }
 
-/// Whether the node is off: one that runs renews its certificate itself.
+/// Checks that the node is off: a running one renews its certificate itself.
 fn check_off(facts: &Facts<'_>) -> Option<Finding> {
     facts.node.filter(|node| node.ready).map(|node| {
         Finding::new(
@@ -93,8 +93,8 @@ fn check_off(facts: &Facts<'_>) -> Option<Finding> {
     })
 }
 
-/// Whether the certificate that is shown is as new as any that is known, did not expire too long ago, and does not come
-/// back too often.
+/// Checks that the previous certificate is the newest known one, did not expire too long ago, and is not used for too
+/// many returns.
 fn check_limits(
     request: &Request,
     previous: &Previous,
@@ -141,7 +141,7 @@ fn check_limits(
     })
 }
 
-/// Whether there is anything to verify a certificate by.
+/// Checks that a CA is available to verify a certificate.
 fn check_authority(facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> Option<Finding> {
     let ca = facts.kubelet_ca;
     if ca.is_some_and(|ca| !ca.trusted(policy.max_staleness, now).is_empty()) {

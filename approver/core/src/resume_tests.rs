@@ -1,4 +1,4 @@
-//! A node that comes back: what it has to prove, and what of the facts stands in its way.
+//! A node that returns: the required evidence, and the facts that prevent approval.
 
 use Reason::*;
 
@@ -14,7 +14,7 @@ use crate::fixtures::{
 use crate::issuing_fixtures::{Leaf, midnight};
 use crate::{MachineReference, Node, RequestUid, Stale, Standing, Verdict, Wait};
 
-/// A change of the world of a holder, and what becomes of it.
+/// A change of the world of a holder, and the result.
 pub(crate) type Case = (
     &'static str,
     fn(&mut World, &Holder),
@@ -32,7 +32,7 @@ fn check(cases: &[Case]) {
     }
 }
 
-/// The request of the world, showing what another holder of a certificate by the same issuer has.
+/// The request of the world, with the certificate of another holder from the same issuer.
 fn show_other(world: &mut World, leaf: &Leaf) {
     let other = Holder::of(leaf);
     world.kubelet_ca = Some(other.ca());
@@ -193,7 +193,7 @@ fn world_cluster(holder: &Holder) -> rollcall_csr::ClusterId {
     rollcall_csr::ClusterId::of_ca(&holder.issuer.der())
 }
 
-/// Makes the record anew after the certificate was issued, while its Node, of this instance, stays.
+/// Recreates the record after the certificate was issued, while its Node, of this instance, stays.
 fn make_anew(world: &mut World, instance: &str) {
     world.bound().created_at = midnight(11);
     world.node = Some(Node {
@@ -276,7 +276,7 @@ fn what_stands_in_the_way_of_any_known_node_does_here() {
     check(FACTS);
 }
 
-/// A later request for the same node that shows this.
+/// A later request for the same node with this content.
 fn rival(world: &World, show_it: impl FnOnce(&mut Request)) -> Request {
     let mut rival = Request {
         uid: RequestUid("csr-1".to_owned()),
@@ -333,7 +333,7 @@ fn a_resume_counts_and_names_machine_and_key() {
     assert!(words.iter().all(|word| decision.message().contains(word)));
 }
 
-/// A name, a change of the world that approves, and the reasons that follow.
+/// A name, a change of the world that approves, and the resulting reasons.
 type LimitCase = (&'static str, fn(&mut World, KeyHash), &'static [Reason]);
 
 #[test]

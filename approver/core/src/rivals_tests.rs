@@ -1,4 +1,4 @@
-//! Several requests for one pending Machine: which of them wins.
+//! Several requests for one pending Machine, and the one that wins.
 
 use Reason::*;
 use rcgen::SanType;
@@ -7,7 +7,7 @@ use super::*;
 use crate::fixtures::{Asked, Case, World, at, check, check_from, claim, request};
 use crate::{Contested as WhenContested, DenyClass, Standing};
 
-/// A rival that is as good as the request itself, made so many seconds after the Machine.
+/// A rival that is equal to the request, created this many seconds after the Machine.
 pub(super) fn rival(made: i64, key: usize) -> Request {
     Request {
         created_at: at(made),
@@ -182,7 +182,7 @@ fn of_several_plausible_requests_the_newest_wins() {
     check_from(newest, RIVALS);
 }
 
-/// The default: no key wins because it came last. The request itself was made at 60 s, with key 0; it is 61 s.
+/// The default: no key wins because it came last. The request itself was created at 60 s, with key 0; it is 61 s.
 const SETTLE: &[Case] = &[
     (
         "a newer one",

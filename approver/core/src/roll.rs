@@ -1,4 +1,4 @@
-//! The roll: all Machine records, and which of them owns a node name.
+//! The roll: all Machine records, and the index of the node names that they own.
 
 mod labels;
 
@@ -11,7 +11,8 @@ use rollcall_csr::NodeName;
 
 use self::labels::Labels;
 use crate::{
-    Machine, MachineReference, MachineUid, Naming, Node, Scope, ServerName, Source, instance,
+    Machine, MachineReference, MachineUid, Naming, Node, Scope, ServerName, Source, Vouching,
+    instance,
 };
 
 /// Every known Machine, indexed by the node names it owns.
@@ -29,8 +30,8 @@ pub struct Roll {
 }
 
 impl Roll {
-    /// An empty roll. Machines own names as [`Naming::of`] their source says, unless something else is named for where
-    /// they come from.
+    /// Creates an empty roll. Machines own names by [`Naming::of`] their source, unless `naming` has other rules for
+    /// their scope.
     pub fn new(naming: BTreeMap<Scope, Naming>) -> Self {
         Self {
             naming,
@@ -45,8 +46,8 @@ impl Roll {
         }
     }
 
-    /// Puts a Machine on the roll or replaces what was known of it. Returns the names whose owner, or whose owner's
-    /// facts, changed: none if nothing did. What one source says of a machine matters to the names that others give it.
+    /// Adds or updates a Machine. Returns the names with a changed owner, or changed facts of the owner; empty if
+    /// nothing changed. Data from one source affects the names that other sources give the same machine.
     pub fn insert(&mut self, machine: Machine) -> BTreeSet<NodeName> {
         if self.machines.get(&machine.uid) == Some(&machine) {
             return BTreeSet::new();
@@ -78,7 +79,7 @@ impl Roll {
         touched
     }
 
-    /// Takes a Machine off the roll. Returns the names whose owner, or whose owner's facts, changed.
+    /// Removes a Machine. Returns the names with a changed owner, or changed facts of the owner.
     pub fn remove(&mut self, uid: &MachineUid) -> BTreeSet<NodeName> {
         let Some(machine) = self.machines.remove(uid) else {
             return BTreeSet::new();
@@ -106,7 +107,7 @@ impl Roll {
         self.names_around(&machine)
     }
 
-    /// The names that a Machine owns or is bound to, by any record of it.
+    /// The names that a Machine owns or is bound to, by any of its records.
     pub(crate) fn names_around(&self, machine: &Machine) -> BTreeSet<NodeName> {
         let records = self.mirrors(machine).into_iter().chain([machine]);
         records
@@ -117,28 +118,52 @@ impl Roll {
             .collect()
     }
 
-    /// The Machines that own a name, each by one of its records: one, when all is well.
+    /// The Machines that own a name, each by one of its records; normally one.
     pub fn owners(&self, name: &NodeName) -> Vec<&Machine> {
         distinct(self.known(self.owners.get(name)))
     }
 
-    /// The Machines that own a name and could be given it, where any could; otherwise all that own it. What gets nothing
-    /// contests nothing: a record that has failed or is going, and one that has become another Node, which lives.
+    /// The Machines that own a name and could get a certificate for it, if any could; otherwise all that own it. A
+    /// record that has failed or is being deleted does not compete, and neither does one that is bound to another,
+    /// existing Node.
+    ///
+    /// A record that may not vouch ([`Roll::outranked`]) does not make its machine an owner.
     pub(crate) fn contenders(
         &self,
         name: &NodeName,
+        vouching: &Vouching,
         lives: impl Fn(&NodeName) -> bool,
     ) -> Vec<&Machine> {
         let is_another = |node: &NodeName| node != name && lives(node);
         let out = |machine: &Machine| {
             machine.gets_nothing() || machine.node_reference.as_ref().is_some_and(is_another)
         };
-        distinct(without(self.known(self.owners.get(name)), out))
+        let mut owners = self.known(self.owners.get(name));
+        owners.retain(|record| self.outranked(record, vouching).is_none());
+        distinct(without(owners, out))
     }
 
-    /// The Machines that have become this Node, each by one of its records: one, when all is well. By their node reference;
-    /// where none has that, those that own the name and are of one machine with the Node (`Machine::is_of_node`): a record
-    /// that was made anew has no reference yet. Where several have, one that gets nothing counts only if the Node is its own.
+    /// The record that prevents another one of its machine from vouching for names: its source has precedence, and it owns names.
+    pub(crate) fn outranked(&self, record: &Machine, vouching: &Vouching) -> Option<&Machine> {
+        let mut others = self.mirrors(record).into_iter();
+        others.find(|other| vouching.outranks(other, record) && !self.names_of(other).is_empty())
+    }
+
+    /// The records that own a name and may not vouch, each with the one that outranks it.
+    pub(crate) fn unheard(
+        &self,
+        name: &NodeName,
+        vouching: &Vouching,
+    ) -> Vec<(&Machine, &Machine)> {
+        let owners = self.known(self.owners.get(name)).into_iter();
+        owners
+            .filter_map(|record| Some((record, self.outranked(record, vouching)?)))
+            .collect()
+    }
+
+    /// The Machines that are bound to this Node, each by one of its records; normally one. By their node reference; if none
+    /// has that, those that own the name and share an instance with the Node (`Machine::is_of_node`), because a recreated
+    /// record has no reference yet. If several are bound, one that gets no certificate counts only if the Node is its own.
     pub fn bound(&self, name: &NodeName, node: Option<&Node>) -> Vec<&Machine> {
         let is_own =
             |machine: &Machine| node.and_then(|node| machine.is_of_node(node)) == Some(true);
@@ -152,13 +177,14 @@ impl Roll {
         }))
     }
 
-    /// The names owned by the Machines that have become a Node: who may have them depends on whether it lives.
+    /// The names owned by the Machines that are bound to a Node: their availability depends on the existence of the
+    /// Node.
     pub(crate) fn names_beside(&self, node: &NodeName) -> BTreeSet<NodeName> {
         let bound = self.known(self.bound.get(node)).into_iter();
         bound.flat_map(|machine| self.names_of(machine)).collect()
     }
 
-    /// The records of the instance that a cloud calls this, whichever way each writes it.
+    /// The records of the instance with this provider id, in any form.
     pub fn of_instance(&self, provider_id: &str) -> Vec<&Machine> {
         let is_same = |machine: &&Machine| {
             let own = machine.provider_id.as_deref();
@@ -169,13 +195,17 @@ impl Roll {
         found
     }
 
-    /// The Machines that a bootstrap token was made for.
+    /// The Machines of a bootstrap token.
     pub fn of_token(&self, id: &str) -> Vec<&Machine> {
         self.known(self.tokens.get(id))
     }
 
-    /// What other sources know of the machine that a record is of.
+    /// The records of the same machine in other sources.
     pub fn mirrors(&self, machine: &Machine) -> Vec<&Machine> {
+        // Records of one source describe different machines.
+        if !self.labels.has_another_than(machine.source) {
+            return Vec::new();
+        }
         let mirrored = machine.mirror_name().map(str::to_owned);
         let mut names = self.names_of(machine);
         names.extend(machine.node_reference.clone());
@@ -189,9 +219,9 @@ impl Roll {
         found
     }
 
-    /// Those of these names and addresses that Machines have which have not become this Node, each Machine by one of its
-    /// records. One that gets nothing keeps them from nobody, unless its own Node still lives: that one may still be reached
-    /// there.
+    /// The names and addresses, of these, that belong to Machines not bound to this Node, each Machine by one of its
+    /// records. A Machine that gets no certificate keeps them from no other, unless its own Node still exists and may still
+    /// be reachable there.
     pub(crate) fn elsewhere(
         &self,
         asked: Vec<ServerName>,
@@ -218,32 +248,32 @@ impl Roll {
         asked.into_iter().flat_map(others).collect()
     }
 
-    /// Machines that are called so, by the first label of anything in their records.
+    /// The Machines with this label as the first label of any name in their records.
     pub(crate) fn called<'a>(&'a self, label: &str) -> Vec<&'a Machine> {
         self.all(self.labels.called(label))
     }
 
-    /// Machines that are called something which begins so.
+    /// The Machines with a label that begins with this text.
     pub(crate) fn beginning_with<'a>(&'a self, start: &str) -> Vec<&'a Machine> {
         self.all(self.labels.beginning_with(start))
     }
 
-    /// Machines that are called something which ends so.
+    /// The Machines with a label that ends with this text.
     pub(crate) fn ending_in<'a>(&'a self, end: &str) -> Vec<&'a Machine> {
         self.all(self.labels.ending_in(end))
     }
 
-    /// Some of the Machines that no name is known of.
+    /// Some of the Machines without a known name.
     pub(crate) fn nameless(&self) -> Vec<&Machine> {
         self.all(self.labels.nameless())
     }
 
-    /// Machines that have this address.
+    /// The Machines with this address.
     pub(crate) fn reached(&self, ip: IpAddr) -> Vec<&Machine> {
         self.known(self.reached_by.get(&ServerName::of_ip(ip)))
     }
 
-    /// Whether there is any Machine of a source.
+    /// Returns true if there is any Machine of a source.
     pub(crate) fn has(&self, source: Source) -> bool {
         self.labels.has(source)
     }
@@ -252,7 +282,7 @@ impl Roll {
         uids.filter_map(|uid| self.machines.get(uid)).collect()
     }
 
-    /// What an index holds under these keys.
+    /// The Machines under these keys of an index.
     fn at<'a, K: Eq + Hash + 'a>(
         &self,
         index: &HashMap<K, BTreeSet<MachineUid>>,
@@ -276,12 +306,12 @@ impl Roll {
         self.machines.get(uid)
     }
 
-    /// How many Machines are on the roll.
+    /// The number of Machines on the roll.
     pub fn len(&self) -> usize {
         self.machines.len()
     }
 
-    /// Whether the roll is empty.
+    /// Returns true if the roll is empty.
     pub fn is_empty(&self) -> bool {
         self.machines.is_empty()
     }
@@ -291,7 +321,7 @@ impl Roll {
         self.machines.values()
     }
 
-    /// Reads the names of every Machine anew, in these ways.
+    /// Applies other naming rules to all Machines.
     pub(crate) fn name_by(&mut self, naming: BTreeMap<Scope, Naming>) {
         let machines = std::mem::take(&mut self.machines);
         *self = Self::new(naming);
@@ -319,13 +349,13 @@ impl Roll {
     }
 }
 
-/// Of the records of one machine, one: one that asks for a proof before one that does not, and one that names its instance,
-/// since it can be told from others, before one that does not.
+/// Selects one record per machine: one that requires a proof before one that does not, and one with a provider id, which
+/// distinguishes it from others, before one without.
 fn distinct(mut records: Vec<&Machine>) -> Vec<&Machine> {
     records.sort_by_key(|record| (record.join_key.is_none(), record.provider_id.is_none()));
     let mut machines: Vec<Vec<&Machine>> = Vec::new();
     for record in records {
-        // A record that two others agree with makes no one machine of them.
+        // A record that matches two records does not make those one machine.
         let same = |known: &&mut Vec<&Machine>| known.iter().all(|known| known.is_same_as(record));
         match machines.iter_mut().find(same) {
             Some(machine) => machine.push(record),
@@ -336,7 +366,7 @@ fn distinct(mut records: Vec<&Machine>) -> Vec<&Machine> {
     first.copied().collect()
 }
 
-/// These records without some of them, unless nothing would be left.
+/// Removes some of these records, unless none would be left.
 fn without(records: Vec<&Machine>, out: impl Fn(&Machine) -> bool) -> Vec<&Machine> {
     let rest: Vec<&Machine> = records
         .iter()
@@ -351,12 +381,12 @@ fn instance_keys(machine: &Machine) -> BTreeSet<String> {
     id.map(instance::keys).unwrap_or_default()
 }
 
-/// Puts a Machine into an index.
+/// Adds a Machine to an index.
 fn remember<K: Eq + Hash>(index: &mut HashMap<K, BTreeSet<MachineUid>>, key: K, uid: &MachineUid) {
     index.entry(key).or_default().insert(uid.clone());
 }
 
-/// Takes a Machine out of an index.
+/// Removes a Machine from an index.
 fn forget<K: Eq + Hash>(index: &mut HashMap<K, BTreeSet<MachineUid>>, name: &K, uid: &MachineUid) {
     if let Some(uids) = index.get_mut(name) {
         uids.remove(uid);

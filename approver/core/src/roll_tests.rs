@@ -1,8 +1,8 @@
-//! Who owns a node name, and which names a change touches.
+//! The owners of a node name, and the names that a change affects.
 
 use super::*;
 use crate::fixtures::{machine, node};
-use crate::{Address, MachineReference, NameStrategy, Source};
+use crate::{Address, MachineReference, NameStrategy, Source, Vouching};
 
 fn roll() -> Roll {
     Roll::new(BTreeMap::new())
@@ -35,7 +35,7 @@ fn a_machine_owns_its_addresses_and_the_node_it_became() {
     for name in &owned {
         assert_eq!(owners(&roll, name.as_str()), ["m-0"], "{name}");
     }
-    // What is seen from outside, and the name of the record itself, are not the node's name.
+    // External names, and the name of the record itself, are not the node's name.
     assert!(owners(&roll, "worker-0.example.net").is_empty());
     assert!(owners(&roll, "m-0").is_empty());
 }
@@ -80,7 +80,7 @@ fn a_change_touches_old_and_new_names_and_no_change_none() {
     let touched = roll.insert(machine("m-0", "worker-1"));
     assert_eq!(touched, names(&["worker-0", "worker-1"]));
     assert!(owners(&roll, "worker-0").is_empty());
-    // Another fact of the same Machine: its name is touched all the same.
+    // Another fact of the same Machine still affects its name.
     let deleting = Machine {
         deleting: true,
         ..machine("m-0", "worker-1")
@@ -106,7 +106,7 @@ fn a_name_with_two_owners_keeps_the_one_that_stays() {
     assert_eq!(roll.remove(&MachineUid("m-1".to_owned())), names(&[]));
 }
 
-/// A record of another source, of another instance or of one that is not known.
+/// A record of another source, with another instance or an unknown one.
 fn other(source: Source, uid: &str, internal_dns: &str, id: Option<&str>) -> Machine {
     Machine {
         source,
@@ -115,7 +115,7 @@ fn other(source: Source, uid: &str, internal_dns: &str, id: Option<&str>) -> Mac
     }
 }
 
-/// A second Machine of the first one's source, which is another instance.
+/// A second Machine of the first one's source, with another instance.
 fn twin(change: impl FnOnce(&mut Machine)) -> Machine {
     let mut twin = other(
         Source::OpenShift,
@@ -127,14 +127,16 @@ fn twin(change: impl FnOnce(&mut Machine)) -> Machine {
     twin
 }
 
-/// Who could be given `worker-0`, where the Nodes `worker-0` and `lives` exist.
+/// The contenders for `worker-0`, with the existing Nodes `worker-0` and `lives`.
 fn contenders(records: &[Machine]) -> Vec<String> {
     let mut roll = roll();
     for record in records {
         roll.insert(record.clone());
     }
     let lives = |name: &NodeName| ["lives", "worker-0"].contains(&name.as_str());
-    let contenders = roll.contenders(&node("worker-0"), lives).into_iter();
+    let contenders = roll
+        .contenders(&node("worker-0"), &Vouching::Any, lives)
+        .into_iter();
     contenders
         .map(|machine| machine.reference.name.clone())
         .collect()
@@ -186,7 +188,7 @@ fn what_gets_nothing_contests_nothing_and_what_could_be_approved_does() {
         let first = machine("m-0", "worker-0");
         assert_eq!(contenders(&[first, twin]), expected, "{about}");
     }
-    // Where nothing is left, all are named as ever.
+    // If none would be left, all are returned.
     let failed = |name: &str| Machine {
         failed: true,
         ..machine(name, "worker-0")
@@ -309,7 +311,7 @@ fn records_of_two_sources_are_of_one_machine_only_where_something_but_their_name
         roll.insert(another);
         assert_eq!(roll.mirrors(&one).len(), usize::from(same), "{about}");
     }
-    // One that two different Machines agree with makes no one machine of them.
+    // A record that matches two different Machines does not make those one machine.
     let both = [
         expected(None),
         other(Source::ClusterApi, "c-1", "worker-0", Some("aws:///a/i-1")),

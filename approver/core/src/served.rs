@@ -1,8 +1,9 @@
-//! The second way to a serving certificate: what the node serves now, dialled at an address that its Machine vouches for.
+//! The second way to a serving certificate: the names that the node serves now, dialled at an address that its Machine
+//! vouches for.
 //!
-//! A Machine record may lack an address that the node has had since its first certificate. What the kubelet CA once
-//! signed for exactly this node, and the node still proves to have the key of, it may have again. Whoever else answers
-//! at that address proves nothing: the kubelet CA did not sign it for this node.
+//! A Machine record may lack an address that the node has had since its first certificate. If the kubelet CA once signed
+//! a certificate for exactly this node, and the node still proves possession of its key, it may have the names again.
+//! Another server at that address proves nothing: the kubelet CA did not sign its certificate for this node.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -16,50 +17,50 @@ use crate::{
     RenewWithoutAddresses, ServerName, ServingPolicy, SharedAddress, Usage, Wait,
 };
 
-/// How long it is known what a node serves: after that it is dialled anew.
+/// The time for which the result of a dial counts: after that the node is dialled again.
 const FRESH: SignedDuration = SignedDuration::from_secs(60);
-/// The pause after a first dial that nobody answered; each next one is twice as long.
+/// The pause after a first failed dial; each later one is twice as long.
 const FIRST_PAUSE: SignedDuration = SignedDuration::from_secs(30);
 /// The longest pause between dials.
 const LONGEST_PAUSE: SignedDuration = SignedDuration::from_mins(10);
 
-/// At how many of the addresses that a node asks for it is dialled: each may take seconds.
+/// The maximum number of requested addresses at which a node is dialled: each may take seconds.
 const MAX_ASKED: usize = 8;
 
-/// A dial that somebody has to make.
+/// A dial for the caller to make.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dial {
     /// The node.
     pub node: NodeName,
-    /// The addresses that its Machine has, or else those that it asks for, to be tried in this order.
+    /// The addresses in its Machine, or else the requested ones, to be tried in this order.
     pub addresses: Vec<IpAddr>,
 }
 
-/// What came of dialling a node.
+/// The result of dialling a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Served {
-    /// When the answer came, or no answer.
+    /// The time of the result.
     pub at: Timestamp,
     /// [`Dial::addresses`].
     pub addresses: Vec<IpAddr>,
-    /// What the first one served that answered, or why none did.
+    /// The certificates of the first address that answered, or the error if none did.
     pub answer: Result<Chain, String>,
 }
 
-/// What a node serves. It has proven that it has the key of the first certificate.
+/// The certificates that a node serves. It has proven possession of the key of the first one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Chain {
-    /// Where it was dialled.
+    /// The dialled address.
     pub address: IpAddr,
-    /// Its certificate and those that lead from it towards its CA, as DER.
+    /// The node's certificate and its intermediates, as DER.
     pub certificates: Vec<Vec<u8>>,
 }
 
 impl Chain {
-    /// The names in the certificate, if one of these authorities issued it to this node.
+    /// Returns the names in the certificate, if one of these authorities issued it to this node.
     ///
     /// # Errors
-    /// If it did not: then with what the certificate is instead.
+    /// If it did not; the text describes the certificate instead.
     pub fn names(
         &self,
         node: &NodeName,
@@ -84,23 +85,23 @@ impl Chain {
     }
 }
 
-/// What is known of a node that was dialled.
+/// The dial history of a node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Dialled {
     last: Served,
-    /// How often in a row nobody answered.
+    /// The number of consecutive failed dials.
     failures: u32,
 }
 
 impl Dialled {
-    /// Known since this dial; `before` is what was known until then.
+    /// Adds a dial to the history `before`.
     pub fn new(last: Served, before: Option<&Self>) -> Self {
         let again = before.map_or(0, |before| before.failures).saturating_add(1);
         let failures = if last.answer.is_err() { again } else { 0 };
         Self { last, failures }
     }
 
-    /// When nobody answered: until when not to try again.
+    /// The end of the pause after failed dials.
     fn pause_ends(&self) -> Option<Timestamp> {
         let doublings = self.failures.saturating_sub(1).min(u32::from(u8::MAX));
         let factor = 2_i32.saturating_pow(doublings);
@@ -113,8 +114,8 @@ impl Dialled {
     }
 }
 
-/// The IP addresses at which a Machine says that its node can be dialled, in the order of its record. What means every
-/// machine, or the cluster, is none.
+/// The IP addresses in a Machine's record at which its node can be dialled, in order. Addresses that are shared by all
+/// machines, or the cluster's, are excluded.
 pub(crate) fn dial_addresses(
     machine: &Machine,
     known: Option<&KnownAddresses>,
@@ -132,7 +133,7 @@ pub(crate) fn dial_addresses(
         let of = &[machine][..];
         let moves = policy.api_servers.contains(&name)
             || known.is_some_and(|known| known.find(&name, of).is_some());
-        // Where a single API server listens is its machine's own address.
+        // The address of a single API server is its machine's own.
         moves && known.is_none_or(|known| known.endpoint(&name, of).is_none())
     };
     let mut addresses = Vec::new();
@@ -144,7 +145,7 @@ pub(crate) fn dial_addresses(
     addresses
 }
 
-/// Whether a node whose Machine has no address is dialled at those that it asks for.
+/// Returns true if a node is dialled at the requested addresses, for a Machine without addresses.
 fn is_dialled_as_asked(machine: &Machine, facts: &Facts<'_>, policy: &Policy) -> bool {
     match policy.serving.renew_without_addresses {
         RenewWithoutAddresses::All => true,
@@ -155,8 +156,8 @@ fn is_dialled_as_asked(machine: &Machine, facts: &Facts<'_>, policy: &Policy) ->
     }
 }
 
-/// The addresses that a node asks for and can be dialled at, in order. What means the dialling machine, its link or many
-/// machines is none.
+/// The requested addresses at which the node can be dialled, in order. Addresses of the dialling machine itself, its
+/// link or many machines are excluded.
 fn asked_addresses(asked: &BTreeSet<ServerName>) -> Vec<IpAddr> {
     let ips = asked.iter().filter_map(|name| match name {
         ServerName::Ip(ip) => Some(*ip),
@@ -167,20 +168,20 @@ fn asked_addresses(asked: &BTreeSet<ServerName>) -> Vec<IpAddr> {
         .collect()
 }
 
-/// How the second way ends.
+/// The result of the second way.
 #[derive(Debug, Default)]
 pub(crate) struct Way {
-    /// Where the node serves these very names.
+    /// The address at which the node serves exactly these names.
     pub(crate) good: Option<IpAddr>,
-    /// Whether only the node itself says that it is there.
+    /// True if only the node itself vouches for that address.
     pub(crate) unvouched: bool,
-    /// What speaks against it.
+    /// The finding against it.
     pub(crate) against: Option<Finding>,
-    /// What could change that.
+    /// The change to wait for.
     pub(crate) wait: Option<Wait>,
 }
 
-/// Whether the node serves exactly these names now. Where no kubelet CA is looked for at all, there is no such way.
+/// Checks that the node serves exactly these names now. Without any configured kubelet CA, this way does not exist.
 pub(crate) fn check(
     asked: &BTreeSet<ServerName>,
     node: &NodeName,
@@ -247,7 +248,7 @@ impl Way {
     }
 }
 
-/// What follows from the last dial. What was found stands until a new dial has ended.
+/// Evaluates the last dial. Its result counts until a new dial has ended.
 fn weigh(
     served: &Dialled,
     dial: &Dial,
@@ -288,7 +289,7 @@ fn weigh(
     }
 }
 
-/// Whether a chain holds the certificate that the kubelet CA issued to this node for these names.
+/// Checks that a chain contains a certificate that the kubelet CA issued to this node for these names.
 fn verify(
     chain: &Chain,
     node: &NodeName,

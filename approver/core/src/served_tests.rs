@@ -1,4 +1,4 @@
-//! The second way to a serving certificate: each rule at both sides of its boundary.
+//! The second way to a serving certificate: each rule on both sides of its boundary.
 
 use Reason::*;
 use rcgen::SanType;
@@ -48,7 +48,7 @@ fn serve(world: &mut World, leaf: &Leaf) {
     world.served = Some(Dialled::new(last, None));
 }
 
-/// The node asks for 10.0.0.2 too, which its Machine does not have but which it serves under now. The 18th of November.
+/// The node also requests 10.0.0.2, which its Machine lacks but which it serves under now. The 18th of November.
 fn servable() -> World {
     let mut world = World::servable();
     world.ask_for(&["worker-0"], &["10.0.0.1", "10.0.0.2"]);
@@ -57,7 +57,7 @@ fn servable() -> World {
     world
 }
 
-/// The node serves this instead.
+/// Makes the node serve another certificate.
 fn instead(world: &mut World, change: impl FnOnce(&mut Leaf)) {
     let mut leaf = leaf();
     change(&mut leaf);
@@ -231,7 +231,7 @@ fn the_names_that_a_node_serves_now_it_may_have_again() {
     check_from(servable, SERVED);
 }
 
-/// The dial that a world waits for, if it waits for one.
+/// The dial that a world waits for, if any.
 fn dial(world: &World) -> Option<Dial> {
     world.decide().dial().cloned()
 }
@@ -298,7 +298,7 @@ fn a_node_that_does_not_answer_is_dialled_less_and_less_often() {
         assert!(decision.dial().is_some());
         assert_eq!(reasons(&decision), [NameNotOwned, ServingUnreachable]);
     }
-    // An answer ends the series.
+    // A successful dial resets the pause.
     known = Some(Dialled::new(served(world.now, Ok(vec![])), known.as_ref()));
     let again = Dialled::new(served(at(0), Err("no answer")), known.as_ref());
     assert_eq!(again.pause_ends(), Some(at(30)));
@@ -358,7 +358,7 @@ fn only_addresses_of_the_machine_itself_are_dialled() {
         Address::InternalIp(ip("64:ff9b::a9fe:a9fe")),
         Address::InternalIp(ip("172.17.0.1")),
         Address::InternalIp(ip("::10.0.0.9")),
-        // What the API server and Services are reached by, and where this machine's own API server listens.
+        // Addresses of the API server and Services, and of this machine's own API server.
         Address::InternalIp(ip("192.0.2.100")),
         Address::InternalIp(ip("10.96.0.10")),
         Address::InternalIp(ip("192.0.2.11")),
@@ -383,7 +383,7 @@ fn only_addresses_of_the_machine_itself_are_dialled() {
     );
 }
 
-/// A node that serves what it asks for again, and whose Machine has no address: its record was made for it.
+/// A node that requests its current serving names, and whose Machine has no address: its record was created for it.
 fn adopted() -> World {
     let mut world = servable();
     world.bound().addresses = vec![Address::Hostname(node("worker-0"))];
@@ -397,7 +397,7 @@ fn adopted() -> World {
     world
 }
 
-/// What only the node itself says where it is.
+/// Addresses that only the node itself vouches for.
 const UNVOUCHED: &[Case] = &[
     ("as it is", |_| {}, "approve", &[ServingRenewal]),
     (
@@ -500,7 +500,7 @@ fn of_what_a_node_asks_for_only_addresses_of_one_machine_are_dialled() {
         let expected: Vec<IpAddr> = expected.iter().map(|ip| ip.parse().unwrap()).collect();
         match dial(&world) {
             Some(dial) => assert_eq!(dial.addresses, expected),
-            // What no machine may have is not dialled for at all.
+            // An address that no machine may have is never dialled.
             None => assert!(ips.contains(&"169.254.169.254"), "{ips:?}"),
         }
     }

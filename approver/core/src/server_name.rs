@@ -1,4 +1,4 @@
-//! What a server is reached by: the DNS names and IP addresses that serving certificates hold and Machines vouch for.
+//! Server names: the DNS names and IP addresses in serving certificates and Machine records.
 
 use std::fmt;
 use std::net::IpAddr;
@@ -7,7 +7,7 @@ use rollcall_csr::NodeName;
 
 use crate::{Address, Machine, SharedAddress, generic_name};
 
-/// A DNS name or an IP address, in the one form in which they compare.
+/// A DNS name or an IP address, in canonical form for comparison.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum ServerName {
     /// A DNS name: lower case, without a trailing dot, and not the text of an IP address.
@@ -17,16 +17,16 @@ pub enum ServerName {
 }
 
 impl ServerName {
-    /// Reads a DNS name or an IP address from text.
+    /// Parses a DNS name or an IP address.
     pub fn read(text: &str) -> Option<Self> {
         if let Ok(ip) = text.parse() {
             return Some(Self::of_ip(ip));
         }
-        // What is neither is a name that no Machine can vouch for.
+        // Any other text is a name that no Machine can vouch for.
         NodeName::from_dns_name(text).ok().map(Self::Dns)
     }
 
-    /// Reads a requested DNS name: the text of an IP address is none.
+    /// Parses a requested DNS name, which must not be the text of an IP address.
     pub(crate) fn read_dns(text: &str) -> Option<Self> {
         Self::read(text).filter(|name| matches!(name, Self::Dns(_)))
     }
@@ -36,7 +36,7 @@ impl ServerName {
         Self::Ip(ip.to_canonical())
     }
 
-    /// What a Machine is reached by. Machine APIs write IP addresses as host names too, as kubelets do.
+    /// Converts an address of a Machine. Machine APIs also write IP addresses as host names, as kubelets do.
     pub(crate) fn of_address(address: &Address) -> Option<Self> {
         match address {
             Address::ExternalDns(name) | Address::Hostname(name) | Address::InternalDns(name) => {
@@ -46,11 +46,11 @@ impl ServerName {
         }
     }
 
-    /// Everything that a Machine is reached by, and no other is because of what it is.
+    /// Returns all names and addresses of a Machine that are not generic or shared.
     pub(crate) fn of_machine(machine: &Machine) -> impl Iterator<Item = Self> {
         let tells = |address: &&Address| match address {
             Address::ExternalDns(name) | Address::Hostname(name) | Address::InternalDns(name) => {
-                // The text of an IP address, as a name, is an address all the same.
+                // A name that is the text of an IP address counts as an address.
                 let ip = name.as_str().parse::<IpAddr>().is_ok();
                 ip || generic_name::tells(machine.source, name)
             }

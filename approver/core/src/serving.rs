@@ -1,6 +1,6 @@
-//! Path 3: the serving certificate of a kubelet. Every name in it belongs to the one Machine that has become the Node, or
-//! all of them stand in the certificate that the node serves now (`served.rs`). What the kubelet itself wrote into the
-//! Node counts for nothing.
+//! Path 3: the serving certificate of a kubelet. Every name in it belongs to the one Machine that is bound to the Node,
+//! or all of them are in the certificate that the node serves now (`served.rs`). Data that the kubelet itself wrote into
+//! the Node does not count.
 
 use std::collections::BTreeSet;
 
@@ -15,7 +15,7 @@ use crate::{
     ServingPolicy, itself,
 };
 
-/// Decides a pending request of a node for its serving certificate. Every check runs; every finding is kept.
+/// Decides a pending request of a node for its serving certificate. Runs every check, keeps every finding.
 pub(crate) fn decide(
     request: &Request,
     facts: &Facts<'_>,
@@ -56,7 +56,7 @@ pub(crate) fn decide(
     })
 }
 
-/// Everything about the node and the names that it asks for: whose they are, where that matters.
+/// Checks the node and the requested names, including their owners if relevant.
 fn check_names(
     request: &Request,
     facts: &Facts<'_>,
@@ -72,15 +72,15 @@ fn check_names(
     against.extend(itself::check(request, facts, policy, now));
     if let (Some(mut asked), Some(machine)) = (asked(request), sole) {
         asked.names.retain(|name| !reserved.holds(name));
-        let own = own_names(request, facts, machine);
+        let own = own_names(request, facts, machine, policy);
         against.extend(check_shared(&asked, &own, facts, machine, serving));
-        against.extend(check_owned(&asked, &own, facts, machine, serving));
+        against.extend(check_owned(&asked, &own, facts, machine, policy));
     }
     against
 }
 
-/// What the node serves now, where that is all that could still vouch for names that the Machine does not have, and
-/// nobody else has either.
+/// Checks the certificate that the node serves now, if only that could still vouch for names that neither the Machine
+/// nor another one has.
 fn second_way(
     request: &Request,
     facts: &Facts<'_>,
@@ -103,7 +103,7 @@ fn second_way(
     }
 }
 
-/// The requested names, in the form in which they compare, and those that have none.
+/// The requested names, in canonical form, and those without one.
 struct Asked {
     names: Vec<ServerName>,
     odd: Vec<String>,
@@ -125,9 +125,9 @@ impl Asked {
     }
 }
 
-/// The names that a request asks for, as an index wants them: those that a Machine could have.
+/// The requested names for the index: those that a Machine could have.
 pub(crate) fn asked_for(request: &Request) -> Vec<ServerName> {
-    // A request that cannot be read asks for nothing that a fact could change.
+    // Facts cannot change an unreadable request.
     asked(request).map_or_else(Vec::new, |asked| asked.names)
 }
 
@@ -136,15 +136,15 @@ fn asked(request: &Request) -> Option<Asked> {
     Some(Asked::of(content.names()))
 }
 
-/// What the machine is reached by, as any record of it says, and the name of the Node that it has become: that is its own
-/// whatever its records list, as long as no other Machine that could be given it owns it too. What is the text of an IP address
-/// is no name.
+/// The names and addresses in the records that vouch for the machine, and the name of its Node, which is its own regardless of
+/// the records, unless another Machine that could get a certificate owns it too. The text of an IP address is not a name.
 fn own_names<'a>(
     request: &Request,
     facts: &Facts<'a>,
     machine: &'a Machine,
+    policy: &Policy,
 ) -> BTreeSet<ServerName> {
-    let mut own = addresses(facts, machine);
+    let mut own = addresses(facts, machine, policy);
     let is_own = |owner: &&Machine| facts.records(machine).any(|record| record.uid == owner.uid);
     if facts.owners.iter().all(is_own) {
         let name = request.node_name();
@@ -153,13 +153,35 @@ fn own_names<'a>(
     own
 }
 
-fn addresses<'a>(facts: &Facts<'a>, machine: &'a Machine) -> BTreeSet<ServerName> {
-    let records = facts.records(machine);
+fn addresses<'a>(facts: &Facts<'a>, machine: &'a Machine, policy: &Policy) -> BTreeSet<ServerName> {
+    let records = facts.vouching(machine, policy).into_iter();
     records.flat_map(ServerName::of_machine).collect()
 }
 
-/// Whether another Machine has one of the names too, so that nobody can tell whose it is. In a range for its pool, machines
-/// may have addresses in common.
+/// Describes a record that has one of these names and may not vouch for it.
+fn unheard<'a>(
+    names: &[&ServerName],
+    facts: &Facts<'a>,
+    machine: &'a Machine,
+    policy: &Policy,
+) -> String {
+    let vouching = facts.vouching(machine, policy);
+    let is_heard = |record: &Machine| vouching.iter().any(|heard| heard.uid == record.uid);
+    let lists = |record: &Machine| ServerName::of_machine(record).any(|own| names.contains(&&own));
+    let mut unheard = facts
+        .records(machine)
+        .filter(|record| !is_heard(record) && lists(record));
+    unheard.next().map_or_else(String::new, |record| {
+        format!(
+            "; {} {} has such, and of the records of this machine it does not vouch (vouching: first)",
+            record.source.as_str(),
+            record.reference
+        )
+    })
+}
+
+/// Checks that no other Machine has one of the names too, so that the owner is unambiguous. Addresses in a range of its
+/// pool may be shared.
 fn check_shared(
     asked: &Asked,
     own: &BTreeSet<ServerName>,
@@ -187,36 +209,38 @@ fn describe((name, other): &(ServerName, &MachineReference)) -> String {
     format!("{name} (Machine {other})")
 }
 
-/// Whether every name is the Machine's, or in a range for its pool and no other single machine's: several that have it have
-/// it in common. What another Node says of itself counts against, where no record has the address.
-fn check_owned(
+/// Checks that every name is the Machine's, or in a range of its pool and not another single machine's: if several have it,
+/// it is shared. An address in the status of another Node counts against it, if no record has the address.
+fn check_owned<'a>(
     asked: &Asked,
     own: &BTreeSet<ServerName>,
-    facts: &Facts<'_>,
-    machine: &Machine,
-    policy: &ServingPolicy,
+    facts: &Facts<'a>,
+    machine: &'a Machine,
+    policy: &Policy,
 ) -> Option<Finding> {
     let mut missing = asked.odd.clone();
-    for name in asked.names.iter().filter(|name| !own.contains(name)) {
+    let foreign = || asked.names.iter().filter(|name| !own.contains(name));
+    for name in foreign() {
         let mut others = facts.elsewhere.iter().filter(|(other, _)| other == name);
         let mut stated = facts.stated.iter().filter(|(other, _)| other == name);
         match (others.next(), others.next(), stated.next()) {
-            (Some(_), Some(_), _) | (None, None, None) if policy.allows(machine, name) => {}
+            (Some(_), Some(_), _) | (None, None, None) if policy.serving.allows(machine, name) => {}
             (Some(other), ..) => missing.push(describe(other)),
             (None, _, Some((_, node))) => missing.push(format!("{name} (Node {node})")),
             (None, _, None) => missing.push(name.to_string()),
         }
     }
-    let known = addresses(facts, machine);
+    let known = addresses(facts, machine, policy);
     let known: Vec<String> = known.iter().map(ToString::to_string).collect();
     (!missing.is_empty()).then(|| {
         Finding::new(
             Reason::NameNotOwned,
             format!(
-                "Machine {} does not have [{}]; its status.addresses are [{}]",
+                "Machine {} does not have [{}]; its status.addresses are [{}]{}",
                 machine.reference,
                 list(&missing),
-                list(&known)
+                list(&known),
+                unheard(&foreign().collect::<Vec<_>>(), facts, machine, policy)
             ),
         )
     })

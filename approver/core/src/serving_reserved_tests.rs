@@ -1,4 +1,4 @@
-//! Names under which no node may serve, and names that only look like them.
+//! Names under which no node may serve, and names that are merely similar.
 
 use Reason::*;
 use rollcall_csr::NodeName;
@@ -11,7 +11,7 @@ fn name(text: &str) -> ServerName {
     ServerName::read(text).unwrap()
 }
 
-/// What a request asks for, and whether that is reserved.
+/// The result for requested names, to check that they are reserved.
 fn verdict_of(dns: &[&str], ips: &[&str], own: &[Address]) -> (&'static str, Vec<Reason>) {
     let mut world = World::servable();
     world.policy.serving.api_servers = [name("api.example.com"), name("192.0.2.100")].into();
@@ -55,7 +55,7 @@ fn reserved_names_are_denied_even_when_the_machine_has_them() {
         let seen = verdict_of(&[], &[text], &[own]);
         assert_eq!(seen, ("deny", vec![NameReserved]), "{text}");
     }
-    // No Machine can have these, so they are not the Machine's either.
+    // No Machine can have these, so they are also not the Machine's.
     for text in ["*", "*.example.com", "a.*.com"] {
         let seen = verdict_of(&[text], &[], &[]);
         assert_eq!(seen, ("deny", vec![NameReserved, NameNotOwned]), "{text}");
@@ -128,7 +128,7 @@ fn names_that_any_machine_may_have_are_no_machines() {
     }
 }
 
-/// What the cluster says of itself: a virtual address, a name, Services, and where two API servers listen.
+/// The cluster's own addresses: a virtual address, a name, Services, and the endpoints of two API servers.
 fn said() -> ClusterAddresses {
     ClusterAddresses {
         object: "Cluster fleet/prod".to_owned(),
@@ -142,7 +142,7 @@ fn said() -> ClusterAddresses {
     }
 }
 
-/// A world with these addresses in the Machine's record, of which the request asks for all.
+/// A world with these addresses in the Machine's record and in the request.
 fn of_cluster(own: &[&str]) -> World {
     let mut world = World::servable();
     world.cluster_addresses = vec![said()];
@@ -174,7 +174,7 @@ fn what_the_cluster_is_reached_by_is_held_and_never_denied() {
         let decision = world.decide();
         assert_eq!(decision.verdict().as_str(), "hold", "{text}");
         assert_eq!(decision.reason(), NameShared, "{text}");
-        // A neighbour of it is the machine's.
+        // An adjacent address is the machine's own.
         world.cluster_addresses.clear();
         world.policy.serving.api_servers.clear();
         assert_eq!(world.decide().verdict(), &Verdict::Approve(None), "{text}");
@@ -196,7 +196,7 @@ fn a_control_plane_machine_serves_where_its_own_api_server_listens() {
     // The endpoints of `kubernetes.default` are the own addresses of several machines.
     assert!(approved(&["192.0.2.11"], |_| {}));
     assert!(approved(&["192.0.2.11", "10.0.0.9"], |_| {}));
-    // The Node's label will do where the record has none, but no worker has the address.
+    // The Node's label suffices if the record has none, but a worker may not have the address.
     assert!(approved(&["192.0.2.11"], |world| {
         world.bound().control_plane = false;
         world.node.as_mut().unwrap().control_plane = true;
@@ -217,9 +217,9 @@ fn a_control_plane_machine_serves_where_its_own_api_server_listens() {
         .bound()
         .addresses
         .clear()));
-    // A virtual address stands beside the own one of whoever holds it now.
+    // A virtual address is listed next to the own address of its current holder.
     assert!(!approved(&["192.0.2.11", "192.0.2.200"], |_| {}));
-    // The only machine of a control plane is reached by its own, and only, address.
+    // The single machine of a control plane is reached at its own, and only, address.
     assert!(approved(&["192.0.2.200"], |_| {}));
     assert!(approved(&["192.0.2.200"], |world| {
         let second = Address::InternalIp("2001:db8::1".parse().unwrap());
@@ -227,7 +227,7 @@ fn a_control_plane_machine_serves_where_its_own_api_server_listens() {
         world.bound().addresses.extend([second, link]);
     }));
     assert!(approved(&["api.prod.example"], |_| {}));
-    // Services are never a machine's.
+    // Addresses of Services are never a machine's.
     assert!(!approved(&["10.96.0.1"], |_| {}));
     assert!(!approved(&["a.ns.prod.local"], |_| {}));
 }

@@ -1,4 +1,4 @@
-//! Serving certificates: each rule at both sides of its boundary.
+//! Serving certificates: each rule on both sides of its boundary.
 
 use Reason::*;
 use rcgen::SanType;
@@ -432,7 +432,7 @@ fn a_long_list_of_names_is_cut() {
     assert!(message.contains("10.9.0.9 and 40 more]"), "{message}");
 }
 
-/// The node's own name, whatever its Machine lists.
+/// The node's own name, regardless of its Machine's addresses.
 const OWN_NAME: &[Case] = &[
     (
         "a Machine with an address only",

@@ -4,20 +4,20 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// Why an address is not that of one machine.
+/// The reason why an address is not that of one machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum SharedAddress {
-    /// The machine's own end of a bridge that a container or virtual machine runtime makes, the same on each machine.
+    /// The machine's own end of a bridge from a container or virtual machine runtime, the same on each machine.
     Bridge(&'static str),
     /// All machines of a network.
     Broadcast,
     /// An IPv4 address in the deprecated IPv4-compatible form (RFC 4291 section 2.5.5.1).
     Compatible,
-    /// An address that each network segment has for itself.
+    /// An address that is only valid within a network segment.
     LinkLocal,
-    /// The machine itself.
+    /// The local machine.
     Loopback,
-    /// What a cloud tells its instances is read there.
+    /// The metadata service of a cloud.
     Metadata,
     /// A group of machines.
     Multicast,
@@ -25,8 +25,8 @@ pub enum SharedAddress {
     Unspecified,
 }
 
-/// Where clouds tell instances about themselves: AWS, and most others; AWS and Google over IPv6; Azure (wire server);
-/// Alibaba; Oracle.
+/// The metadata addresses of clouds: AWS, and most others; AWS and Google over IPv6; Azure (wire server); Alibaba;
+/// Oracle.
 const METADATA: [IpAddr; 6] = [
     IpAddr::V4(Ipv4Addr::new(169, 254, 169, 254)),
     IpAddr::V6(Ipv6Addr::new(0xfd00, 0x0ec2, 0, 0, 0, 0, 0, 0x0254)),
@@ -36,11 +36,15 @@ const METADATA: [IpAddr; 6] = [
     IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
 ];
 
-/// Bridges' own addresses. Only these: machines live in the ranges around them, as in the default VPC of AWS
+/// The bridges' own addresses. Only these: machines use the ranges around them, as in the default VPC of AWS
 /// (172.31.0.0/16).
-const BRIDGES: [(Ipv4Addr, &str); 4] = [
+const BRIDGES: [(Ipv4Addr, &str); 6] = [
     // podman and CNI plugins (containers/common, `libnetwork`; containerd, `10-containerd-net.conflist`).
     (Ipv4Addr::new(10, 88, 0, 1), "podman or CNI"),
+    // The first network that podman makes beside its own (containers/common, `pkg/config`, default subnet pools).
+    (Ipv4Addr::new(10, 89, 0, 1), "podman"),
+    // nerdctl (`pkg/netutil`, the default network).
+    (Ipv4Addr::new(10, 4, 0, 1), "nerdctl"),
     // CRI-O (`contrib/cni/100-crio-bridge.conflist`).
     (Ipv4Addr::new(10, 85, 0, 1), "CRI-O"),
     // libvirt (`src/network/default.xml.in`).
@@ -50,7 +54,7 @@ const BRIDGES: [(Ipv4Addr, &str); 4] = [
 ];
 
 impl SharedAddress {
-    /// Whether an address, or the IPv4 address inside of it, is shared, and why.
+    /// Returns the kind of a shared address, or of the IPv4 address embedded in it.
     pub fn of(ip: IpAddr) -> Option<Self> {
         let inner = embedded(ip);
         Self::plain(ip).or_else(|| match inner? {
@@ -59,7 +63,8 @@ impl SharedAddress {
         })
     }
 
-    /// Whether no setting makes such an address a machine's own by mistake: it is wrong for ever to ask for one.
+    /// Returns true if requesting such an address is always wrong, because no configuration makes it a machine's own by
+    /// mistake.
     pub(crate) fn is_final(self) -> bool {
         match self {
             Self::Broadcast | Self::Loopback | Self::Multicast | Self::Unspecified => true,
@@ -93,10 +98,10 @@ impl SharedAddress {
         }
         let [first, second, third, last] = ip.octets();
         match (first, second, third, last) {
-            // "This network" (RFC 6890). Of what is reserved above 240.0.0.0, clouds give parts to instances.
+            // "This network" (RFC 6890). Clouds assign parts of the reserved range above 240.0.0.0 to instances.
             (0, ..) => return Some(Self::Unspecified),
             (255, 255, 255, 255) => return Some(Self::Broadcast),
-            // docker0 and the networks that Docker makes next (moby, `libnetwork/ipamutils`, default pools).
+            // docker0 and the networks that Docker creates next (moby, `libnetwork/ipamutils`, default pools).
             (172, 17..=31, 0, 1) => return Some(Self::Bridge("Docker")),
             _ => {}
         }
@@ -105,14 +110,14 @@ impl SharedAddress {
     }
 }
 
-/// How an IPv4 address stands in an IPv6 address.
+/// The form of an IPv4 address in an IPv6 address.
 #[derive(Clone, Copy)]
 enum Form {
     Compatible,
     Current,
 }
 
-/// The IPv4 address that an IPv6 address stands for, in the forms that packets are sent by.
+/// Returns the IPv4 address embedded in an IPv6 address, in the forms that packets are sent by.
 fn embedded(ip: IpAddr) -> Option<(Ipv4Addr, Form)> {
     let IpAddr::V6(ip) = ip else {
         return None;
@@ -191,6 +196,8 @@ mod tests {
             ("172.17.0.1", Bridge("Docker")),
             ("172.31.0.1", Bridge("Docker")),
             ("10.88.0.1", Bridge("podman or CNI")),
+            ("10.89.0.1", Bridge("podman")),
+            ("10.4.0.1", Bridge("nerdctl")),
             ("10.85.0.1", Bridge("CRI-O")),
             ("192.168.122.1", Bridge("libvirt")),
             ("10.0.3.1", Bridge("LXC")),
@@ -210,6 +217,8 @@ mod tests {
         for text in [
             "10.0.0.1",
             "10.88.0.2",
+            "10.89.1.1",
+            "10.4.0.2",
             "10.0.3.10",
             "172.16.0.1",
             "172.18.0.2",

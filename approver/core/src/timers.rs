@@ -1,4 +1,4 @@
-//! When a request has to be judged again because time passed, not because a fact changed.
+//! The times at which requests must be judged again because time passed, not because a fact changed.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -25,7 +25,7 @@ impl Timers {
         }
     }
 
-    /// Takes out the requests whose time has come.
+    /// Removes and returns the requests that are due.
     pub(crate) fn due(&mut self, now: Timestamp) -> BTreeSet<RequestUid> {
         let due: BTreeSet<RequestUid> = self
             .by_time

@@ -1,25 +1,24 @@
-//! Bootstrap tokens that were made for one Machine: whoever holds one may ask for that Machine and for no other.
+//! Bootstrap tokens of individual Machines: the holder of one may request that Machine and no other.
 //!
-//! Which Machine a token is for is known in one of two ways. Either the record says which tokens are its own (Gardener; Cluster
-//! API in the Machine's KubeadmConfig), or the token itself says it, by a group that the API server puts into each request that comes with it
-//! ([`machine_group`]): then no Secret has to be read to know it.
+//! The Machine of a token is known in one of two ways. Either the record lists its own tokens (Gardener; Cluster API in the
+//! Machine's KubeadmConfig), or the token itself has a group that the API server adds to each of its requests
+//! ([`machine_group`]): then no Secret must be read.
 
 use crate::{Facts, Finding, JoinToken, Machine, MachineReference, Reason, Request};
 
-/// What the group begins with that a token for one Machine gives to its holder. The API server takes no other groups from
-/// a token than those below `system:bootstrappers:` (Kubernetes: `staging/src/k8s.io/cluster-bootstrap/token/api`,
-/// `BootstrapGroupPattern`).
+/// The prefix of the group of a token for one Machine. The API server accepts only groups of tokens below
+/// `system:bootstrappers:` (Kubernetes: `staging/src/k8s.io/cluster-bootstrap/token/api`, `BootstrapGroupPattern`).
 const MACHINE_GROUP: &str = "system:bootstrappers:rollcall-machine:";
 
-/// The group that binds a bootstrap token to one Machine (`auth-extra-groups` of its Secret): namespace and name, with a
-/// colon between them, and two for each dot of the name, which a group must not hold.
+/// The group that binds a bootstrap token to one Machine (`auth-extra-groups` of its Secret): namespace and name,
+/// separated by a colon. A group must not contain dots, so each dot of the name is written as two colons.
 pub fn machine_group(machine: &MachineReference) -> String {
     let MachineReference { namespace, name } = machine;
     format!("{MACHINE_GROUP}{namespace}:{}", name.replace('.', "::"))
 }
 
-/// Whether the bootstrap token that was used may be used for this Machine: one that was made for some Machines is for no
-/// other.
+/// Checks that the bootstrap token may be used for this Machine: one that was created for specific Machines is not valid
+/// for others.
 pub(crate) fn check_token<'a>(
     request: &Request,
     machine: &'a Machine,
@@ -43,7 +42,7 @@ pub(crate) fn check_token<'a>(
     }
 }
 
-/// Whether the token that was used was made for this Machine.
+/// Returns true if the token was created for this Machine.
 pub(crate) fn is_of<'a>(request: &Request, machine: &'a Machine, facts: &Facts<'a>) -> bool {
     let requestor = &request.requestor;
     let by_record = requestor
@@ -57,8 +56,8 @@ pub(crate) fn is_of<'a>(request: &Request, machine: &'a Machine, facts: &Facts<'
     })
 }
 
-/// Whether the bootstrap token that was used may be used for a Machine's first certificate. A Machine that has one of its own
-/// is given nothing for another: so neither a token whose Machine is gone nor one that is not known yet helps to pass for it.
+/// Checks that the bootstrap token may be used for a Machine's first certificate. A Machine with its own token requires it:
+/// so a token of a deleted Machine, or an unknown one, cannot be used to impersonate it.
 pub(crate) fn check_first_token<'a>(
     request: &Request,
     machine: &'a Machine,
@@ -67,8 +66,7 @@ pub(crate) fn check_first_token<'a>(
     check_token(request, machine, facts).or_else(|| check_own_token(request, machine, facts))
 }
 
-/// Whether a Machine that has a token of its own is asked for with it: whoever asks otherwise gets nothing, with another
-/// token or with none.
+/// Checks that a Machine with its own token is requested with it, not with another token or none.
 fn check_own_token<'a>(
     request: &Request,
     machine: &'a Machine,
@@ -111,11 +109,11 @@ fn check_own_token<'a>(
     })
 }
 
-/// Which Machines a token was made for.
+/// The Machines that a token was created for.
 enum Bound {
-    /// Any.
+    /// No specific Machine.
     ToNone,
-    /// These, in words.
+    /// These, for messages.
     To(Vec<String>),
 }
 

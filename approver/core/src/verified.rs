@@ -1,4 +1,5 @@
-//! Which certificates an authority of the kubelet CA issued: each is verified once, however often it is shown.
+//! A cache of certificate verifications with the kubelet CA: each certificate is verified once, however often it is
+//! shown.
 
 use std::collections::HashMap;
 use std::sync::Mutex;
@@ -8,28 +9,28 @@ use rollcall_csr::ClusterId;
 
 use crate::{Authority, CertificateError, IssuedCertificate, Usage};
 
-/// How many certificates are remembered: some times as many as may be shown for one node name and looked at.
+/// The maximum number of cached results: several times the number that is examined for one node name.
 const MOST: usize = 4096;
-/// For how many seconds an answer holds: certificates and authorities expire.
+/// The lifetime of a result, in seconds: certificates and authorities expire.
 const FRESH: i64 = 600;
 
-/// A certificate, the authorities that it was held against, and when.
+/// The certificate, the authorities that it is verified with, and the time.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 struct Question {
-    /// Its hash, which is that of a CA certificate too.
+    /// The hash, of the same kind as that of a CA certificate.
     certificate: ClusterId,
     authorities: Vec<ClusterId>,
     /// In units of [`FRESH`].
     at: i64,
 }
 
-/// What was found out.
+/// The cached results.
 #[derive(Debug, Default)]
 pub struct Verified(Mutex<HashMap<Question, Result<IssuedCertificate, String>>>);
 
 impl Verified {
-    /// The client certificate, read, if it was good when it held last and one of the authorities issued it, and what is
-    /// wrong with it otherwise.
+    /// Returns the parsed client certificate if it was valid when it last was within its validity period and one of the
+    /// authorities issued it; otherwise the error.
     pub(crate) fn client(
         &self,
         der: &[u8],
@@ -41,7 +42,7 @@ impl Verified {
             authorities: authorities.iter().map(Authority::id).collect(),
             at: now.as_second().checked_div(FRESH).unwrap_or_default(),
         };
-        // Where another thread has ended in the middle, nothing is remembered any more.
+        // If another thread has panicked while holding the lock, nothing is cached any more.
         let Ok(mut known) = self.0.lock() else {
             return verify(der, authorities, now);
         };
@@ -57,7 +58,7 @@ impl Verified {
     }
 }
 
-/// Reads and verifies a client certificate.
+/// Parses and verifies a client certificate.
 pub(crate) fn verify(
     der: &[u8],
     authorities: &[Authority],
@@ -65,7 +66,7 @@ pub(crate) fn verify(
 ) -> Result<IssuedCertificate, String> {
     let says = |error: CertificateError| format!("the certificate {error}");
     let certificate = IssuedCertificate::from_der(der).map_err(says)?;
-    // It may have expired long ago: what matters is that it was good.
+    // It may have expired long ago: it only has to have been valid.
     let at = certificate.nearest(now);
     certificate
         .verify(&[], authorities, Usage::ClientAuth, at)
@@ -97,7 +98,7 @@ mod tests {
             assert!(bad.is_err());
             assert_eq!(known(&verified), 2);
         }
-        // Another time is another question, and there is an end to what is remembered.
+        // Another time is another cache key, and the cache is bounded.
         for number in 0..MOST {
             let number = u32::try_from(number).unwrap().to_be_bytes();
             assert!(verified.client(&number, &[], midnight(15)).is_err());

@@ -1,25 +1,26 @@
-//! The time in which a Machine is expected: from its creation until a while after it, or after its instance was ready.
+//! The join window of a Machine: from its creation until some time after it, or after its instance was ready.
 
 use jiff::{SignedDuration, Timestamp};
 
 use crate::{Machine, Policy, Request};
 
-/// How long a Machine may wait for its instance so that its window still begins when that is ready: a month. A bare-metal
-/// Machine waits until a host is free. Without an end, a record that becomes ready again and again would be expected always.
+/// The maximum time from the creation of a Machine until its instance is ready for the window to start then: a month. A
+/// bare-metal Machine waits until a host is free. Without a limit, a record that becomes ready repeatedly would be expected
+/// forever.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// What the join window of a Machine is counted from.
+/// The start of a Machine's join window.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum WindowFrom {
-    /// The time at which its instance was ready, where its record says so; otherwise its creation.
+    /// The time at which its instance was ready, if its record has it; otherwise its creation.
     #[default]
     Instance,
     /// The creation of its record.
     Record,
 }
 
-/// Since when the instance of a Machine was ready, if its window begins then. A time before the Machine or in the future is
-/// not believed.
+/// The time at which the instance of a Machine was ready, if its window starts then. A time before the creation of the
+/// Machine or in the future is ignored.
 fn ready(machine: &Machine, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
     machine.ready_at.filter(|ready| {
         let waited = ready.duration_since(machine.created_at);
@@ -29,8 +30,8 @@ fn ready(machine: &Machine, policy: &Policy, now: Timestamp) -> Option<Timestamp
     })
 }
 
-/// Whether a request was made while the Machine was expected. Both ends are outside. It is expected from its creation: the
-/// record may say only later that the instance was ready.
+/// Returns true if a request was made while the Machine was expected, exclusive of both ends. The window starts at its
+/// creation, because the record may show only later that the instance was ready.
 pub(crate) fn is_inside(
     request: &Request,
     machine: &Machine,
@@ -38,7 +39,7 @@ pub(crate) fn is_inside(
     now: Timestamp,
 ) -> bool {
     let age = request.created_at.duration_since(machine.created_at);
-    // Durations are seconds in 64 bits and both ends are years away from overflow; if not, nothing is inside.
+    // Durations are seconds in 64 bits and both ends are years away from overflow; otherwise, nothing is inside.
     let begun = policy
         .clock_skew
         .checked_neg()
@@ -46,8 +47,8 @@ pub(crate) fn is_inside(
     begun && end(machine, policy, now).is_some_and(|end| request.created_at < end)
 }
 
-/// Whether a request has waited for so long that it says nothing any more of who asks now: longer than the window is, or
-/// past its end where the record names one.
+/// Returns true if a request has been pending too long to represent the current requestor: longer than the window, or
+/// past the deadline in the record.
 pub(crate) fn is_over_for(
     request: &Request,
     machine: &Machine,
@@ -60,7 +61,7 @@ pub(crate) fn is_over_for(
     }
 }
 
-/// When a Machine is no longer expected; nothing where that cannot be said.
+/// The end of the window; `None` if it cannot be computed.
 pub(crate) fn end(machine: &Machine, policy: &Policy, now: Timestamp) -> Option<Timestamp> {
     let window = policy.rules(machine).join_window;
     let counted = || {
@@ -70,7 +71,7 @@ pub(crate) fn end(machine: &Machine, policy: &Policy, now: Timestamp) -> Option<
     machine.join_by.or_else(counted)
 }
 
-/// The sentence for a request that was made outside the window.
+/// The message for a request that was made outside the window.
 pub(crate) fn describe(
     request: &Request,
     machine: &Machine,

@@ -1,4 +1,4 @@
-//! When a Machine is expected, by its creation and by the time at which its instance was ready.
+//! The join window of a Machine, from its creation and from the time at which its instance was ready.
 
 use super::*;
 use crate::fixtures::{at, machine, request};
@@ -7,7 +7,8 @@ use crate::{Cluster, Feed, Rules, Source};
 const HOUR: i64 = 3600;
 const DAY: i64 = 24 * HOUR;
 
-/// Whether a request is inside that was made so long after the Machine, which was ready so long after it.
+/// Returns true if a request created this long after the Machine is inside, for a Machine that was ready this long
+/// after its creation.
 fn is_expected(ready: Option<i64>, made: i64, now: i64, change: impl FnOnce(&mut Policy)) -> bool {
     let mut policy = Policy::default();
     change(&mut policy);
@@ -24,7 +25,7 @@ fn is_expected(ready: Option<i64>, made: i64, now: i64, change: impl FnOnce(&mut
     is_inside(&request, &machine, &policy, at(now))
 }
 
-/// When the instance was ready, when the request was made and is judged, and whether the Machine was expected.
+/// The times at which the instance was ready, and the request was created and judged, and the result.
 const WINDOWS: &[(&str, Option<i64>, i64, i64, bool)] = &[
     ("no time known, inside", None, 2 * HOUR - 1, DAY, true),
     ("no time known, the end", None, 2 * HOUR, DAY, false),

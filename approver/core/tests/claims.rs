@@ -17,7 +17,7 @@ const APPROVED: (&str, &[Reason]) = ("approve", &[Reason::FirstCertificate]);
 const REISSUED: (&str, &[Reason]) = ("approve", &[Reason::FirstCertificate, Reason::Reissued]);
 const SPENT: (&str, &[Reason]) = ("hold", &[Reason::AlreadyIssued]);
 
-/// The rules under which the newest request wins, so that nothing but claims keeps it waiting.
+/// Rules under which the newest request wins, so that only claims delay it.
 fn newest() -> Rules {
     Rules {
         contested: Contested::Newest,
@@ -25,7 +25,7 @@ fn newest() -> Rules {
     }
 }
 
-/// A cluster that knows these Machines and requests.
+/// A cluster with these Machines and requests.
 fn cluster(machines: &[Machine], requests: &[Request]) -> Cluster {
     let policy = Policy {
         rules: newest(),
@@ -56,7 +56,7 @@ fn assert_judged(cluster: &mut Cluster, name: &str, now: Timestamp, expected: (&
     );
 }
 
-/// Two requests of different keys for one Machine, the second made in a later second.
+/// Two requests of different keys for one Machine, the second created in a later second.
 fn two() -> [Request; 2] {
     let later = Request {
         created_at: at(61),
@@ -81,7 +81,7 @@ fn two_keys_one_after_another_give_one_approval() {
     let [first, second] = two();
     let mut cluster = cluster(&[machine("m-0", "worker-0")], std::slice::from_ref(&first));
     assert_judged(&mut cluster, "csr-0", at(61), APPROVED);
-    // The write is still under way: the claim stands already.
+    // The write is still in progress: the claim counts already.
     put(&mut cluster, second);
     assert_judged(&mut cluster, "csr-1", at(61), SPENT);
     cluster.settle(&request_uid("csr-0"), Settlement::Written);
@@ -99,7 +99,7 @@ fn a_write_that_was_not_done_frees_the_machine_and_wakes_who_waited() {
     put(&mut cluster, second);
     assert_judged(&mut cluster, "csr-1", at(61), SPENT);
     let woken = cluster.settle(&request_uid("csr-0"), Settlement::Undone);
-    // Not the request itself: whoever failed to write it knows when to try again.
+    // The request itself is not woken: the caller knows when to retry.
     assert_eq!(Vec::from_iter(woken), [request_uid("csr-1")]);
     let expected = (
         "approve",
@@ -143,12 +143,12 @@ fn a_write_with_an_unknown_end_keeps_the_machine_spent_until_the_request_is_seen
     assert_judged(&mut cluster, "csr-0", at(61), APPROVED);
     let woken = cluster.settle(&request_uid("csr-0"), Settlement::Unknown);
     assert!(woken.is_empty(), "{woken:?}");
-    // Another try that certainly failed says nothing about the first.
+    // A later attempt that certainly failed does not change the result of the first.
     assert_judged(&mut cluster, "csr-0", at(62), APPROVED);
     put(&mut cluster, second);
     cluster.settle(&request_uid("csr-0"), Settlement::Undone);
     assert_judged(&mut cluster, "csr-1", at(62), SPENT);
-    // It was denied by somebody: no certificate was issued, and the Machine is free.
+    // Another client denied it: no certificate was issued, and the Machine is free.
     let closed = Request {
         standing: Standing::Closed,
         ..first
@@ -163,7 +163,7 @@ fn a_request_that_goes_while_its_write_has_no_known_end_keeps_the_machine_spent(
     let mut cluster = cluster(&[machine("m-0", "worker-0")], &[first]);
     assert_judged(&mut cluster, "csr-0", at(61), APPROVED);
     cluster.settle(&request_uid("csr-0"), Settlement::Unknown);
-    // The first write may have been done; the second finds that the request is gone.
+    // The first write may have succeeded; the second finds the request deleted.
     assert_judged(&mut cluster, "csr-0", at(61), APPROVED);
     gone(&mut cluster, "csr-0");
     cluster.settle(&request_uid("csr-0"), Settlement::Undone);
@@ -234,7 +234,7 @@ fn a_recorded_claim_counts_and_so_does_its_request_only_once() {
         ..Policy::default()
     };
     let mut cluster = Cluster::new(policy, []);
-    // The record is read before the Machines are known.
+    // The record is read before the Machines.
     cluster.apply(Change::Claimed(claim("csr-0", 0, at(60))), at(61));
     cluster.apply(
         Change::Machine(Box::new(machine("m-0", "worker-0"))),
@@ -314,7 +314,7 @@ fn claims_are_recorded_when_they_are_old_or_their_request_is_gone() {
         ..machine("m-0", "worker-0")
     };
     cluster.apply(Change::Machine(Box::new(bound)), at(62));
-    // It may lose its reference to the Node, and the Node: then it is still spent.
+    // It may lose its reference to the Node, and the Node: it is still spent.
     assert_eq!(
         record(&cluster, at(1000)),
         expected,

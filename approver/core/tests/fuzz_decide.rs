@@ -1,4 +1,4 @@
-//! The body of the fuzz target `decide` on a stable compiler: the worlds that fuzzing found, and others by chance.
+//! The body of the fuzz target `decide` on a stable compiler: the worlds that fuzzing found, and random ones.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -26,7 +26,7 @@ fn what_fuzzing_found_holds() {
     assert!(replayed > 0);
 }
 
-/// Were the worlds too usual or too odd, fuzzing them would show nothing.
+/// If the worlds are too ordinary or too unusual, fuzzing them shows nothing.
 #[test]
 fn worlds_by_chance_meet_every_reason() {
     let mut state = 1_u64;
@@ -42,7 +42,8 @@ fn worlds_by_chance_meet_every_reason() {
         let bytes: Vec<u8> = (0..400).map(|_| byte()).collect();
         seen.extend(decide(&bytes));
     }
-    // A person's reasons are no decision's, nothing is dialled or proven here, and the others are never the first one.
+    // The reasons of manual decisions are unused here, nothing is dialled or proven, and the others are never the first
+    // one.
     let never = [
         Reason::EvidenceInvalid,
         Reason::KubeletCaMissing,

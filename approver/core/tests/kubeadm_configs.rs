@@ -1,5 +1,5 @@
-//! Bootstrap tokens that KubeadmConfigs name: each is for its own Machine, and until they are known nobody with a token
-//! gets anything.
+//! Bootstrap tokens in KubeadmConfigs: each is for its own Machine, and until they are known no request with a token is
+//! approved.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 #[expect(dead_code, reason = "other tests use what this one does not")]
@@ -33,7 +33,7 @@ fn policy(tokens: bool) -> Policy {
     }
 }
 
-/// A cluster whose Machines `m-0` and `m-1` are known, and of their KubeadmConfigs nothing.
+/// A cluster in which the Machines `m-0` and `m-1` are known, but not their KubeadmConfigs.
 fn cluster() -> Cluster {
     let feeds = [Feed::Nodes, Feed::Machines(scope()), configs()];
     let mut cluster = Cluster::new(policy(true), feeds);
@@ -52,7 +52,7 @@ fn cluster() -> Cluster {
     cluster
 }
 
-/// The same, where both KubeadmConfigs are known: `m-0` joins with `aaaaaa`, `m-1` with `bbbbbb`.
+/// The same, with both KubeadmConfigs: `m-0` joins with `aaaaaa`, `m-1` with `bbbbbb`.
 fn complete() -> Cluster {
     let mut cluster = cluster();
     for (name, id) in [("m-0", "aaaaaa"), ("m-1", "bbbbbb")] {
@@ -81,7 +81,7 @@ fn tell(cluster: &mut Cluster, change: Change) -> Vec<String> {
     woken.map(|uid| uid.0).collect()
 }
 
-/// A request that comes with a bootstrap token.
+/// A request with a bootstrap token.
 fn ask(cluster: &mut Cluster, name: &str, node: &str, token: &str) {
     let request = Request {
         requestor: Requestor {
@@ -108,7 +108,7 @@ fn a_token_lets_its_own_machine_in_and_no_other() {
     assert_seen(&cluster, "own", 62, APPROVED);
     ask(&mut cluster, "anothers", "worker-1", "aaaaaa");
     assert_seen(&cluster, "anothers", 62, ANOTHERS);
-    // Nobody knows whose that is.
+    // The Machine of that token is unknown.
     ask(&mut cluster, "nobodys", "worker-1", "cccccc");
     assert_seen(&cluster, "nobodys", 62, ANOTHERS);
 }
@@ -133,9 +133,10 @@ fn until_they_are_complete_whoever_asks_waits_with_a_token_or_without() {
     tell(&mut cluster, without);
     assert!(!cluster.freshness().all_heard());
     assert_seen(&cluster, "with", 62, STALE);
-    // Its Machine may have a token of its own.
+    // Its Machine may have its own token.
     assert_seen(&cluster, "without", 62, STALE);
-    // They cannot be had, as where the kind is not installed: that is told at once, and keeps nobody from deciding.
+    // They are unavailable, as if the kind is not installed: the requests are woken at once, and decisions are not
+    // blocked.
     let lost = Change::Lost(configs(), at(60));
     assert_eq!(tell(&mut cluster, lost), ["with", "without"]);
     assert!(cluster.freshness().all_heard());
@@ -146,7 +147,7 @@ fn until_they_are_complete_whoever_asks_waits_with_a_token_or_without() {
         message.contains("kubeadm configs (clusterAPI in"),
         "{message}"
     );
-    // There they are, and that of this Machine is not among them.
+    // They are synced, without the one of this Machine.
     assert_eq!(
         tell(&mut cluster, Change::Synced(configs())),
         ["with", "without"]
@@ -180,7 +181,7 @@ fn one_that_is_not_in_a_list_any_more_is_forgotten() {
     let list = Change::KubeadmConfigList(scope(), present);
     assert_eq!(tell(&mut cluster, list), ["own"]);
     assert_seen(&cluster, "own", 62, STALE);
-    // A list of another place says nothing of them.
+    // A list of another scope does not affect them.
     let elsewhere = Scope::new(Source::ClusterApi, "elsewhere");
     let list = Change::KubeadmConfigList(elsewhere, HashSet::new());
     assert!(tell(&mut cluster, list).is_empty());
@@ -217,7 +218,7 @@ fn they_count_as_long_as_the_configuration_has_them_read() {
     assert_seen(&cluster, "anothers", 62, ANOTHERS);
     cluster.reconfigure(policy(false), &machines);
     assert_seen(&cluster, "anothers", 62, APPROVED);
-    // What they said before is forgotten: it may have changed since.
+    // Their earlier content is forgotten: it may have changed since.
     cluster.reconfigure(policy(true), &machines);
     assert_seen(&cluster, "anothers", 62, STALE);
     tell(&mut cluster, Change::Synced(configs()));

@@ -1,5 +1,5 @@
-//! Facts that come late, by a clock that nobody has to wait for: the request waits, whatever is missing, and is approved the
-//! moment the fact is there. What is not there denies nothing.
+//! Facts that arrive late, on a simulated clock: the request is held while any is missing, and approved as soon as it
+//! arrives. A missing fact never denies.
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -20,23 +20,23 @@ use fixtures::{World, node, reasons};
 use jiff::{SignedDuration, Timestamp};
 use rollcall_approver_core::{Change, Cluster, Feed, Machine, Reason, Verdict};
 
-/// How late a fact is.
+/// The delay of a fact.
 const LATE: [SignedDuration; 3] = [
     SignedDuration::from_secs(1),
     SignedDuration::from_secs(30),
     SignedDuration::from_mins(10),
 ];
 
-/// One piece of news that a world needs, with what is said while it has not come.
+/// One change that a world needs, with the expected reason while it is missing.
 struct Fact {
     what: &'static str,
-    /// The news that comes in time in its place, such as the record without its addresses.
+    /// The change that arrives in time instead, such as the record without its addresses.
     before: Option<Change>,
     news: Change,
     missing: Reason,
 }
 
-/// A request that is approved once all of this is known.
+/// A request that is approved once all of these are known.
 struct Late {
     world: World,
     facts: Vec<Fact>,
@@ -47,7 +47,7 @@ fn machine_news(machine: &Machine) -> Change {
     Change::Machine(Box::new(machine.clone()))
 }
 
-/// The record of the world's Machine, changed.
+/// The record of the world's Machine, after a change.
 fn before(machine: &Machine, change: fn(&mut Machine)) -> Option<Change> {
     let mut machine = machine.clone();
     change(&mut machine);
@@ -127,7 +127,7 @@ fn resume() -> Late {
         missing: Reason::KubeletCaMissing,
     };
     let mut late = of_a_node(world, Reason::Resume);
-    // The Node of a machine that comes back may have been deleted, and then it is not waited for.
+    // The Node of a returning machine may have been deleted; then it is not waited for.
     late.facts
         .retain(|fact| fact.missing != Reason::NodeNotFound);
     late.facts.push(ca);
@@ -143,7 +143,7 @@ fn all() -> Vec<Late> {
     ]
 }
 
-/// What everything else in a world comes to, before the request is made.
+/// The changes for all other facts of a world, before the request is made.
 fn known(late: &Late, without: &Fact, now: Timestamp) -> Cluster {
     let mut cluster = Cluster::new(late.world.policy.clone(), [Feed::Nodes]);
     cluster.apply(Change::Synced(Feed::Nodes), now);
@@ -200,7 +200,7 @@ fn a_request_waits_for_what_is_late_and_is_approved_when_it_comes() {
     }
 }
 
-/// Any of the facts may be missing together, and every feed besides.
+/// Any of the facts may be missing together, and every feed too.
 #[test]
 fn what_is_missing_denies_nothing() {
     for late in all() {

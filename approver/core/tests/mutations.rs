@@ -1,4 +1,4 @@
-//! One thing changed in what was approved: it is approved no more, unless the change is one of those listed for its path.
+//! Changes one field in an approved world: it must no longer be approved, unless the change is listed for its path.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 #[expect(dead_code, reason = "other tests use what this one does not")]
@@ -29,8 +29,8 @@ use rollcall_approver_core::{
 use rollcall_csr::{CertificationRequest, Evidence, ParseError};
 use table::MUTATIONS;
 
-/// A way to a certificate: a world in which it is approved, how that is decided, and the changes that take nothing from
-/// it.
+/// A path to a certificate: a world in which it is approved, the function that decides it, and the changes that do not
+/// affect it.
 struct Path {
     reason: Reason,
     world: fn() -> World,
@@ -40,7 +40,7 @@ struct Path {
 
 static RESUMABLE: LazyLock<(World, Holder)> = LazyLock::new(World::resumable);
 
-/// What the rules of no path are about.
+/// The fields that no path depends on.
 const ALWAYS_ALLOWED: &[&str] = &[
     "request.uid: another",
     "request.name: another",
@@ -73,6 +73,7 @@ const ALWAYS_ALLOWED: &[&str] = &[
     "policy.rules.max_issues: one",
     "policy.max_staleness: none",
     "policy.rules.reissue_after: never",
+    "policy.vouching: another source before",
     "policy.window_from: the record",
     "policy.rules.settle_after: never",
 ];
@@ -170,7 +171,7 @@ const PATHS: [Path; 6] = [
             "request.created_at: a second later",
             "request.created_at: before the Machine",
             "request.created_at: years later",
-            // Then the node asks for itself.
+            // Then the node makes the request itself.
             "request.requestor.groups: another path's",
             "machine.addresses: another",
             "machine.addresses: none",
@@ -186,16 +187,16 @@ const PATHS: [Path; 6] = [
             "claims: another key, just now",
             "claims: another key, long ago",
             "owners: another one too",
-            // It proves which machine it is, and the token that was made for that one is long over.
+            // The evidence identifies the machine, and the token of that machine has long expired.
             "kubeadm_configs: one with another token",
             "kubeadm_configs: one without a token yet",
-            // They show nothing.
+            // They use no evidence.
             "rivals: a newer one",
             "rivals: a newer one with the same key",
             "policy.naming: none",
             "policy.clock_skew: none",
             "policy.rules.join_window: none",
-            // What it proves is bound to its key.
+            // The evidence is bound to its key.
             "policy.pools: the Machine's has to prove something",
             "policy.rules.evidence: bound",
             "policy.serving.enabled: no",
@@ -251,7 +252,7 @@ const PATHS: [Path; 6] = [
     Path {
         reason: Reason::ServingRenewal,
         world: serving,
-        // What was dialled is a fact that a world holds; how a cluster comes to it is tested where that is.
+        // The result of a dial is a fact of a world; the cluster's dialling has separate tests.
         decide: World::decide,
         allowed: &[
             "machine.adopted_node: another",
@@ -280,7 +281,7 @@ const PATHS: [Path; 6] = [
             "claims: another key, long ago",
             "claims: as many keys as there may be",
             "owners: another one too",
-            // Here it is no record of the Machine; a cluster finds that two Machines are bound.
+            // Here it is not a record of the Machine; a cluster would find that two Machines are bound.
             "mirrors: one of another instance",
             "policy.bootstrappers: none",
             "policy.clock_skew: none",
@@ -345,7 +346,7 @@ fn servable() -> World {
     world
 }
 
-/// The node asks for 10.0.0.2 too, which its Machine does not have but which it serves under now.
+/// The node also requests 10.0.0.2, which its Machine lacks but which it serves under now.
 fn serving() -> World {
     let mut world = World::servable();
     let (dns, ips) = (["worker-0"], ["10.0.0.1", "10.0.0.2"]);
@@ -367,7 +368,7 @@ fn serving() -> World {
     world
 }
 
-/// The same of a Node that was there before its record, which says no address: it is dialled at what it asks for.
+/// The same for a Node that existed before its record, which has no address: it is dialled at the requested ones.
 fn unvouched() -> World {
     let mut world = serving();
     world.bound().addresses = Vec::new();
@@ -392,7 +393,7 @@ fn unvouched() -> World {
     world
 }
 
-/// What is decided by the facts that a cluster gathers from this: whose a name is, is a fact that has to change with it.
+/// The decision from the facts that a cluster gathers from this: the owner of a name must change with it.
 #[expect(clippy::too_many_lines, reason = "one line for each field")]
 fn decide(world: &World) -> Decision {
     let now = world.now;
@@ -496,8 +497,8 @@ fn a_changed_request_is_approved_only_where_the_change_is_listed() {
     }
 }
 
-/// Everything that a decision rests on. A new field does not compile below before it is named there, and then needs a
-/// change in the table.
+/// All inputs of a decision. A new field fails to compile below until it is listed there, and then needs a change in
+/// the table.
 const FIELDS: &[&str] = &[
     "bound",
     "claims",
@@ -559,6 +560,7 @@ const FIELDS: &[&str] = &[
     "policy.serving.enabled",
     "policy.serving.extra_ranges",
     "policy.serving.renew_without_addresses",
+    "policy.vouching",
     "policy.window_from",
     "request.content",
     "request.created_at",
@@ -577,7 +579,7 @@ const FIELDS: &[&str] = &[
     "tokens",
 ];
 
-/// Names every field of a world and of what is in it.
+/// Lists every field of a world and of its parts.
 #[expect(clippy::too_many_lines, reason = "one line for each field")]
 fn name_fields(world: World) {
     let World {
@@ -587,13 +589,13 @@ fn name_fields(world: World) {
         elsewhere: _,
         node,
         claims: _,
-        // What a cluster knows of requests that are there or were: `tests/thief.rs`.
+        // The cluster's handling of existing and former requests: `tests/thief.rs`.
         live: _,
         full: _,
         used: _,
         latest: _,
         rivals: _,
-        // The rivals themselves say whether there are very many.
+        // The rivals themselves show if there are very many.
         crowded: _,
         mirrors: _,
         tokens: _,
@@ -647,7 +649,7 @@ fn name_request(request: Request) {
 
 fn name_machine(machine: Machine) {
     let Machine {
-        // Where a record comes from changes nothing.
+        // The source of a record changes nothing.
         source: _,
         uid: _,
         reference,
@@ -695,6 +697,7 @@ fn name_policy(policy: Policy) {
         pools: _,
         rules,
         serving,
+        vouching: _,
         window_from: _,
     } = policy;
     let Rules {
@@ -724,7 +727,7 @@ fn the_table_changes_every_field() {
     changed.dedup();
     name_fields(World::servable());
     assert_eq!(changed, FIELDS);
-    // No change is listed that does nothing to any path.
+    // Every listed change affects at least one path.
     for (label, mutate) in MUTATIONS {
         assert!(
             PATHS.iter().any(|path| {
@@ -738,7 +741,7 @@ fn the_table_changes_every_field() {
     }
 }
 
-/// What a request with this DER, and with what the path has to prove, holds.
+/// The content of a request with this DER, and with the evidence of the path.
 fn content(der: &[u8], evidence: &str) -> Result<CertificationRequest, ParseError> {
     let request = STANDARD.encode(der);
     CertificationRequest::from_pem(
@@ -783,7 +786,7 @@ fn a_changed_byte_is_never_approved() {
     }
 }
 
-/// No byte of a proof can be changed either.
+/// No byte of the evidence can be changed either.
 #[test]
 fn a_changed_character_of_the_evidence_is_never_approved() {
     let mut world = RESUMABLE.0.clone();
@@ -793,7 +796,7 @@ fn a_changed_character_of_the_evidence_is_never_approved() {
         for now in ['A', 'b', '7', '-', '\n'] {
             let mut mutant = evidence.clone();
             mutant.replace_range(index..=index, &now.to_string());
-            // White space between lines means nothing.
+            // White space between lines is ignored.
             let same = |text: &str| text.split_whitespace().collect::<String>();
             if same(&mutant) == same(&evidence) || was == '\n' {
                 continue;

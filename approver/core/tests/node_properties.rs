@@ -1,4 +1,4 @@
-//! What holds for every node that asks for itself: it gets nothing that its one Machine does not vouch for.
+//! Properties of every node that makes requests for itself: it gets nothing that its one Machine does not vouch for.
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::unwrap_used,
@@ -15,7 +15,7 @@ use rollcall_approver_core::{
     Address, Change, Cluster, ExtraRange, Machine, MachineUid, Node, Policy, Source, Verdict,
 };
 
-/// Names and addresses of which a request asks for some and Machines have some.
+/// Names and addresses, some of which are requested and some belong to Machines.
 const NAMES: [&str; 7] = [
     "worker-0",
     "worker-1",
@@ -75,8 +75,8 @@ proptest! {
         let decision = cluster.preview(&fixtures::request_uid("csr-0"), at(61)).unwrap();
         let good = |name: &&&str| {
             let reserved = ["kubernetes.default", "127.0.0.1"].contains(*name);
-            // The Node's own name is its own, whatever its Machine lists; in a range for the pool, machines may have an
-            // address in common.
+            // The Node's own name is its own, regardless of its Machine's addresses; in a range of the pool, machines
+            // may share an address.
             let in_range = pool && **name == "10.1.0.1";
             let own = own.contains(*name) || **name == "worker-0";
             let others = others.contains(*name);
@@ -120,7 +120,7 @@ proptest! {
     }
 }
 
-/// Signs of life of a Node, each so many seconds ago.
+/// Signs of life of a Node, each this many seconds ago.
 #[derive(Clone, Copy, Debug)]
 struct Signs {
     ready: bool,
@@ -139,7 +139,7 @@ fn signs() -> impl Strategy<Value = Signs> {
     })
 }
 
-/// A Machine of the name, or of another one.
+/// A Machine with this name, or another one.
 #[derive(Clone, Copy, Debug)]
 struct Record {
     source: usize,
@@ -222,7 +222,7 @@ proptest! {
         let lately = |seconds: Option<i64>| seconds.is_some_and(|seconds| seconds < 600);
         let alive = signs.ready || lately(signs.since) || lately(signs.heartbeat) || lately(signs.lease);
         prop_assert!(!(approved && alive), "{:?}", decision);
-        // It is a record's own Node, whoever asks.
+        // It is a record's own Node, for any requestor.
         let own = records.iter().any(|record| record.bound || (record.instance.is_some() && record.instance == node_instance));
         prop_assert!(!(approved && own), "{:?}", decision);
     }

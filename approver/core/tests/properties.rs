@@ -1,4 +1,4 @@
-//! What holds for every world: nothing is approved without all of its grounds, and no Machine is spent twice.
+//! Properties of every world: nothing is approved without meeting all conditions, and no Machine is spent twice.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 #[expect(dead_code, reason = "other tests use what this one does not")]
@@ -17,10 +17,10 @@ use rollcall_approver_core::{
 use rollcall_csr::{NODES_GROUP, NodeName, ParseError, Signer};
 use simulation::{Simulation, Step};
 
-/// One change of a world. The word says what it is in a failure.
+/// One change of a world, with a word for it in failures.
 type Change = (&'static str, fn(&mut World));
 
-/// Changes after which nothing may be approved, whatever else is the case.
+/// Changes after which nothing may be approved, regardless of all others.
 const FATAL: &[Change] = &[
     ("approved before", |world| {
         world.request.standing = Standing::Approved(at(60));
@@ -125,7 +125,7 @@ const FATAL: &[Change] = &[
     }),
 ];
 
-/// Changes that take nothing from an approval.
+/// Changes that do not prevent an approval.
 const HARMLESS: &[Change] = &[
     ("key encipherment", |world| {
         world.request.usages.push("key encipherment".to_owned());
@@ -185,7 +185,7 @@ fn changes(from: &'static [Change], most: usize) -> impl Strategy<Value = Vec<Ch
     prop::collection::vec(prop::sample::select(from), 0..=most)
 }
 
-/// The grounds of an approval, once more and in other words than the code's.
+/// The conditions of an approval, restated independently of the code.
 fn assert_grounds(world: &World) {
     let request = &world.request;
     assert_eq!(request.standing, Standing::Pending);

@@ -1,4 +1,4 @@
-//! `docs/reasons.md` and the code know the same words: a person who reads one anywhere finds what to do.
+//! `docs/reasons.md` and the code have the same words, so that a user finds each reason there.
 #![expect(clippy::disallowed_methods, reason = "the document is a file")]
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
@@ -12,7 +12,7 @@ fn document() -> String {
     std::fs::read_to_string(path).unwrap()
 }
 
-/// The sections of the second level: title and text.
+/// The second-level sections: title and text.
 fn sections(document: &str) -> Vec<(&str, &str)> {
     let sections = document.split("\n## ").skip(1);
     sections

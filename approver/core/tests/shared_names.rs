@@ -1,4 +1,4 @@
-//! Whatever Machines and Nodes there are: nobody gets a certificate for a name or an address that is no single machine's.
+//! For any Machines and Nodes: no certificate is approved for a name or an address that is not a single machine's.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 #[expect(dead_code, reason = "other tests use what this one does not")]
@@ -14,7 +14,7 @@ use rollcall_approver_core::{
     ServerName, Source, Verdict,
 };
 
-/// Names that any machine may have, and some that tell one from another.
+/// Names that any machine may have, and some that identify one.
 const GENERIC: [&str; 8] = [
     "localhost",
     "localhost.localdomain",
@@ -25,7 +25,7 @@ const GENERIC: [&str; 8] = [
     "10.0.0.7",
     "0123456789abcdef0123456789abcdef",
 ];
-/// Addresses that are no single machine's, by themselves or by what the cluster says.
+/// Addresses that are not a single machine's, by themselves or by the cluster's own addresses.
 const SHARED: [&str; 12] = [
     "169.254.0.7",
     "fe80::7",
@@ -70,7 +70,7 @@ prop_compose! {
     fn any_machine(index: usize)(
         source in prop::sample::select(SOURCES.to_vec()),
         listed in prop::collection::vec((0_usize..3, any_name()), 0..6),
-        // A record's own name of 32 digits, or an address as one, is nobody else's.
+        // A record's own 32-digit name, or an address as its name, is not shared.
         called in prop::option::of(prop::sample::select(GENERIC.into_iter().take(6).collect::<Vec<_>>())),
         bound in any::<bool>(),
         control_plane in any::<bool>(),
@@ -82,13 +82,13 @@ prop_compose! {
         record.provider_id = Some(format!("metal://{name}"));
         record.addresses = listed.iter().map(|(kind, one)| address(*kind, one)).collect();
         record.node_reference = bound.then(|| node("worker-0"));
-        // Of a control plane, the only address may be its own.
+        // In a control plane, the only address may be its own.
         record.control_plane = control_plane && index > 0;
         record
     }
 }
 
-/// A cluster that says what its own addresses are.
+/// A cluster with its own addresses.
 fn cluster(machines: &[Machine]) -> Cluster {
     let mut policy = Policy::default();
     let strategies = vec![
@@ -153,7 +153,7 @@ proptest! {
         let (mut bound, b, c) = machines;
         bound.node_reference = Some(node("worker-0"));
         let asked: Vec<&str> = ordinary.into_iter().chain([shared]).collect();
-        // Its record lists all of it.
+        // Its record lists all of them.
         bound.addresses.extend(asked.iter().map(|text| address(2, text)));
         let mut cluster = cluster(&[bound, b, c]);
         let (ips, dns): (Vec<&str>, Vec<&str>) =
@@ -167,7 +167,7 @@ proptest! {
         prop_assert!(!matches!(decision.verdict(), Verdict::Approve(_)), "{:?}", decision);
     }
 
-    /// What is shared keeps nobody from what is not.
+    /// A shared name does not affect others.
     #[test]
     fn shared_addresses_make_no_machine_ambiguous(
         shared in prop::sample::subsequence(SHARED.to_vec(), 0..=6),

@@ -1,5 +1,5 @@
-//! Several sources of Machines: one that is down does not hold up the others, and a machine that two of them know is one
-//! machine, which is spent once.
+//! Several sources of Machines: one that is down does not delay the others, and a machine with records in two of them is
+//! one machine, which is spent once.
 #![expect(clippy::unwrap_used, reason = "a helper of a test may panic")]
 
 #[expect(dead_code, reason = "other tests use what this one does not")]
@@ -11,17 +11,17 @@ use std::collections::HashSet;
 use fixtures::{World, at, claim, machine, node, reasons, registered, request, request_uid};
 use jiff::Timestamp;
 use rollcall_approver_core::{
-    Address, Change, Claim, Cluster, Feed, Machine, MachineUid, Policy, Reason, Request,
-    Settlement, Source, Standing,
+    Address, Change, Claim, Cluster, Feed, JoinKey, Machine, MachineUid, Policy, Reason, Request,
+    Scope, Settlement, Source, Standing, Vouching,
 };
 
 const APPROVED: (&str, &[Reason]) = ("approve", &[Reason::FirstCertificate]);
 
 fn feed(source: Source) -> Feed {
-    Feed::Machines(rollcall_approver_core::Scope::new(source, ""))
+    Feed::Machines(Scope::new(source, ""))
 }
 
-/// A cluster that two sources feed, of which only OpenShift is live; everything else is.
+/// A cluster with two sources, of which only OpenShift is live; all other feeds are.
 fn cluster() -> Cluster {
     let feeds = [
         Feed::Nodes,
@@ -34,7 +34,7 @@ fn cluster() -> Cluster {
     cluster
 }
 
-/// The same, where Cluster API is live too and both know the machine `worker-0`.
+/// The same, with Cluster API live too and records of the machine `worker-0` in both.
 fn mirrored() -> Cluster {
     let mut cluster = cluster();
     tell(&mut cluster, Change::Synced(feed(Source::ClusterApi)), 0);
@@ -56,7 +56,7 @@ fn ask(cluster: &mut Cluster, request: Request) -> Vec<String> {
     tell(cluster, Change::Request(Box::new(request)), 60)
 }
 
-/// A Machine of Cluster API, of the same instance as every Machine of the fixtures.
+/// A Machine of Cluster API, with the same instance as every Machine of the fixtures.
 fn of_cluster_api(uid: &str, internal_dns: &str) -> Machine {
     Machine {
         source: Source::ClusterApi,
@@ -81,7 +81,7 @@ fn a_source_that_was_never_there_holds_only_what_it_alone_could_vouch_for() {
     };
     ask(&mut cluster, request("csr-0", "worker-0", 0));
     ask(&mut cluster, request("csr-1", "worker-1", 1));
-    // Requests that wait are told at once that the source cannot be had, and once only.
+    // Pending requests are woken at once, and only once, when the source is unavailable.
     let lost = || Change::Lost(feed(Source::ClusterApi), at(60));
     assert_eq!(tell(&mut cluster, lost(), 60), ["csr-0", "csr-1"]);
     assert!(tell(&mut cluster, lost(), 61).is_empty());
@@ -92,7 +92,7 @@ fn a_source_that_was_never_there_holds_only_what_it_alone_could_vouch_for() {
     assert_judged(&mut cluster, "csr-1", at(62), unknown);
     let decision = cluster.preview(&request_uid("csr-1"), at(62)).unwrap();
     assert!(decision.message().contains("machines (clusterAPI)"));
-    // It appears: what waited for it is judged again.
+    // It becomes available: the requests that waited for it are judged again.
     put(&mut cluster, other);
     let woken = tell(&mut cluster, Change::Synced(feed(Source::ClusterApi)), 63);
     assert_eq!(woken, ["csr-1"]);
@@ -122,13 +122,14 @@ fn a_source_that_was_lost_vouches_no_longer_and_is_still_remembered() {
         let name = format!("worker-{index}");
         ask(&mut cluster, request(&format!("csr-{index}"), &name, index));
     }
-    // Facts count a while longer.
+    // Facts still count for a while.
     let preview = |cluster: &Cluster, name: &str, now| {
         let decision = cluster.preview(&request_uid(name), at(now)).unwrap();
         (decision.verdict().as_str(), reasons(&decision))
     };
     assert_eq!(preview(&cluster, "csr-1", 120).0, "approve");
-    // Then: the live source still vouches for its own; what only the lost one knows waits; a clash is still seen.
+    // Then: the live source still vouches for its own Machines; Machines that only the lost one knows are held; a
+    // conflict is still found.
     assert_eq!(preview(&cluster, "csr-0", 121).0, "approve");
     assert_eq!(
         preview(&cluster, "csr-1", 121),
@@ -208,7 +209,7 @@ fn two_machines_that_claim_one_name_are_ambiguous() {
 #[test]
 fn a_machine_is_spent_whichever_record_of_it_was() {
     let mut cluster = mirrored();
-    // The other source knows it by another name.
+    // The other source has another name for it.
     put(&mut cluster, of_cluster_api("c-0", "worker-0.example.com"));
     ask(&mut cluster, request("csr-0", "worker-0", 0));
     ask(&mut cluster, request("csr-1", "worker-0.example.com", 1));
@@ -217,7 +218,7 @@ fn a_machine_is_spent_whichever_record_of_it_was() {
     assert_judged(&mut cluster, "csr-1", at(62), spent);
     cluster.settle(&request_uid("csr-0"), Settlement::Written);
     assert_judged(&mut cluster, "csr-1", at(62), spent);
-    // What is recorded holds whichever source comes back first after a restart.
+    // Recorded claims count whichever source is synced first after a restart.
     let recorded = cluster.claims_to_record(at(1000)).into_iter();
     let recorded: HashSet<MachineUid> = recorded.map(|claim| claim.machine).collect();
     let both = ["c-0", "m-0"].map(|uid| MachineUid(uid.to_owned()));
@@ -227,7 +228,7 @@ fn a_machine_is_spent_whichever_record_of_it_was() {
 #[test]
 fn each_record_of_a_machine_speaks_against_it_and_one_is_enough_to_expect_it() {
     type Case = (fn(&mut Machine), (&'static str, &'static [Reason]));
-    let cases: [Case; 4] = [
+    let cases: [Case; 5] = [
         (
             |record| record.deleting = true,
             ("hold", &[Reason::MachineDeleting]),
@@ -239,6 +240,10 @@ fn each_record_of_a_machine_speaks_against_it_and_one_is_enough_to_expect_it() {
         (
             |record| record.node_reference = Some(node("worker-0")),
             ("hold", &[Reason::MachineBound]),
+        ),
+        (
+            |record| record.join_key = Some(JoinKey::Spki(vec![1])),
+            ("hold", &[Reason::EvidenceMissing]),
         ),
         (|record| record.created_at = at(3600), APPROVED),
     ];
@@ -302,4 +307,52 @@ fn a_node_of_two_records_renews_and_serves_what_either_vouches_for() {
     ask(&mut cluster, serving);
     let served = ("approve", &[Reason::ServingCertificate][..]);
     assert_judged(&mut cluster, "csr-1", at(62), served);
+}
+
+/// A cluster in which OpenShift's records have precedence over those of Cluster API, and both have one of a machine.
+fn ranked(internal_dns: &str) -> Cluster {
+    let sources = [Source::OpenShift, Source::ClusterApi];
+    let sources = sources.map(|source| Scope::new(source, ""));
+    let policy = Policy {
+        vouching: Vouching::First(sources.to_vec()),
+        ..Policy::default()
+    };
+    let feeds = [
+        Feed::Nodes,
+        feed(Source::OpenShift),
+        feed(Source::ClusterApi),
+    ];
+    let mut cluster = Cluster::new(policy, feeds.clone());
+    for feed in feeds {
+        tell(&mut cluster, Change::Synced(feed), 0);
+    }
+    put(&mut cluster, machine("m-0", "worker-0"));
+    put(&mut cluster, of_cluster_api("c-0", internal_dns));
+    cluster
+}
+
+#[test]
+fn a_record_that_may_not_vouch_owns_no_name_and_still_speaks_against_its_machine() {
+    let mut cluster = ranked("worker-9");
+    ask(&mut cluster, request("csr-9", "worker-9", 1));
+    ask(&mut cluster, request("csr-0", "worker-0", 0));
+    let none: (&str, &[Reason]) = ("hold", &[Reason::MachineNotFound]);
+    assert_judged(&mut cluster, "csr-9", at(61), none);
+    let mut failed = of_cluster_api("c-0", "worker-9");
+    failed.failed = true;
+    put(&mut cluster, failed);
+    let failed: (&str, &[Reason]) = ("hold", &[Reason::MachineFailed]);
+    assert_judged(&mut cluster, "csr-0", at(61), failed);
+    put(&mut cluster, of_cluster_api("c-0", "worker-9"));
+    assert_judged(&mut cluster, "csr-0", at(61), APPROVED);
+}
+
+#[test]
+fn a_record_that_may_not_vouch_replaces_no_source_that_is_lost() {
+    let mut cluster = ranked("worker-0");
+    ask(&mut cluster, request("csr-0", "worker-0", 0));
+    let lost = Change::Lost(feed(Source::OpenShift), at(60));
+    tell(&mut cluster, lost, 60);
+    let stale: (&str, &[Reason]) = ("hold", &[Reason::FactsStale]);
+    assert_judged(&mut cluster, "csr-0", at(121), stale);
 }

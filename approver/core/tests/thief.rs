@@ -1,4 +1,4 @@
-//! What the holder of a bootstrap credential gets who is not the machine: the table of SECURITY.md, each cell played out.
+//! The certificates that an attacker with a bootstrap credential gets: the table of SECURITY.md, each cell simulated.
 #![expect(
     clippy::arithmetic_side_effects,
     clippy::unwrap_used,
@@ -19,19 +19,19 @@ use rollcall_approver_core::{
 };
 use rollcall_csr::{KeyHash, Signer};
 
-/// The key of the machine. The thief has the others.
+/// The key of the machine. The attacker has the others.
 const OWN: usize = 0;
 
-/// Something that happens, some seconds after the Machine was made.
+/// An event, at some seconds after the Machine was created.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
-    /// The record says what the machine is called.
+    /// The record gets the machine's name.
     Facts,
-    /// Somebody asks with this key.
+    /// A request with this key is made.
     Ask(usize),
 }
 
-/// What becomes of a scene: how many keys of the thief have a certificate, and whether the machine's has.
+/// The result of a scene: the number of the attacker's keys with a certificate, and the success of the machine.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct End {
     thief: usize,
@@ -42,16 +42,16 @@ const fn end(thief: usize, machine: bool) -> End {
     End { thief, machine }
 }
 
-/// The world, which does as the approver says at once.
+/// The world, which applies the approver's decisions at once.
 struct Scene {
     cluster: Cluster,
     now: i64,
     filed: usize,
     approved: BTreeSet<KeyHash>,
     own: KeyHash,
-    /// Whether the machine comes with a token that was made for it, as where that is asked for.
+    /// True if the machine uses a token that was created for it, if that is required.
     own_token: bool,
-    /// How long the machine takes from its certificate to its Node.
+    /// The time of the machine from its certificate to its Node.
     slow: i64,
     registers_at: Option<i64>,
 }
@@ -92,7 +92,7 @@ impl Scene {
         }
     }
 
-    /// Judges everything that waits, and writes what is approved, until nothing more is.
+    /// Judges all pending requests, and writes approvals, until there are no more.
     fn judge(&mut self) {
         let before = self.approved.len();
         self.judge_once();
@@ -131,7 +131,7 @@ impl Scene {
             .apply(Change::Node(node("worker-0"), known), at(self.now));
     }
 
-    /// Plays until the join window is over.
+    /// Runs until the join window is over.
     fn play(mut self, script: &[(i64, Event)]) -> End {
         let mut script: BTreeMap<i64, Vec<Event>> =
             script
@@ -163,7 +163,7 @@ impl Scene {
     }
 }
 
-/// The thief asks every so many seconds, each time with another of three keys.
+/// The attacker makes a request at this interval, each time with another of three keys.
 fn refile(from: i64, to: i64, every: usize) -> impl Iterator<Item = (i64, Event)> {
     let times = (from..to).step_by(every);
     times
@@ -178,9 +178,9 @@ const ASKS: (i64, Event) = (60, Event::Ask(OWN));
 fn scripts() -> [Vec<(i64, Event)>; 6] {
     let first = vec![FACTS, (10, Event::Ask(1)), ASKS];
     let last = vec![FACTS, ASKS, (90, Event::Ask(1))];
-    // All of one second, before the record is known.
+    // All in one second, before the record is known.
     let many = (0..60).map(|number| (60, Event::Ask(1 + number % 3)));
-    // Names decide where times do not, and are of their makers' choice.
+    // Names decide between equal times, and requestors choose them.
     let many = std::iter::once(ASKS).chain(many);
     let many = many.chain([(61, Event::Facts)]).collect();
     let late = [ASKS, (300, Event::Facts)];
@@ -285,7 +285,7 @@ fn every_cell_of_the_table_in_security_md() {
             "slow",
         ];
         for ((column, script), expected) in columns.into_iter().zip(scripts()).zip(expected) {
-            // The machine registers at once, or, where it is slow, after two minutes.
+            // The machine registers at once, or, if it is slow, after two minutes.
             let slow = if column == "slow" { 120 } else { 1 };
             let seen = Scene::new(policy.clone(), slow).play(&script);
             if seen != expected {
@@ -298,15 +298,15 @@ fn every_cell_of_the_table_in_security_md() {
 
 #[test]
 fn a_thief_who_only_ever_refiles_gets_nothing_and_a_machine_that_loses_its_keys_joins_in_time() {
-    // For as long as the window is open.
+    // While the window is open.
     let late = [ASKS, (300, Event::Facts)];
     let script: Vec<_> = late.into_iter().chain(refile(30, 7300, 235)).collect();
     assert_eq!(
         Scene::new(Policy::default(), 1).play(&script),
         end(0, false)
     );
-    // A machine that comes with a new key each five minutes, and has none of the others any more. Its record is late by
-    // eleven minutes; it has the key of the third start, whose request is the last one.
+    // A machine that has a new key every five minutes, and none of the earlier ones any more. Its record is eleven
+    // minutes late; it has the key of the third start, which made the last request.
     let keys = [(0, 1), (300, 2), (600, OWN)];
     let mut script: Vec<_> = keys.map(|(when, key)| (when, Event::Ask(key))).into();
     script.push((660, Event::Facts));
@@ -321,7 +321,7 @@ fn a_thief_who_only_ever_refiles_gets_nothing_and_a_machine_that_loses_its_keys_
     );
 }
 
-/// One key, very many requests: one live approval and one claim, so that a judgement has no more to look at than before.
+/// One key, very many requests: one live approval and one claim, so that a decision examines no more than before.
 #[test]
 fn one_key_has_one_approval_and_one_claim_however_often_it_asks() {
     let mut cluster = Cluster::new(Policy::default(), []);
@@ -336,7 +336,7 @@ fn one_key_has_one_approval_and_one_claim_however_often_it_asks() {
         };
         cluster.apply(Change::Request(Box::new(made.clone())), at(61));
         let decision = cluster.judge(&made.uid, at(when)).unwrap();
-        // Somebody else approves it.
+        // Another client approves it.
         let approved = Request {
             standing: Standing::Approved(at(when)),
             ..made.clone()
@@ -352,8 +352,8 @@ fn one_key_has_one_approval_and_one_claim_however_often_it_asks() {
     assert_eq!(cluster.claims_to_record(at(1_000_000)).len(), 1);
 }
 
-/// Twenty thousand Machines, each given out to one credential under the strict rule; then the requests are gone, and the
-/// approver starts with nothing but the record.
+/// Twenty thousand Machines, each issued to one credential under the strict rule; then the requests are deleted, and the
+/// approver restarts with only the record.
 #[test]
 fn twenty_thousand_approvals_survive_a_restart() {
     const MACHINES: usize = 20_000;
@@ -365,7 +365,7 @@ fn twenty_thousand_approvals_survive_a_restart() {
             ..machine(&format!("m-{number}"), "worker-0")
         })
         .collect();
-    // Each Machine in turn has the name, so that the requests need not all be signed anew.
+    // Each Machine in turn has the name, so that requests need not be signed again.
     let approved = |cluster: &mut Cluster, machine: &Machine, key: usize| {
         cluster.apply(Change::Machine(Box::new(machine.clone())), at(0));
         let uid = request_uid(&format!("{}-{key}", machine.uid.0));
@@ -404,12 +404,12 @@ fn while_claims_cannot_be_recorded_no_first_certificate_is_approved() {
     let mut cluster = Cluster::new(Policy::default(), [Feed::Claims]);
     cluster.apply(Change::Synced(Feed::Claims), at(0));
     cluster.apply(Change::Machine(Box::new(machine("m-0", "worker-0"))), at(0));
-    cluster.apply(Change::Lost(Feed::Claims, at(0)), at(0));
+    cluster.apply(Change::Lost(Feed::Claims, at(60)), at(60));
     let made = request("csr-0", "worker-0", 1);
     cluster.apply(Change::Request(Box::new(made.clone())), at(60));
     let held = cluster.judge(&made.uid, at(61)).unwrap();
     assert_eq!(held.reason(), Reason::FactsStale);
-    let why = "the record of claims could not be written for 61 s";
+    let why = "the record of claims could not be written for 1 s";
     assert!(held.message().contains(why), "{}", held.message());
     let woken = cluster.apply(Change::Synced(Feed::Claims), at(62));
     assert!(woken.contains(&made.uid));
@@ -417,7 +417,7 @@ fn while_claims_cannot_be_recorded_no_first_certificate_is_approved() {
     assert_eq!(approved.reason(), Reason::FirstCertificate);
 }
 
-/// The first holder was seen: a request of the node itself says so, whatever became of it.
+/// The first holder used its certificate: a request of the node itself shows it, whatever its result.
 #[test]
 fn nobody_else_has_a_machine_whose_certificate_is_in_use() {
     let mut cluster = Cluster::new(Policy::default(), []);

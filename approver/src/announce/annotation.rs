@@ -1,4 +1,4 @@
-//! Writes on a request itself what it is held for: its machine can read that, and may not read Events.
+//! Annotates a request with the reason of its hold: its machine can read that, and may not read Events.
 
 use std::sync::Arc;
 
@@ -12,16 +12,16 @@ use crate::convert::{Hold, Target, to_annotated};
 use crate::errors::{Failure, classify, describe};
 use crate::write::send;
 
-/// What one request shall tell: what it is held for, or no longer anything.
+/// The annotations of one request: the reason of its hold, or none any more.
 #[derive(Debug)]
 pub(crate) struct Annotation {
-    /// The request as it was seen last: if it has changed since, nothing is written.
+    /// The request as last seen: if it has changed since, nothing is written.
     pub(crate) target: Arc<Target>,
     pub(crate) hold: Option<Hold>,
 }
 
-/// Writes one, by the sub-resource that decisions are written to: it takes metadata as they are sent, and so no right is
-/// needed that an approver lacks. Returns what went wrong, where a person has to know.
+/// Writes one through the approval sub-resource: it accepts metadata as sent, so the approver needs no additional right.
+/// Returns the error, if an administrator has to know it.
 pub(super) async fn annotate(client: Client, annotation: &Annotation) -> Option<String> {
     let Annotation { target, hold } = annotation;
     let api: Api<CertificateSigningRequest> = Api::all(client);
@@ -32,7 +32,7 @@ pub(super) async fn annotate(client: Client, annotation: &Annotation) -> Option<
         Err(_) => return Some(format!("no answer for {} s", CALL_LIMIT.as_secs())),
     };
     match classify(&error) {
-        // It was decided, changed or removed meanwhile.
+        // The request was decided, changed or removed meanwhile.
         Failure::Conflict | Failure::NotFound => {
             debug!(request = target.name, "the request is no longer as it was");
             None

@@ -20,15 +20,15 @@ pub struct BootstrapKubeconfigArgs {
     )]
     pub service_account: Option<String>,
 
-    /// How long the token is valid, like 30m or 2h [default: the join window of the configuration].
+    /// Lifetime of the token, like 30m or 2h [default: the join window of the configuration].
     #[arg(long, value_name = "DURATION")]
     pub ttl: Option<String>,
 
-    /// What the token is for. Stands in its Secret.
+    /// Description of the token, stored in its Secret.
     #[arg(long, value_name = "TEXT")]
     pub description: Option<String>,
 
-    /// A group, system:bootstrappers:..., that the token gives besides system:bootstrappers. May be given several times.
+    /// Group, system:bootstrappers:..., that the token grants besides system:bootstrappers. May be given several times.
     #[arg(long = "group", value_name = "GROUP")]
     pub groups: Vec<String>,
 
@@ -56,7 +56,7 @@ pub struct BootstrapKubeconfigArgs {
     #[arg(long, value_name = "FILE", requires = "machine")]
     pub management_kubeconfig: Option<PathBuf>,
 
-    /// How the kubeconfig is written.
+    /// Format of the kubeconfig.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: KubeconfigFormat,
 
@@ -69,7 +69,7 @@ pub struct BootstrapKubeconfigArgs {
     pub force: bool,
 }
 
-/// How a kubeconfig is written; kubelet and node-agent read both.
+/// The format of a kubeconfig; kubelet and node-agent read both.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum KubeconfigFormat {
     /// JSON.

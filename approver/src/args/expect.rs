@@ -15,8 +15,7 @@ pub struct ExpectArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "from")]
     pub node_name: Option<String>,
 
-    /// An IP address or DNS name that the machine is reached by, and that may stand in its serving certificate. May be
-    /// given several times.
+    /// IP address or DNS name of the machine, allowed in its serving certificate. May be given several times.
     #[arg(long = "address", value_name = "ADDRESS", conflicts_with = "from")]
     pub addresses: Vec<String>,
 
@@ -29,7 +28,7 @@ pub struct ExpectArgs {
     #[arg(long, value_name = "DURATION|RFC3339")]
     pub join_by: Option<String>,
 
-    /// A file with the public key (PEM, PUBLIC KEY) that whoever joins as this machine has to prove to hold.
+    /// File with a public key (PEM, PUBLIC KEY). The machine has to prove that it holds the private key.
     #[arg(long, value_name = "FILE", conflicts_with = "from")]
     pub join_key: Option<PathBuf>,
 
@@ -54,8 +53,8 @@ pub struct ExpectArgs {
     #[arg(long, requires = "from")]
     pub keep_going: bool,
 
-    /// Print what would be applied, as YAML (or JSON with -o json), and do nothing. With --from-nodes, a table unless -o says
-    /// otherwise.
+    /// Print what would be applied, as YAML (or JSON with -o json), and change nothing. With --from-nodes, print a table unless
+    /// -o is given.
     #[arg(long)]
     pub dry_run: bool,
 
@@ -63,7 +62,7 @@ pub struct ExpectArgs {
     #[command(flatten)]
     pub adoption: AdoptionArgs,
 
-    /// How the answer is written.
+    /// Output format.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
 
@@ -85,7 +84,7 @@ pub struct AdoptionArgs {
     #[arg(long, conflicts_with_all = ["name", "join_by", "groups"])]
     pub from_nodes: bool,
 
-    /// Adopt the Nodes whose certificates others approved during mode audit while no Machine knew them: the report that the
+    /// Adopt the Nodes whose certificates others approved in mode audit without a matching Machine: the report that the
     /// approver serves under /audit, as a file or on standard input (-).
     #[arg(long, value_name = "FILE|-", conflicts_with_all = ["name", "join_by", "groups", "from"])]
     pub from_audit: Option<PathBuf>,
@@ -104,32 +103,32 @@ pub struct AdoptionArgs {
     #[arg(long, value_name = "NODE", conflicts_with = "name")]
     pub exclude: Vec<String>,
 
-    /// What the nodes are reached by, from a source that you trust: a file as for --from (CSV, YAML, Ansible inventory). Its
-    /// names are those of Nodes; hosts that are not adopted are passed over.
+    /// Addresses of the nodes, from a source that you trust: a file as for --from (CSV, YAML, Ansible inventory). Its
+    /// names are Node names; hosts that are not adopted are skipped.
     #[arg(long = "addresses", value_name = "FILE", conflicts_with = "name")]
     pub addresses_file: Option<PathBuf>,
 
-    /// Dial nodes for which neither the file nor a cloud says addresses, at the addresses that they state: the names in the
-    /// certificate that one serves count if the kubelet CA signed it for that node.
+    /// Connect to nodes that have no addresses in the file or from a cloud, at the addresses in their Node. The names in the
+    /// serving certificate count if the kubelet CA signed it for that node.
     #[arg(long, conflicts_with_all = ["name", "from"])]
     pub dial: bool,
 
-    /// Where nothing else says addresses, take those that the node's own kubelet states. Nothing proves that they are its own:
-    /// look at each before you say yes.
+    /// Without another source of addresses, use those that the node's own kubelet reports. They are not proven:
+    /// check each before you confirm.
     #[arg(long, conflicts_with = "name")]
     pub kubelet_addresses: bool,
 
-    /// Do not ask. Needed where there is no terminal to ask at.
+    /// Do not ask for confirmation. Required without a terminal.
     #[arg(long, conflicts_with = "name")]
     pub yes: bool,
 
-    /// Configuration file of the approver: it says where the Machine records are that know Nodes.
+    /// Configuration file of the approver, with the sources of the Machine records that know Nodes.
     #[arg(long, value_name = "FILE", conflicts_with = "name")]
     pub config: Option<PathBuf>,
 }
 
 impl AdoptionArgs {
-    /// Whether Nodes are to be adopted.
+    /// Returns true if Nodes are to be adopted.
     pub fn is_wanted(&self) -> bool {
         self.from_nodes || self.from_audit.is_some()
     }

@@ -7,12 +7,12 @@ use clap::ValueEnum;
 /// The flags of `user-data`.
 #[derive(Clone, Debug, clap::Args)]
 pub struct UserDataArgs {
-    /// Whose files the machine has: where its kubelet looks for what is written, and what its service is called.
+    /// Distribution of the machine: decides the file paths of its kubelet and the name of its service.
     #[arg(long, visible_alias = "flavor", value_enum, default_value_t)]
     pub flavour: Flavour,
 
-    /// The bootstrap kubeconfig, as `rollcall-approver bootstrap-kubeconfig` makes it; - is standard input. Only what
-    /// its current context stands for goes to the machine, with the files that it names.
+    /// Bootstrap kubeconfig, as made by `rollcall-approver bootstrap-kubeconfig`; - is standard input. Only its current
+    /// context goes to the machine, with the files that it names.
     #[arg(long, value_name = "FILE|-")]
     pub bootstrap_kubeconfig: PathBuf,
 
@@ -20,8 +20,8 @@ pub struct UserDataArgs {
     #[arg(long, value_name = "FILE")]
     pub ca: Option<PathBuf>,
 
-    /// The CA by which kubelet knows those who call it, PEM. Without it, that of the API server, except for openshift4,
-    /// whose machines get it from elsewhere.
+    /// CA with which kubelet verifies its clients, PEM. Default: that of the API server, except for openshift4,
+    /// where machines get it from elsewhere.
     #[arg(long, value_name = "FILE")]
     pub kubelet_client_ca: Option<PathBuf>,
 
@@ -42,11 +42,11 @@ pub struct UserDataArgs {
     #[arg(long, value_name = "UNIT")]
     pub node_service: Option<String>,
 
-    /// Where node-agent gets the node's name from, one or more sources in order, with commas between.
+    /// Sources of the node name for node-agent, in order, separated by commas.
     #[arg(long, value_name = "SOURCE,...")]
     pub node_name_from: Option<String>,
 
-    /// Private key, PEM, that the machine proves itself with; its public key stands in the Machine record.
+    /// Private key, PEM, that proves the machine's identity; its public key is in the Machine record.
     #[arg(long, value_name = "FILE")]
     pub join_key: Option<PathBuf>,
 
@@ -59,8 +59,8 @@ pub struct UserDataArgs {
     #[arg(long = "file", value_name = "PATH[:MODE]=FILE")]
     pub files: Vec<String>,
 
-    /// Another systemd unit, under its own name; one that says by what it is wanted is enabled and started. May be given
-    /// several times.
+    /// Additional systemd unit, under its own name; one with an Install section is enabled and started, unless
+    /// it is a template. May be given several times.
     #[arg(long = "unit", value_name = "FILE")]
     pub units: Vec<PathBuf>,
 
@@ -73,7 +73,7 @@ pub struct UserDataArgs {
     #[arg(long)]
     pub gzip: bool,
 
-    /// What is made of it.
+    /// Output format.
     #[arg(long, value_enum, default_value_t)]
     pub format: UserDataFormat,
 
@@ -89,12 +89,12 @@ pub struct UserDataArgs {
     )]
     pub namespace: String,
 
-    /// Do not ask the API server of the bootstrap kubeconfig what the credential may do. Otherwise an administrator's is
-    /// refused, and where the API server cannot be asked, a warning says so.
+    /// Do not check with the API server of the bootstrap kubeconfig what the credential may do. By default, an administrator's
+    /// credential is refused, and an unreachable API server causes a warning.
     #[arg(long)]
     pub offline: bool,
 
-    /// Configuration file of the approver. Its join window says how long a credential is of use; without it, the default.
+    /// Configuration file of the approver. Its join window is the useful lifetime of a credential; without it, the default.
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
 
@@ -107,7 +107,7 @@ pub struct UserDataArgs {
     pub force: bool,
 }
 
-/// Whose files a machine has.
+/// The distribution of a machine, which decides its file paths.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum Flavour {
     /// A kubelet with the paths of kubeadm.
@@ -119,7 +119,7 @@ pub enum Flavour {
     Openshift311,
 }
 
-/// What is made of user-data.
+/// The output format of user-data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
 pub enum UserDataFormat {
     /// The user-data itself.

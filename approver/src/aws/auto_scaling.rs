@@ -11,9 +11,9 @@ const DESCRIBE: Action = Action {
     name: "DescribeAutoScalingGroups",
 };
 
-/// How many groups one page may have (Auto Scaling API Reference, `DescribeAutoScalingGroups`).
+/// The largest page of groups (Auto Scaling API Reference, `DescribeAutoScalingGroups`).
 const PAGE: &str = "100";
-/// How many names one call may have (same place).
+/// The most names that one call may have (same place).
 const NAMES_PER_CALL: usize = 50;
 
 /// Which groups: those with a tag, those of these names, or of these names those with the tag.
@@ -39,12 +39,12 @@ pub(crate) struct Group {
 pub(crate) struct Member {
     /// `i-...`
     pub(crate) instance: String,
-    /// How it stands in the group, in the words of the API (`LifecycleState`).
+    /// Its state in the group, as the API spells it (`LifecycleState`).
     pub(crate) state: String,
 }
 
 impl Member {
-    /// Whether the group has it because it is wanted: it joins, serves or rests. Those of a warm pool are not wanted yet.
+    /// Returns true if the group wants it in service: it joins, serves or is on standby. Warm pool instances are not wanted yet.
     pub(crate) fn is_wanted(&self) -> bool {
         matches!(
             self.state.as_str(),
@@ -57,12 +57,12 @@ impl Member {
         )
     }
 
-    /// Whether it waits in a warm pool.
+    /// Returns true if it waits in a warm pool.
     pub(crate) fn is_warm(&self) -> bool {
         self.state.starts_with("Warmed:")
     }
 
-    /// Whether the group is taking it away.
+    /// Returns true if the group is removing it.
     pub(crate) fn is_leaving(&self) -> bool {
         matches!(
             self.state.as_str(),
@@ -164,7 +164,7 @@ struct Response {
 
 #[derive(Debug, Deserialize)]
 struct Outcome {
-    // Without a default: an answer that holds no list at all is no proof that there are no groups.
+    // Without a default: an answer without a list does not prove that no groups exist.
     #[serde(rename = "AutoScalingGroups")]
     groups: Members<Described>,
     #[serde(rename = "NextToken")]

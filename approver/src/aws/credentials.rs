@@ -15,8 +15,8 @@ use self::instance_metadata::InstanceMetadata;
 use super::http::Http;
 use super::{Environment, Error};
 
-/// How long before their end credentials are replaced. AWS has new ones at least five minutes before (EC2 User Guide,
-/// "Retrieve security credentials from instance metadata").
+/// Credentials are replaced this long before they expire. AWS provides new ones at least five minutes before (EC2 User
+/// Guide, "Retrieve security credentials from instance metadata").
 const EARLY: Duration = Duration::from_secs(5 * 60);
 
 /// Gets credentials and keeps them.
@@ -80,7 +80,7 @@ impl CredentialsCache {
     }
 }
 
-/// Whether credentials end within this time. Those of the environment have no end.
+/// Returns true if credentials expire within this time. Those of the environment do not expire.
 fn ends_within(credentials: &Credentials, now: SystemTime, time: Duration) -> bool {
     match (credentials.expiry(), now.checked_add(time)) {
         (Some(end), Some(limit)) => end <= limit,

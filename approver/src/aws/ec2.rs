@@ -15,12 +15,12 @@ const DESCRIBE: Action = Action {
     name: "DescribeInstances",
 };
 
-/// How many instances one call may name: values of a filter (EC2 API Reference, `DescribeInstances`).
+/// The most instances that one call may name: values of a filter (EC2 API Reference, `DescribeInstances`).
 pub(crate) const INSTANCES_PER_CALL: usize = 200;
-/// How many instances one page may have (EC2 API Reference, `DescribeInstances`: 5 to 1000).
+/// The page size (EC2 API Reference, `DescribeInstances`: 5 to 1000).
 const PAGE: &str = "1000";
 
-/// What an instance is doing.
+/// The state of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum InstanceState {
     /// It is being started.
@@ -40,9 +40,9 @@ pub(crate) enum InstanceState {
 pub(crate) struct Instance {
     /// `i-...`
     pub(crate) id: String,
-    /// What it is doing.
+    /// Its state.
     pub(crate) state: InstanceState,
-    /// When it was started last.
+    /// The time of its latest start.
     pub(crate) launched_at: Timestamp,
     /// The zone it is in; empty for one that has gone.
     pub(crate) zone: String,
@@ -134,7 +134,7 @@ fn malformed(message: &str) -> Error {
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Response {
-    // Without a default: an answer that holds no set at all is no proof that there are no instances.
+    // Without a default: an answer without a set does not prove that no instances exist.
     reservation_set: Items<Reservation>,
     next_token: Option<String>,
 }
@@ -279,7 +279,7 @@ impl Described {
     }
 }
 
-/// The primary address of an interface: the one that is said to be, or else the first.
+/// The primary address of an interface: the one marked as primary, or else the first.
 fn primary<T>(addresses: &Items<T>, says: impl Fn(&T) -> Option<bool>) -> Option<&T> {
     let mut all = addresses.item.iter();
     all.clone()

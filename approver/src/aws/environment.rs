@@ -1,4 +1,4 @@
-//! What the environment says: the variables that every AWS tool reads.
+//! The environment variables that every AWS tool reads.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use super::Error;
 /// The value of a variable.
 type Lookup = dyn Fn(&str) -> Option<String> + Send + Sync;
 
-/// Where variables come from: the process's environment, or a test's own.
+/// The source of variables: the process's environment, or a test's own.
 #[derive(Clone)]
 pub(crate) struct Environment(Arc<Lookup>);
 
@@ -35,13 +35,13 @@ impl Environment {
         (self.0)(name).filter(|value| !value.is_empty())
     }
 
-    /// Whether a variable says `true`.
+    /// Returns true if the variable is `true`.
     pub(super) fn is_true(&self, name: &str) -> bool {
         self.get(name)
             .is_some_and(|value| value.eq_ignore_ascii_case("true"))
     }
 
-    /// Where a service is reached, as AWS SDKs find out (AWS SDKs and Tools Reference Guide, "Service-specific
+    /// The endpoint of a service, in the order of AWS SDKs (AWS SDKs and Tools Reference Guide, "Service-specific
     /// endpoints"): a variable for the service, one for all, else the service's own host.
     pub(super) fn endpoint(&self, service: Service, region: &str) -> Result<Uri, Error> {
         let named = [service.variable(), "AWS_ENDPOINT_URL"]

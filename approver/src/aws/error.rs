@@ -1,8 +1,8 @@
-//! What can go wrong with AWS, each with the next step.
+//! Errors of AWS calls, each with the next step.
 
 use jiff::SignedDuration;
 
-/// Why a call to AWS failed.
+/// The cause of a failed call to AWS.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
     /// The clock here and AWS's differ too much for a signature to be accepted.
@@ -13,7 +13,7 @@ pub(crate) enum Error {
     Clock {
         /// The code AWS gave.
         code: String,
-        /// How far the clock here is ahead, where AWS said what time it is.
+        /// The time by which the local clock is ahead, if AWS sent its time.
         ahead: Option<SignedDuration>,
     },
     /// There are no credentials, or they cannot be got.
@@ -24,17 +24,17 @@ pub(crate) enum Error {
     Malformed {
         /// Which call.
         call: &'static str,
-        /// What is wrong with it.
+        /// The problem.
         message: String,
     },
-    /// AWS understood and said no.
+    /// AWS understood the call and refused it.
     #[error("{call} was refused: {message} ({code}, HTTP status {status})")]
     Refused {
         /// Which call.
         call: &'static str,
         /// The code AWS gave.
         code: String,
-        /// What AWS said.
+        /// The message of AWS.
         message: String,
         /// The HTTP status.
         status: u16,
@@ -53,9 +53,9 @@ pub(crate) enum Error {
     /// No answer came.
     #[error("{host} cannot be reached: {message}")]
     Unreachable {
-        /// Who was asked.
+        /// The host that was called.
         host: String,
-        /// What happened.
+        /// The problem.
         message: String,
     },
     /// AWS failed.
@@ -71,7 +71,7 @@ pub(crate) enum Error {
 }
 
 impl Error {
-    /// Whether the same call may work in a moment.
+    /// Returns true if the same call may work on a retry.
     pub(crate) fn is_transient(&self) -> bool {
         match self {
             Self::Throttled { .. } | Self::Unreachable { .. } | Self::Unwell { .. } => true,

@@ -94,7 +94,7 @@ fn authority(uri: &Uri) -> String {
     uri.authority().map(ToString::to_string).unwrap_or_default()
 }
 
-/// The innermost cause says most; the outer layers only say which library passed it on.
+/// The innermost cause has the most detail; the outer layers only name the library that passed it on.
 fn causes(error: &dyn std::error::Error) -> String {
     let mut inner = error;
     while let Some(cause) = inner.source() {

@@ -18,11 +18,11 @@ use super::environment::Service;
 use super::http::{Answer, Http};
 use super::{Aws, Error};
 
-/// How long one call may take.
+/// The limit of one call.
 const CALL_LIMIT: Duration = Duration::from_secs(20);
 /// The first pause before a call that may work the next time; each next one is twice as long, and all vary.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
-/// How often a call is made again: with the pauses doubled each time, about four seconds in all.
+/// The number of retries: with the pause doubled each time, about four seconds in all.
 const RETRIES: usize = 3;
 /// The media type of a form (WHATWG URL Standard, section 5).
 const FORM: &str = "application/x-www-form-urlencoded; charset=utf-8";
@@ -99,7 +99,7 @@ impl Action {
     }
 }
 
-/// How far the clock here is ahead of the one that dated the answer.
+/// The time by which the local clock is ahead of the one that dated the answer.
 fn ahead(answer: &Answer, now: Timestamp) -> Option<SignedDuration> {
     let date = answer.headers.get(DATE)?.to_str().ok()?;
     let theirs = jiff::fmt::rfc2822::parse(date).ok()?.timestamp();

@@ -7,7 +7,7 @@ use super::{Environment, Error};
 /// Finds the region.
 ///
 /// # Errors
-/// If nobody names one, or it is none.
+/// If no source names a region, or the name is invalid.
 pub(super) async fn find(
     http: &Http,
     environment: &Environment,
@@ -34,7 +34,7 @@ pub(super) async fn find(
     Ok(region)
 }
 
-/// Whether this can be the name of a region. It becomes part of a host name.
+/// Returns true if this can be the name of a region. It becomes part of a host name.
 pub(crate) fn is_region(text: &str) -> bool {
     let is_plain = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-';
     !text.is_empty() && text.chars().all(is_plain)

@@ -100,7 +100,7 @@ impl FakeAws {
         Self { url, asked, task }
     }
 
-    /// What it was asked so far.
+    /// The requests it received so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.lock().unwrap().clone()
     }

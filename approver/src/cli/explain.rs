@@ -14,7 +14,6 @@ use super::table::{Cell, Table};
 use super::{block_on, dump, live};
 use crate::ExplainArgs;
 use crate::config::Config;
-use crate::sources;
 
 /// Carries out `explain`.
 pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
@@ -23,7 +22,7 @@ pub(crate) fn explain(args: &ExplainArgs) -> anyhow::Result<()> {
     let mut config = Config::load_or_default(args.look.cluster.config.as_deref())?;
     if offline && args.look.cluster.config.is_none() {
         // Whoever hands in Machines of a source and no configuration means those.
-        config.machines = sources::everything();
+        config = Config::of_everything();
     }
     let serving = ServingFacts::read(args.kubelet_ca.as_deref(), args.serving_certs.as_deref())?;
     let (mut scene, useless) = if offline {

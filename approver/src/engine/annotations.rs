@@ -1,5 +1,5 @@
-//! Has requests tell what they are held for, for the machines that made them: they may read nothing else. Each is looked at
-//! a while after what is told of it changes, so that one that is approved soon costs no write.
+//! Annotates held requests with the reason, because the machines that made them cannot read Events. A request is checked
+//! some time after its reason changes, so that one that is approved soon costs no write.
 
 use std::time::Duration;
 
@@ -14,35 +14,35 @@ use crate::announce::Annotation;
 use crate::convert::Hold;
 use crate::metrics::Waiting;
 
-/// How long a request is held before it tells so. Machines that are expected wait some tenths of a second; five seconds are
-/// little beside the time that a person takes to look at a console.
+/// The time for which a request is held before it is annotated. Expected machines wait some tenths of a second; five seconds
+/// are short for a person at a console.
 const HELD: Duration = Duration::from_secs(5);
-/// How much longer each next pause is than the one before, so that a reason that comes and goes is not written each time.
+/// The factor from one pause to the next, so that a reason that comes and goes is not written each time.
 const SLOWER: u32 = 4;
-/// The longest pause: as long as an Event is not repeated.
+/// The longest pause: the time in which an Event is not repeated.
 const LONGEST: Duration = Duration::from_secs(10 * 60);
 
-/// What was told of a request.
+/// The last report on a request.
 #[derive(Default)]
 pub(super) struct Told {
     reasons: Vec<Reason>,
-    /// Where it is counted among those that wait.
+    /// The labels under which it is counted as pending.
     pub(super) counted: Option<Waiting>,
-    /// How often the request was to tell something else itself.
+    /// The number of times that its annotation had to change.
     annotated: u32,
-    /// When it is looked at next for that.
+    /// The next scheduled check of its annotation.
     look: Option<delay_queue::Key>,
 }
 
 impl Told {
-    /// Whether these reasons are others than those told last. They are told from now on.
+    /// Stores these reasons as reported. Returns true if they differ from those reported last.
     pub(super) fn is_news(&mut self, reasons: Vec<Reason>) -> bool {
         let news = self.reasons != reasons;
         self.reasons = reasons;
         news
     }
 
-    /// How long to wait before the request tells something else.
+    /// The pause before the next change of the annotation.
     fn pause(&self) -> Duration {
         let factor = SLOWER.saturating_pow(self.annotated);
         HELD.saturating_mul(factor).min(LONGEST)
@@ -50,8 +50,8 @@ impl Told {
 }
 
 impl Engine {
-    /// Whether a request is to tell this of itself, or that there is nothing to tell. What is left to others is never
-    /// touched, and what is approved or denied in a moment will tell that by its condition.
+    /// Returns true if the annotations of a request may be written or removed. Requests left to others are never changed,
+    /// and approved or denied ones will soon have a condition.
     pub(super) fn may_annotate(&self, decision: &Decision) -> bool {
         match (decision.verdict(), self.mode) {
             (Verdict::Hold(_), Mode::Enforce | Mode::Manual)
@@ -62,15 +62,15 @@ impl Engine {
         }
     }
 
-    /// Looks at a request after a pause, unless it is looked at anyway.
+    /// Schedules a check of the annotation of a request, unless one is scheduled already.
     pub(super) fn annotate_later(&mut self, uid: &RequestUid) {
         if let Some(told) = self.told.get_mut(uid).filter(|told| told.look.is_none()) {
             told.look = Some(self.annotations.insert(uid.clone(), told.pause()));
         }
     }
 
-    /// Has a request tell what it is held for now, if it does not, and looks at it again later: something may have come
-    /// between. When too many of its requestor wait, it is left.
+    /// Annotates a request now, if its annotation is not current, and checks it again later, because it may change
+    /// meanwhile. Does nothing if too many writes of its requestor wait.
     pub(super) fn annotate(&mut self, uid: &RequestUid) {
         if let Some(told) = self.told.get_mut(uid) {
             told.look = None;
@@ -79,7 +79,7 @@ impl Engine {
         else {
             return;
         };
-        // Of what is left out anyway, not even the reason is looked for.
+        // If it would be dropped anyway, its reason is not computed.
         let requestor = &request.requestor.username;
         if !self.outside.announcer.has_room(requestor) {
             return;
@@ -101,7 +101,8 @@ impl Engine {
         self.annotate_later(uid);
     }
 
-    /// What a request is to tell of itself now: what it is held for, or that it is not held; none if it is to be left.
+    /// The annotation that a request should have now: the hold, or that it is not held; `None` if it is to be left
+    /// unchanged.
     fn to_tell(&self, uid: &RequestUid) -> Option<Option<Hold>> {
         let decision = self.cluster.preview(uid, Timestamp::now())?;
         let held = matches!(decision.verdict(), Verdict::Hold(_));
@@ -119,7 +120,7 @@ impl Engine {
             .then(|| held.then(tell).flatten())
     }
 
-    /// Forgets what was told of a request that is decided or gone.
+    /// Forgets the reports on a request that is decided or gone.
     pub(super) fn forget_told(&mut self, uid: &RequestUid) {
         let Some(told) = self.told.remove(uid) else {
             return;

@@ -1,4 +1,4 @@
-//! Mode `audit`: what others do with requests, seen before it changes what is known.
+//! Mode `audit`: records the actions of others on requests, before these change the known facts.
 
 use jiff::Timestamp;
 use rollcall_approver_core::{Change, Request, RequestUid};
@@ -9,7 +9,7 @@ use crate::audit::Theirs;
 use crate::convert::Target;
 
 impl Engine {
-    /// A request comes that others have decided. Those of the first lists were decided by facts that nobody remembers.
+    /// Records a request that others have decided. Those of the first lists are skipped: the facts of that time are unknown.
     pub(super) fn audit_decided(&self, request: &Request, target: &Target, now: Timestamp) {
         let before = self.cluster.request(&request.uid);
         if !request.is_pending() && before.is_none_or(Request::is_pending) {
@@ -17,7 +17,7 @@ impl Engine {
         }
     }
 
-    /// A request that nobody decided is gone.
+    /// Records a request that was deleted without a decision.
     pub(super) fn audit_gone(&self, change: &Change, now: Timestamp) {
         let left = |uid: &RequestUid| {
             let request = self.cluster.request(uid).filter(|one| one.is_pending());

@@ -1,4 +1,4 @@
-//! The time by a clock that may be set, and the age of facts by one that may not.
+//! The time by a clock that may be set, and the age of facts by a monotonic one.
 
 use std::time::Instant;
 
@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::Engine;
 
 impl Engine {
-    /// The time now. If the clock was set back, the age of facts is counted on as it was.
+    /// Returns the current time. If the clock was set back, the age of facts still grows correctly.
     pub(super) fn read_clock(&mut self) -> Timestamp {
         let (before, clocks) = (self.clocks, (Instant::now(), Timestamp::now()));
         self.clocks = clocks;
@@ -16,7 +16,7 @@ impl Engine {
         let missing = SignedDuration::try_from(passed)
             .unwrap_or_default()
             .saturating_sub(shown);
-        // Less is how clocks are disciplined all the time.
+        // Smaller steps are the usual adjustments of clocks.
         if missing > SignedDuration::from_millis(500) {
             self.cluster.clock_set_back(missing);
         }

@@ -1,10 +1,10 @@
-//! What a former leader has sent and the API server has not taken yet, held up on the way, may still arrive. Each such write
-//! names the version of the request that it approves, and the former leader saw that version while its hold lasted: before
-//! this replica could take the Lease, and so before it listed all requests at the beginning of its term. Whatever has changed
-//! since can no longer be approved by such a write, and what was approved by one before is seen in that list.
+//! A former leader's writes that are still under way to the API server may arrive late. Each such write names the version of
+//! the request that it approves. The former leader saw that version while its hold lasted: before this replica could take
+//! the Lease, and so before it listed all requests at the beginning of its term. A request that has changed since can no
+//! longer be approved by such a write, and an earlier approval by one is in that list.
 //!
-//! So before this replica approves a key for a Machine, it changes every older request with another key for that Machine:
-//! an annotation, at most once in a term. Where there is no such rival, an approval is one write as ever.
+//! So before this replica approves a key for a Machine, it changes every older request with another key for that Machine: an
+//! annotation, at most once in a term. Without such a rival, an approval is one write as usual.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,17 +26,17 @@ use crate::lease::ended;
 use crate::limit::in_time;
 use crate::write::{CALL_LIMIT, send};
 
-/// How many requests are changed at one time for one approval.
+/// The number of concurrent changes for one approval.
 const AT_ONCE: usize = 16;
 
 /// A pending request.
 pub(super) struct Known {
     pub(super) target: Arc<Target>,
-    /// How many terms had begun when this version of it was seen, or since it was changed by this replica.
+    /// The number of terms at the time this version of it was seen, or since this replica changed it.
     pub(super) since: u64,
 }
 
-/// What was changed so that one request may be approved, and in which term.
+/// The changes made so that one request may be approved, and their term.
 pub(super) struct Fenced {
     uid: RequestUid,
     changed: Vec<RequestUid>,
@@ -54,7 +54,7 @@ impl Engine {
         old.collect()
     }
 
-    /// Changes such requests; then the one that they exclude is judged again.
+    /// Changes such requests; afterwards the request that they exclude is decided again.
     pub(super) fn fence(&mut self, uid: RequestUid, rivals: Vec<(RequestUid, Arc<Target>)>) {
         let woken = self.cluster.settle(&uid, Settlement::Undone);
         self.wake(woken);
@@ -91,8 +91,8 @@ impl Engine {
         });
     }
 
-    /// Takes in what was changed. Returns the request to judge again; where something could not be changed, it is judged
-    /// after a pause, in which the watch brings what became of that.
+    /// Applies the result of the changes. Returns the request to decide again; after a failed change it is decided after a
+    /// pause, in which the watch brings the current state.
     pub(super) fn fenced(
         &mut self,
         ended: Result<Fenced, JoinError>,
@@ -124,7 +124,7 @@ impl Engine {
     }
 }
 
-/// Changes one request, if it still is as it was seen. Returns whether that was done.
+/// Changes one request, if it is still as last seen. Returns true if that was done.
 async fn change(api: &Api<CertificateSigningRequest>, target: &Target, mark: &str) -> bool {
     let body = |carried| to_marked(target, carried, mark);
     match in_time(CALL_LIMIT, send(api.clone(), target, body)).await {

@@ -1,4 +1,4 @@
-//! Taking in what the watches bring.
+//! Handling of the inputs from the watches.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,11 +14,11 @@ use super::{Engine, Input, count};
 use crate::Mode;
 use crate::convert::Target;
 
-/// How many pieces of news are taken in before requests are judged.
+/// The number of inputs handled before requests are decided.
 const BATCH: usize = 1024;
 
 impl Engine {
-    /// Takes in one piece of news, and those that wait behind it.
+    /// Handles one input, and those that wait behind it.
     pub(super) fn take_in(
         &mut self,
         first: Input,
@@ -51,7 +51,7 @@ impl Engine {
         woken
     }
 
-    /// Says which pools the configuration has rules for that no Machine is in, when these are others than before.
+    /// Logs the pools of the configuration without any Machine, if these changed.
     pub(super) fn look_at_pools(&mut self) {
         if !self.heard {
             return;
@@ -70,8 +70,8 @@ impl Engine {
         self.empty_pools = empty;
     }
 
-    /// A replica is ready once its watches are complete. The record of claims is not asked for: only the replica that
-    /// leads reads it, and one that stands by must not look broken.
+    /// Sets readiness once the watches are complete. The record of claims is not required: only the leader reads it, and a
+    /// standby replica must not look broken.
     pub(super) fn look_at_watches(&mut self) {
         let mut starting = self.cluster.freshness().starting();
         if !*self.outside.ready.borrow() && starting.all(|feed| *feed == Feed::Claims) {
@@ -99,7 +99,7 @@ impl Engine {
                 self.cluster.apply(Change::Request(Box::new(request)), now)
             }
             Input::Complete(feed, term) => {
-                // Whoever tells this may have heard of the term earlier.
+                // The sender may have learned of the term before the engine did.
                 let mut woken = self.leadership_changed();
                 if let Some(change) = self.complete(feed, term) {
                     self.feeds.note(&change, now, &self.outside.metrics);
@@ -107,7 +107,7 @@ impl Engine {
                 }
                 woken
             }
-            // It may have been so before this term began.
+            // The feed may have been synced before this term began.
             Input::Change(Change::Synced(feed)) if self.awaited.contains(&feed) => BTreeSet::new(),
             Input::Change(change) => {
                 self.audit_gone(&change, now);
@@ -133,7 +133,7 @@ impl Engine {
         }
     }
 
-    /// Keeps the newest version of a pending request. One that is listed again is no news.
+    /// Keeps the newest version of a pending request. A request that is only listed again counts as unchanged.
     fn know(&mut self, uid: RequestUid, target: Target) {
         let known = self.targets.get(&uid);
         if known.is_none_or(|known| known.target.resource_version != target.resource_version) {

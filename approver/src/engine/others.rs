@@ -1,4 +1,5 @@
-//! Mode `enforce` and `manual`: approvals by somebody else of what policy holds. Rollcall cannot take them back, so it says so.
+//! Modes `enforce` and `manual`: approvals by others of requests that policy holds. Rollcall cannot revoke them, so it
+//! reports them.
 
 use jiff::Timestamp;
 use rollcall_approver_core::{Decision, Finding, Request, Standing, Verdict};
@@ -11,7 +12,7 @@ use crate::convert::{Target, to_reference};
 use crate::text::escaped;
 
 impl Engine {
-    /// A request comes that somebody else has approved while it was pending here. Called before it changes what is known.
+    /// Reports a request that another approver approved while it was pending here. Called before it changes the known facts.
     pub(super) fn decided_by_others(&self, request: &Request, target: &Target, now: Timestamp) {
         let approved = matches!(request.standing, Standing::Approved(_));
         let waited = self

@@ -1,5 +1,5 @@
-//! Decisions that wait to be written: approvals before denials, and every requestor in turn. So very many requests of one
-//! credential hold up neither the machines of another one nor those of its own that are on the roll.
+//! The queue of decisions to be written: approvals before denials, and requestors in turn. So very many requests of one
+//! credential delay neither the machines of another one nor its own machines that are on the roll.
 
 use super::writes::Job;
 use crate::fair::Fair;
@@ -33,7 +33,7 @@ impl Queue {
         self.denials.pop()
     }
 
-    /// Takes out the next decision, whichever it is.
+    /// Takes out the next decision of either kind.
     pub(super) fn pop(&mut self) -> Option<Job> {
         self.pop_approval().or_else(|| self.pop_denial())
     }

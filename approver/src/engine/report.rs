@@ -1,4 +1,4 @@
-//! What is told of decisions: log lines, numbers, Events.
+//! Reports of decisions: log lines, metrics, Events.
 
 use k8s_openapi::api::core::v1::ObjectReference;
 use rollcall_approver_core::{Decision, Finding, Machine, Reason, Request, RequestUid, Verdict};
@@ -12,12 +12,12 @@ use crate::convert::to_reference;
 use crate::sources;
 use crate::write::Side;
 
-/// How many Machines are told of one request, where it is not clear which one is meant.
+/// The number of Machines that get an Event for one request, if the right one is not clear.
 const MACHINES: usize = 4;
 
-/// What an Event says, whatever it is about.
+/// The text of an Event, for any object.
 pub(super) struct Saying {
-    /// Whose request is the cause.
+    /// The requestor of the request that caused it.
     requestor: String,
     warning: bool,
     reason: Reason,
@@ -37,7 +37,7 @@ impl Saying {
     }
 }
 
-/// The sentence that says why a decision does not stand on its request.
+/// The sentence that explains why a decision is not written to its request.
 pub(super) fn not_written(trouble: &str) -> String {
     format!("it was decided, but the decision could not be written: {trouble}")
 }
@@ -85,7 +85,7 @@ impl Engine {
         let waits = matches!(decision.verdict(), Verdict::Hold(_) | Verdict::Ignore);
         let target = self.targets.get(uid).map(|known| &known.target);
         if let Some(target) = target.filter(|_| waits && self.mode != Mode::Audit) {
-            // Right after a start both are normal for a while.
+            // Shortly after a start both are normal for a while.
             let warning = !matches!(reason, Reason::MachineNotBound | Reason::MachineNotFound);
             let say = Saying {
                 requestor,
@@ -101,7 +101,7 @@ impl Engine {
         }
     }
 
-    /// The Machine that a decision is about; where it is not clear which one is meant, those that may be.
+    /// The Machine that a decision is about; if that is not clear, the candidates.
     fn machines_meant(&self, uid: &RequestUid, decision: &Decision) -> Vec<ObjectReference> {
         let name = self.cluster.request(uid).and_then(Request::node_name);
         let known = name.iter().flat_map(|name| {
@@ -124,7 +124,7 @@ impl Engine {
             .collect()
     }
 
-    /// Says on Machines what is said of a request. That a newer request takes its place is nothing about the Machine.
+    /// Repeats the Event of a request on Machines. That a newer request replaces it does not concern the Machine.
     fn announce_on_machines(&self, machines: &[ObjectReference], request: &str, say: &Saying) {
         if say.reason == Reason::Superseded {
             return;
@@ -157,7 +157,7 @@ impl Engine {
                 .map(ToString::to_string)
                 .unwrap_or_default(),
             came: self.came.get(uid).copied(),
-            // Of an approval, only its warnings are told.
+            // An approval reports only its warnings.
             machines: if decision.warnings().next().is_some()
                 || *decision.verdict() == Verdict::Deny
             {
@@ -180,7 +180,7 @@ impl Engine {
         self.outside.announcer.tell(&say.requestor, announcement);
     }
 
-    /// Tells on a request that it was decided, and that the decision could not be written.
+    /// Reports on a request that it was decided, and that the decision could not be written.
     pub(super) fn tell_of_failure(&mut self, job: &Job, trouble: &str) {
         let finding = Finding::new(Reason::WriteFailed, not_written(trouble));
         let say = Saying::warning(&job.about.requestor, &finding, "Decide");
@@ -188,7 +188,7 @@ impl Engine {
         self.annotate_later(&job.uid);
     }
 
-    /// Tells a decision that was written.
+    /// Reports a decision that was written.
     pub(super) fn decided(&self, job: &Job) {
         let About {
             request,

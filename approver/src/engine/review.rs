@@ -1,6 +1,5 @@
-//! Everything that waits is judged again from time to time, although nothing woke it: should a wake-up ever be lost, by a
-//! mistake here or in what others tell, it costs this time and not the machine. A share of it comes each second, so that
-//! nothing else has to wait for it.
+//! Decides all waiting requests again from time to time, although nothing woke them: a lost wake-up, by a defect here or a
+//! missing event, then costs only this delay. A share is due each second, so that nothing else has to wait for it.
 
 use std::collections::BTreeSet;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -12,11 +11,11 @@ use super::Engine;
 
 /// The pause between two shares.
 pub(super) const TICK: Duration = Duration::from_secs(1);
-/// How many shares there are, and so how many seconds it takes until each request has been judged again.
+/// The number of shares, and so the number of seconds until each request has been decided again.
 const SHARES: u64 = 45;
 
 impl Engine {
-    /// The requests whose turn it is. What is tried again after a pause anyway is left to that.
+    /// The requests of the next share, without those that have a scheduled retry.
     pub(super) fn next_share(&mut self) -> BTreeSet<RequestUid> {
         self.share = self.share.wrapping_add(1);
         let now = self.share.checked_rem(SHARES);

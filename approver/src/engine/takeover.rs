@@ -1,4 +1,4 @@
-//! Taking over another configuration.
+//! The change to another configuration.
 
 use std::collections::BTreeSet;
 
@@ -11,8 +11,8 @@ use crate::Mode;
 use crate::reload::InForce;
 
 impl Engine {
-    /// From here on everything is judged by this configuration. What was decided by the one before and is not on its way to
-    /// the API server yet is judged again, like everything else that waits.
+    /// Applies a configuration. Decisions by the previous one that are not yet on their way to the API server are made
+    /// again, like those of all other waiting requests.
     pub(super) fn take_over(&mut self, config: InForce) -> BTreeSet<RequestUid> {
         let InForce {
             mode,
@@ -26,7 +26,7 @@ impl Engine {
         }
         if mode != self.mode {
             self.mode = mode;
-            // What was told in one mode stands where the other has to say it too, or must not.
+            // Everything is reported again: reports of one mode must not suppress those of the other.
             for told in self.told.drain() {
                 self.outside.metrics.waits_no_more(told.1.counted.as_ref());
             }

@@ -1,5 +1,5 @@
-//! The terms in which this replica leads. A term ends when its hold on the Lease does, and the next one begins as if this
-//! replica had just been started: what others may have approved meanwhile is read first, then all that waits is judged.
+//! The terms in which this replica leads. A term ends with its hold on the Lease, and the next one begins like a start of
+//! this replica: approvals that others may have made meanwhile are read first, then all waiting requests are decided.
 
 use std::collections::BTreeSet;
 
@@ -13,13 +13,13 @@ use super::{Engine, START_GRACE};
 const REQUESTS: Feed = Feed::Requests(Signer::KubeApiserverClientKubelet);
 
 impl Engine {
-    /// Whether this replica may write now, in the term that it knows of.
+    /// Returns true if this replica may write now, in the term that it knows of.
     pub(super) fn leads(&self) -> bool {
         let now = self.outside.leadership.borrow().term();
         now.is_some() && now == self.term
     }
 
-    /// Takes in how leadership stands. A renewal changes nothing, unless something was woken while the hold had run out.
+    /// Applies the current leadership. A renewal changes nothing, unless something was woken while the hold had run out.
     pub(super) fn leadership_changed(&mut self) -> BTreeSet<RequestUid> {
         let now = self.outside.leadership.borrow_and_update().term();
         if now != self.term {
@@ -36,7 +36,7 @@ impl Engine {
         BTreeSet::new()
     }
 
-    /// What was decided in an earlier term and not begun to be written is judged again in the next one.
+    /// Drops the unwritten decisions of an earlier term; the next term decides again.
     fn drop_queued(&mut self) {
         while let Some(job) = self.jobs.pop() {
             self.cluster.settle(&job.uid, Settlement::Undone);
@@ -55,7 +55,7 @@ impl Engine {
         }
     }
 
-    /// Something was read since a term began; that of an earlier term proves nothing.
+    /// Records that a feed was read again in a term; one of an earlier term proves nothing.
     pub(super) fn complete(&mut self, feed: Feed, term: Option<u64>) -> Option<Change> {
         if term != self.term {
             return None;

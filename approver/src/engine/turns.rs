@@ -1,5 +1,5 @@
-//! The requests to judge: each once, and every requestor in turn. So a change that bears on very many requests of one
-//! credential holds up no other.
+//! The queue of requests to decide: each once, and requestors in turn. So a change that affects very many requests of one
+//! credential delays no other.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use rollcall_approver_core::RequestUid;
 
 use crate::fair::Fair;
 
-/// The requests that wait to be judged.
+/// The requests that wait for a decision.
 #[derive(Default)]
 pub(super) struct Turns {
     waiting: Fair<RequestUid>,
@@ -29,7 +29,7 @@ impl Turns {
         Some(uid)
     }
 
-    /// Whether nothing waits.
+    /// Returns true if nothing waits.
     pub(super) fn is_empty(&self) -> bool {
         self.known.is_empty()
     }

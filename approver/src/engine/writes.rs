@@ -1,4 +1,4 @@
-//! Decisions on their way to the API server: how many at one time, and what happens when one fails.
+//! Writes of decisions to the API server: the number of concurrent ones, and the handling of failures.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -14,17 +14,17 @@ use super::Engine;
 use crate::lease::ended;
 use crate::write::{Outcome, Side, write};
 
-/// Writes under way at one time. The API server takes 200 changing calls at a time by default
-/// (`--max-mutating-requests-inflight`); a third of that leaves room for everybody else.
+/// Writes in progress at one time. The API server accepts 200 mutating calls at a time by default
+/// (`--max-mutating-requests-inflight`); a third of that leaves room for the other clients.
 const WRITES: usize = 64;
-/// Denials under way at one time: approvals always find room.
+/// Denials in progress at one time: approvals always find room.
 const DENIALS: usize = 16;
-/// How long to wait before a failed write is thought of again; doubled for each failure, to this many doublings.
+/// The pause before a failed write is retried; doubled for each failure, up to this many doublings.
 pub(super) const RETRY: (Duration, u32) = (Duration::from_millis(250), 6);
-/// The doublings of that pause after which a write that the API server refused is tried again: some eight minutes. What an
-/// admission policy refuses it may take once the policy is changed.
+/// The doublings of that pause after which a write that the API server refused is retried: about eight minutes. An admission
+/// policy may accept it once the policy is changed.
 const REFUSED: u32 = 11;
-/// How long a stop waits for writes under way.
+/// The time that a stop waits for writes in progress.
 pub(super) const STOP_GRACE: Duration = Duration::from_secs(5);
 
 /// One decision to be written.
@@ -36,18 +36,18 @@ pub(super) struct Job {
     pub(super) warnings: Vec<Finding>,
 }
 
-/// What a log line says of a request, kept because the request may be gone when its write ends.
+/// The log fields of a request, kept because the request may be gone when its write ends.
 #[derive(Clone)]
 pub(super) struct About {
     pub(super) reference: ObjectReference,
     pub(super) request: String,
-    /// The user name of who made it.
+    /// The user name of the requestor.
     pub(super) requestor: String,
     pub(super) node: String,
     pub(super) machine: String,
-    /// When it came.
+    /// The time of its arrival.
     pub(super) came: Option<Instant>,
-    /// What Events on its Machine point at.
+    /// The references for Events on its Machine.
     pub(super) machines: Vec<ObjectReference>,
 }
 
@@ -55,15 +55,15 @@ pub(super) struct About {
 #[derive(Default)]
 pub(super) struct Failures {
     pub(super) count: u32,
-    /// What went wrong last, where the API server certainly did not take the decision.
+    /// The last error, if the API server certainly did not accept the decision.
     pub(super) trouble: Option<String>,
-    /// The next try in the queue of retries: never more than one.
+    /// The scheduled retry: never more than one.
     pub(super) retry: Option<delay_queue::Key>,
 }
 
 impl Engine {
-    /// Starts as many writes as may run at one time. Without leadership nothing is written.
-    /// Returns the requests to judge again because a decision could not be handed on.
+    /// Starts as many writes as may run at one time. Without leadership nothing is written. Returns the requests to decide
+    /// again because a decision could not be sent.
     pub(super) fn dispatch(&mut self) -> BTreeSet<RequestUid> {
         let mut woken = BTreeSet::new();
         let term = self.term.filter(|_| self.leads());
@@ -106,7 +106,7 @@ impl Engine {
         })
     }
 
-    /// A write ended; nothing when it ended without an answer, which no write does.
+    /// Handles the end of a write; `None` is a write that ended without a result, which does not happen.
     pub(super) fn written(
         &mut self,
         ended: Result<(Job, Outcome), JoinError>,
@@ -135,8 +135,8 @@ impl Engine {
         Some(self.cluster.settle(&job.uid, outcome.settlement))
     }
 
-    /// Tells that a decision could not be written, once until something else goes wrong with it: in the log and, unless it may
-    /// have been written or may well be by the next try, on the request.
+    /// Reports that a decision could not be written, once until the error changes: in the log and, unless it may have been
+    /// written or the next retry is likely to succeed, on the request.
     fn failed(&mut self, job: &Job, outcome: &Outcome, trouble: &str) {
         let (request, error) = (&job.about.request, trouble);
         let certain = outcome.settlement != Settlement::Unknown;
@@ -157,7 +157,7 @@ impl Engine {
         }
     }
 
-    /// The pause after a failed write is over.
+    /// Handles the end of the pause after a failed write.
     pub(super) fn retry(&mut self, uid: RequestUid) -> BTreeSet<RequestUid> {
         if let Some(failures) = self.failures.get_mut(&uid) {
             failures.retry = None;
@@ -165,7 +165,7 @@ impl Engine {
         BTreeSet::from([uid])
     }
 
-    /// Thinks of a failed write again after a pause; a pause that has not ended yet gives way to the new one.
+    /// Schedules a retry of a failed write after a pause; replaces a retry that is scheduled already.
     pub(super) fn retry_later(&mut self, uid: &RequestUid, doublings: u32) {
         let failures = self.failures.entry(uid.clone()).or_default();
         if let Some(key) = failures.retry.take() {

@@ -1,4 +1,4 @@
-//! Conditions, as every Kubernetes API has them (`meta/v1` `Condition`), with the limits that it sets.
+//! Conditions of Kubernetes APIs (`meta/v1` `Condition`), with the limits that Kubernetes sets.
 
 use jiff::Timestamp;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -28,14 +28,14 @@ pub(crate) struct Condition {
     pub(crate) last_transition_time: Timestamp,
 }
 
-/// Whether something is so.
+/// The status of a condition.
 #[derive(Clone, Copy, Debug, Deserialize, JsonSchema, PartialEq, Eq, Serialize)]
 pub(crate) enum Status {
-    /// It is so.
+    /// The condition holds.
     True,
-    /// It is not so.
+    /// The condition does not hold.
     False,
-    /// Nobody knows.
+    /// It is unknown if the condition holds.
     Unknown,
 }
 
@@ -45,7 +45,7 @@ impl From<bool> for Status {
     }
 }
 
-/// A list of conditions in which each type stands once.
+/// A list of conditions in which each type occurs once.
 pub(super) fn list(generator: &mut SchemaGenerator) -> Schema {
     let item = Condition::json_schema(generator);
     json_schema!({

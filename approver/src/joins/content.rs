@@ -1,4 +1,4 @@
-//! What the status of an ExpectedMachine says.
+//! The content of the status of an ExpectedMachine.
 
 use jiff::Timestamp;
 use rollcall_approver_core::{Join, JoinStage, Reason};
@@ -6,14 +6,14 @@ use rollcall_approver_core::{Join, JoinStage, Reason};
 use crate::convert::shorten;
 use crate::expected_machine::{Condition, ExpectedMachineStatus, NodeReference, Status};
 
-/// Whether a certificate may be approved, or was.
+/// The condition type for an approved certificate, or one that may be approved.
 const APPROVED: &str = "Approved";
-/// The reason of a condition that holds because the machine was a node already.
+/// The reason of a condition that holds because the machine already was a node.
 const ADOPTED: &str = "Adopted";
-/// Whether the machine has not joined in time.
+/// The condition type for a machine that has not joined in time.
 const EXPIRED: &str = "Expired";
 
-/// What the status should be, where this is what it was.
+/// Computes the new status from the present one.
 pub(super) fn content(
     join: &Join,
     before: &ExpectedMachineStatus,
@@ -23,11 +23,11 @@ pub(super) fn content(
         name: name.to_string(),
         uid: node.uid.clone(),
     });
-    // A Node that is gone for a while does not make its Machine anybody else's.
+    // A Machine keeps its Node while the Node is gone for a while.
     let node_ref = node_ref.or_else(|| before.node_ref.clone());
     let request = match (&join.waiting, &join.approved) {
         (Some((name, _)), _) | (None, Some((_, Some(name)))) => Some(name.clone()),
-        // The request that was approved is taken away after an hour.
+        // The approved request is deleted after an hour.
         _ => before.request.clone(),
     };
     let conditions = [approved(join, before), expired(join, now)];
@@ -42,8 +42,8 @@ pub(super) fn content(
     }
 }
 
-/// How far it has come. The requests behind a stage are taken away after an hour, and a Node may be not ready for a while:
-/// while the Node is the same, or there is none yet, that takes nothing back.
+/// The stage of the join. The requests behind a stage are deleted after an hour, and a Node may be not ready for a while: as
+/// long as the Node is the same, or does not exist yet, the stage does not go back.
 fn stage(join: &Join, before: &ExpectedMachineStatus, node: Option<&NodeReference>) -> JoinStage {
     let mut all = JoinStage::ALL.into_iter();
     let earlier = all.find(|stage| before.stage.as_deref() == Some(stage.as_str()));
@@ -83,7 +83,7 @@ impl Statement {
             .conditions
             .iter()
             .find(|known| known.type_ == type_ && known.status == status);
-        // Kubernetes keeps times in seconds; more of it would come back changed.
+        // Kubernetes keeps times in seconds; fractions would be lost and make the value differ.
         let seconds = Timestamp::from_second(now.as_second()).unwrap_or(now);
         Condition {
             type_: type_.to_owned(),

@@ -106,7 +106,7 @@ fn a_machine_that_does_not_join_in_time_has_expired() {
     let (holds, reason, message) = said(&over, EXPIRED);
     assert_eq!((holds, reason), (Status::True, "OutsideJoinWindow"));
     assert!(message.contains("spec.joinBy"), "{message}");
-    // One that was approved is on its way.
+    // An approved machine is on its way.
     let approved = content(&approved_join(), &over, at(9000));
     assert_eq!(said(&approved, EXPIRED).0, Status::False);
 }
@@ -124,7 +124,7 @@ fn what_is_forgotten_elsewhere_is_not_taken_back() {
         ..registered("n-0")
     };
     assert_eq!(content(&later, &served, at(8000)), served);
-    // A Node that was ready once has joined, however it is since: its own conditions tell.
+    // A Node that was ready once has joined, whatever its later state: its own conditions show that.
     let ready = Join {
         stage: JoinStage::Ready,
         ..registered("n-0")
@@ -147,7 +147,7 @@ fn what_is_forgotten_elsewhere_is_not_taken_back() {
     let status = content(&gone, &served, at(8001));
     assert_eq!(status.node_ref, served.node_ref);
     assert_eq!(status.stage.as_deref(), Some("Issued"));
-    // A Node that registered anew under its name has to show again that it serves.
+    // A Node that registered again under its name has to show again that it serves.
     let anew = content(&registered("n-1"), &served, at(8002));
     assert_eq!(anew.stage.as_deref(), Some("Registered"));
     assert_eq!(anew.node_ref.unwrap().uid, "n-1");
@@ -202,7 +202,7 @@ fn an_adopted_node_was_never_waited_for() {
     assert_eq!((holds, reason), (Status::True, "Adopted"));
     assert!(message.contains("before this record"), "{message}");
     assert_eq!(said(&status, EXPIRED).0, Status::False);
-    // It stays so while the Node is not ready, or away for a while.
+    // It stays so while the Node is not ready, or gone for a while.
     let lame = Join {
         stage: JoinStage::Registered,
         ..ready.clone()

@@ -1,4 +1,4 @@
-//! What is counted of the mirrored Auto Scaling Groups.
+//! The metrics of the mirrored Auto Scaling Groups.
 
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::gauge::Gauge;
@@ -11,7 +11,7 @@ pub(crate) struct AutoScaling {
     pub(crate) failures: Counter,
     /// Instances of the selected groups.
     pub(crate) instances: Gauge,
-    /// When a round went well last, in seconds since 1970.
+    /// The time of the last successful round, in seconds since 1970.
     pub(crate) last_success: Gauge,
 }
 

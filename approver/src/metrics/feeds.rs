@@ -1,4 +1,4 @@
-//! What is counted of feeds: whether each kind is complete and up to date, and when it last was.
+//! The metrics of feeds: for each kind, if it is complete and up to date, and when it last was.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -39,7 +39,7 @@ impl FeedNumbers {
     }
 }
 
-/// How each feed is.
+/// The state of each feed.
 #[derive(Debug, Default)]
 pub(crate) struct Feeds(BTreeMap<Feed, State>);
 
@@ -50,7 +50,7 @@ struct State {
 }
 
 impl Feeds {
-    /// Takes note of a feed that is up to date, or lost.
+    /// Records that a feed is up to date, or lost.
     pub(crate) fn note(&mut self, change: &Change, now: Timestamp, metrics: &Metrics) {
         let state = |synced, heard| State { synced, heard };
         let (feed, state) = if let Change::Synced(feed) = change {
@@ -100,7 +100,7 @@ impl Feeds {
 /// The kind of a feed that is watched.
 fn kind(feed: &Feed) -> Option<&'static str> {
     match feed {
-        // Claims are read once, not watched; not every cluster has all objects that say what its own addresses are.
+        // Claims are read once, not watched; not every cluster has all objects that state its own addresses.
         Feed::Claims | Feed::ClusterAddresses(_) => None,
         Feed::HealthChecks(_) => Some("health_checks"),
         Feed::Instances(_) => Some("instances"),

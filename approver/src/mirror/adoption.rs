@@ -1,5 +1,5 @@
 //! Instances that were nodes before their groups were mirrored: their records are bound to those Nodes at once, because
-//! nobody will approve a first certificate for them any more.
+//! no first certificate will be approved for them any more.
 
 use jiff::Timestamp;
 use k8s_openapi::api::core::v1::Node;
@@ -8,7 +8,7 @@ use kube::ResourceExt as _;
 use crate::expected_machine::{ExpectedMachine, LAUNCHED_AT, NodeReference};
 
 /// The Node that an instance became before it had a record: it has the instance's provider ID, and registered after the
-/// instance was launched, so that it is no earlier machine's of the same name.
+/// launch of the instance, so it does not belong to an earlier machine of the same name.
 pub(super) fn reference(record: &ExpectedMachine, node: &Node) -> Option<NodeReference> {
     let launched_at: Timestamp = record.annotations().get(LAUNCHED_AT)?.parse().ok()?;
     let registered_at = node.creation_timestamp()?.0;

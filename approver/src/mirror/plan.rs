@@ -1,4 +1,4 @@
-//! What has to be done so that the records say what AWS says. Nothing here talks to anybody.
+//! The changes that make the records match AWS. This module does no I/O.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -14,22 +14,22 @@ use crate::expected_machine::{ExpectedMachine, ExpectedMachineSpec, LAUNCHED_AT,
 /// The annotation that names the group of a record.
 pub(super) const GROUP: &str = "rollcall.dev/auto-scaling-group";
 
-/// What AWS says.
+/// The state of AWS.
 #[derive(Debug, Default)]
 pub(super) struct View {
     /// The names of the selected groups.
     pub(super) groups: BTreeSet<String>,
     /// The instances of the selected groups, with the name of their group.
     pub(super) members: BTreeMap<String, (String, Member)>,
-    /// What EC2 knows of them, and of all instances that have a record.
+    /// The instances known to EC2: those of the groups, and all that have a record.
     pub(super) instances: HashMap<String, Instance>,
-    /// When this was asked.
+    /// The time of the query.
     pub(super) at: Timestamp,
-    /// What earlier rounds saw.
+    /// The observations of earlier rounds.
     pub(super) before: Seen,
 }
 
-/// What rounds remember for the next ones.
+/// The observations that rounds keep for the next ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Seen {
     /// Instances of warm pools, until they have a record.
@@ -39,7 +39,7 @@ pub(super) struct Seen {
 }
 
 impl View {
-    /// What the next round has to know of this one.
+    /// The observations that the next round needs from this one.
     pub(super) fn seen(&self, present: &[ExpectedMachine]) -> Seen {
         let recorded: BTreeSet<String> = present.iter().map(instance_of).collect();
         let warm = self.members.iter().filter(|(id, (_, member))| {
@@ -130,14 +130,14 @@ pub(super) fn plan(
     steps
 }
 
-/// The instance that a record is about: what its provider ID says, whoever named it.
+/// The instance of a record: from its provider ID, or else from the record's name.
 pub(super) fn instance_of(record: &ExpectedMachine) -> String {
     let id = record.spec.provider_id.as_deref().and_then(instance_id);
     id.map_or_else(|| record.name_any(), str::to_owned)
 }
 
-/// The group that an instance was in and is no more. Of a group that is not selected here nothing is known: another entry
-/// of the configuration may mirror it.
+/// The group that the instance has left. Nothing is known of a group that is not selected here: another entry of the
+/// configuration may mirror it.
 fn detached_from<'r>(view: &View, record: &'r ExpectedMachine, id: &str) -> Option<&'r str> {
     let group = record.annotations().get(GROUP)?;
     let left = view.groups.contains(group)
@@ -146,7 +146,7 @@ fn detached_from<'r>(view: &View, record: &'r ExpectedMachine, id: &str) -> Opti
     left.then_some(group)
 }
 
-/// Why an instance's record has to go. That AWS does not mention an instance is a reason only when EC2 was asked for it.
+/// The reason to delete an instance's record. An instance missing from AWS is a reason only if EC2 was asked for it.
 fn gone(view: &View, id: &str) -> Option<String> {
     if let Some((group, member)) = view
         .members
@@ -160,7 +160,7 @@ fn gone(view: &View, id: &str) -> Option<String> {
     }
     match view.instances.get(id) {
         None if view.members.contains_key(id) => None,
-        // What EC2 says is consistent in the end only (EC2 Developer Guide, "Eventual consistency"): it has to be asked twice.
+        // EC2 is only eventually consistent (EC2 Developer Guide, "Eventual consistency"): two rounds have to agree.
         None if !view.before.missing.contains(id) => None,
         None => Some("EC2 does not know it any more".to_owned()),
         Some(instance) if instance.state == InstanceState::Gone => {
@@ -191,7 +191,7 @@ fn mirror(
             known.spec.node_name
         ))),
         Some(known) => {
-            // When it was launched counts once: a later start is no new machine.
+            // Only the first launch time counts: a later start does not make a new machine.
             let mut corrected = known.clone();
             corrected.spec.addresses = addresses(instance);
             (corrected != *known).then_some(Step::Update(corrected))
@@ -230,7 +230,7 @@ fn is_pool(name: &str) -> bool {
     name.len() <= 253 && name.starts_with(ends) && name.ends_with(ends) && name.chars().all(inside)
 }
 
-/// What the cloud says the instance is reached by, always in the same order, and not more than a record may hold.
+/// The addresses of the instance in the cloud, always in the same order, and at most as many as a record may hold.
 fn addresses(instance: &Instance) -> Vec<String> {
     let ips = instance.addresses.iter().collect::<BTreeSet<_>>();
     let names = [&instance.private_dns_name, &instance.public_dns_name];

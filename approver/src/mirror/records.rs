@@ -1,4 +1,4 @@
-//! The records that this controller keeps: told from all others by their labels.
+//! The records that this controller keeps, marked by their labels.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,13 +14,13 @@ use crate::expected_machine::{ExpectedMachine, NodeReference};
 use crate::limit;
 use crate::object_name::segment;
 
-/// The label that says who keeps a record up to date (Kubernetes: recommended labels).
+/// The label for the manager of a record (Kubernetes: recommended labels).
 const MANAGED_BY: &str = "app.kubernetes.io/managed-by";
 /// Its value for the records that are made here.
 const MANAGER: &str = "rollcall-aws-auto-scaling";
-/// The label that says where the instance of a record is (Kubernetes: well-known labels).
+/// The label for the region of a record's instance (Kubernetes: well-known labels).
 const REGION: &str = "topology.kubernetes.io/region";
-/// How long a call may take.
+/// The limit of one call.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
 
 /// The records of one region's instances.
@@ -43,7 +43,7 @@ impl Records {
         let selector = format!("{MANAGED_BY}={MANAGER},{REGION}={}", self.region);
         let params = ListParams::default().labels(&selector);
         let records = in_time(self.api.list(&params)).await?;
-        // The selector is the API server's; whose a record is is not left to it.
+        // The API server applies the selector; ownership of a record is checked again here.
         let ours = |record: &ExpectedMachine| {
             let label = |name: &str| record.labels().get(name).map(String::as_str);
             label(MANAGED_BY) == Some(MANAGER) && label(REGION) == Some(&self.region)
@@ -51,7 +51,7 @@ impl Records {
         Ok(records.items.into_iter().filter(ours).collect())
     }
 
-    /// Creates a record, and returns it. Nothing when there is one of that name which is somebody else's.
+    /// Creates a record, and returns it. Returns `None` if another owner has a record of that name.
     pub(super) async fn create(
         &self,
         record: &ExpectedMachine,
@@ -77,7 +77,7 @@ impl Records {
         }
     }
 
-    /// Says which Node the machine of this very record is.
+    /// Binds this very record to its Node.
     pub(super) async fn bind(
         &self,
         record: &ExpectedMachine,
@@ -99,7 +99,7 @@ impl Records {
         }
     }
 
-    /// Writes a record as it should be, unless somebody changed it meanwhile: then the next round looks again.
+    /// Updates a record, unless it changed meanwhile: then the next round retries.
     pub(super) async fn update(&self, record: &ExpectedMachine) -> kube::Result<()> {
         let name = segment(&record.name_any())?;
         let params = PostParams::default();
@@ -157,7 +157,7 @@ fn unless_it_changed(error: kube::Error) -> kube::Result<()> {
     }
 }
 
-/// Waits for a call, but not for ever.
+/// Waits for a call, with a time limit.
 pub(super) async fn in_time<T>(call: impl Future<Output = kube::Result<T>>) -> kube::Result<T> {
     limit::in_time(CALL_LIMIT, call).await
 }

@@ -1,4 +1,4 @@
-//! What is mirrored, and how: `awsAutoScaling` in the configuration file.
+//! The settings of mirroring: `awsAutoScaling` in the configuration file.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -8,7 +8,7 @@ use rollcall_approver_core::Policy;
 
 use crate::aws::Selection;
 
-/// How long after their launch instances are expected.
+/// The time after their launch in which instances are expected.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct JoinWindows {
     common: SignedDuration,
@@ -17,7 +17,7 @@ pub(crate) struct JoinWindows {
 }
 
 impl JoinWindows {
-    /// Those that a policy says.
+    /// The join windows of a policy.
     pub(crate) fn of(policy: &Policy) -> Self {
         let pools = policy.pools.iter();
         let pools = pools.map(|(pool, rules)| (pool.clone(), rules.join_window));
@@ -27,7 +27,7 @@ impl JoinWindows {
         }
     }
 
-    /// That of a group.
+    /// The join window of a group.
     pub(crate) fn of_group(&self, group: &str) -> SignedDuration {
         self.pools.get(group).copied().unwrap_or(self.common)
     }
@@ -40,13 +40,13 @@ pub(crate) struct Settings {
     pub(crate) selection: Selection,
     /// Their region, where it is not that of the environment or of the approver's own instance.
     pub(crate) region: Option<String>,
-    /// What instances call their nodes.
+    /// The source of node names.
     pub(crate) node_name: NodeNameFrom,
-    /// How long to wait between two looks.
+    /// The pause between two rounds.
     pub(crate) poll_interval: Duration,
 }
 
-/// What an instance calls its node.
+/// The source of an instance's node name.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) enum NodeNameFrom {
     /// Its id, `i-0123456789abcdef0`.

@@ -1,4 +1,4 @@
-//! The connections of a server that strangers may reach: so many in all, fewer of one peer, and none of them for long.
+//! The connections of a server that untrusted peers may reach: limited in number, for each peer and in duration.
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -13,20 +13,20 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::time::timeout;
 use tracing::debug;
 
-/// How long a peer may take to send the head of its request.
+/// The time that a peer has to send the head of its request.
 const HEAD: Duration = Duration::from_secs(5);
-/// How long one connection may last. Each is for one request: probes and Prometheus connect anew as a rule.
+/// The longest duration of a connection. Each serves one request: probes and Prometheus usually open new connections.
 const LASTS: Duration = Duration::from_secs(30);
-/// How many connections there may be at one time: a few for each that has a reason to ask.
+/// The number of connections at one time: a few for each legitimate client.
 const CONNECTIONS: usize = 128;
-/// How many of them one peer may have, so that no pod keeps the others out.
+/// The number of connections of one peer, so that no pod blocks the others.
 const OF_ONE_PEER: usize = 16;
-/// The most bytes that are kept of the head of a request: what `hyper` needs at the least.
+/// The most bytes kept of the head of a request: the minimum that `hyper` needs.
 const BUFFER: usize = 8 * 1024;
-/// The pause after the system could not give a connection.
+/// The pause after the system failed to accept a connection.
 const PAUSE: Duration = Duration::from_millis(100);
 
-/// Serves for ever.
+/// Serves without end.
 pub(super) async fn serve(listener: TcpListener, router: Router) {
     let peers = Peers::default();
     loop {
@@ -38,7 +38,7 @@ pub(super) async fn serve(listener: TcpListener, router: Router) {
                 continue;
             }
         };
-        // One too many is closed at once.
+        // A connection above the limit is closed at once.
         if let Some(place) = peers.admit(peer.ip()) {
             let router = router.clone();
             tokio::spawn(async move {
@@ -64,18 +64,18 @@ async fn answer(stream: TcpStream, router: Router) {
     }
 }
 
-/// How many connections each peer has.
+/// The number of connections of each peer.
 #[derive(Clone, Default)]
 struct Peers(Arc<Mutex<HashMap<IpAddr, usize>>>);
 
-/// The place of one connection, which is free again once this is dropped.
+/// The slot of one connection, which is released when this is dropped.
 struct Place {
     peers: Peers,
     peer: IpAddr,
 }
 
 impl Peers {
-    /// Takes a place for a connection of this peer, if there is one.
+    /// Takes a slot for a connection of this peer, if there is one.
     fn admit(&self, peer: IpAddr) -> Option<Place> {
         let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = counts.values().sum();
@@ -136,7 +136,7 @@ mod tests {
                 .unwrap();
             half.push(stream);
         }
-        // Another peer is answered meanwhile; this one has to wait until the time for its heads is over.
+        // Another peer is answered meanwhile; this one waits until the time limit for its heads is over.
         let socket = tokio::net::TcpSocket::new_v4().unwrap();
         socket.bind("127.0.0.2:0".parse().unwrap()).unwrap();
         let mut other = socket.connect(address).await.unwrap();

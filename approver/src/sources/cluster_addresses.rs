@@ -1,5 +1,5 @@
-//! What objects of the cluster say of its own names and addresses: one line of [`KINDS`] for each kind. None of them has to
-//! be there, or readable: what is not known is not held against a request.
+//! The names and addresses of the cluster itself, read from its objects: one line of [`KINDS`] for each kind. All are
+//! optional, and may be unreadable: unknown addresses are not held against a request.
 
 use std::collections::{BTreeMap, HashSet};
 use std::net::IpAddr;
@@ -19,26 +19,26 @@ use crate::feed::{self, Watched};
 use crate::listing;
 use crate::tasks::Tasks;
 
-/// One kind of object, and what it says.
+/// One kind of object, and its conversion.
 #[derive(Debug)]
 pub(crate) struct Kind {
     /// Its API group; empty for the core group.
     pub(crate) group: &'static str,
-    /// The versions that are understood, the best first.
+    /// The supported versions, the best first.
     pub(crate) versions: &'static [&'static str],
-    /// What it is called.
+    /// Its kind.
     pub(crate) kind: &'static str,
     plural: &'static str,
-    /// The namespace of the objects that count; empty for all, and for objects that are in none.
+    /// The namespace of the relevant objects; empty for all, and for cluster-scoped objects.
     namespace: &'static str,
-    /// The name of the one object that counts; empty for all.
+    /// The name of the one relevant object; empty for all.
     name: &'static str,
     read: fn(&Value, &mut ClusterAddresses),
 }
 
-/// Everything that is read in the cluster that nodes join.
+/// All kinds that are read in the cluster that nodes join.
 pub(crate) const KINDS: &[Kind] = &[
-    // The Service that pods reach the API server by.
+    // The Service by which pods reach the API server.
     Kind {
         group: "",
         versions: &["v1"],
@@ -48,7 +48,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "kubernetes",
         read: service,
     },
-    // Where each API server listens (Kubernetes: `pkg/controlplane/reconcilers`).
+    // The addresses of each API server (Kubernetes: `pkg/controlplane/reconcilers`).
     Kind {
         group: "discovery.k8s.io",
         versions: &["v1"],
@@ -87,7 +87,7 @@ pub(crate) const KINDS: &[Kind] = &[
         name: "cluster",
         read: network,
     },
-    // What kubeadm keeps of its configuration (kubeadm, `ClusterConfiguration`).
+    // The configuration that kubeadm keeps (kubeadm, `ClusterConfiguration`).
     Kind {
         group: "",
         versions: &["v1"],
@@ -99,7 +99,7 @@ pub(crate) const KINDS: &[Kind] = &[
     },
 ];
 
-/// Clusters of Cluster API, in the cluster that keeps its Machines.
+/// Clusters of Cluster API, in the cluster with its Machines.
 pub(crate) const CLUSTERS: Kind = Kind {
     group: "cluster.x-k8s.io",
     versions: &["v1beta2", "v1beta1"],
@@ -110,7 +110,7 @@ pub(crate) const CLUSTERS: Kind = Kind {
     read: cluster,
 };
 
-/// What dumps hold besides: the kind that EndpointSlices replaced.
+/// A kind that only dumps contain: the one that EndpointSlices replaced.
 const ENDPOINTS: Kind = Kind {
     group: "",
     versions: &["v1"],
@@ -121,7 +121,7 @@ const ENDPOINTS: Kind = Kind {
     read: endpoints,
 };
 
-/// The kind that goes by these words.
+/// Returns the kind with this group, version and name.
 pub(crate) fn find(group: &str, version: &str, kind: &str) -> Option<&'static Kind> {
     let mut all = KINDS.iter().chain([&CLUSTERS, &ENDPOINTS]);
     all.find(|known| {
@@ -142,13 +142,13 @@ pub(crate) fn watch_all(tasks: &mut Tasks, client: &Client, news: &mpsc::Sender<
     }
 }
 
-/// Watches the Clusters of a scope of Cluster API for ever.
+/// Watches the Clusters of a scope of Cluster API without end.
 pub(crate) async fn follow(client: Client, scope: Scope, news: mpsc::Sender<Input>) {
     feed::run(Watch::of_scope(scope), client, news).await;
 }
 
-/// Lists once what a watch would tell of a scope of Cluster API, or of the cluster that nodes join. What cannot be read is
-/// told as lost.
+/// Lists once the facts that a watch would send, for a scope of Cluster API or for the cluster that nodes join. Unreadable
+/// kinds are reported as lost.
 pub(crate) async fn list(client: &Client, scope: Option<&Scope>) -> Vec<Change> {
     let watches: Vec<Watch> = match scope {
         Some(scope) => vec![Watch::of_scope(scope.clone())],
@@ -165,7 +165,7 @@ pub(crate) async fn list(client: &Client, scope: Option<&Scope>) -> Vec<Change> 
 }
 
 impl Kind {
-    /// What an object says; nothing where it is not one that counts.
+    /// The addresses in an object; `None` if it is not a relevant one.
     pub(crate) fn read(&self, object: &Value) -> Option<ClusterAddresses> {
         let text = |field: &str| object.pointer(field).and_then(Value::as_str);
         let name = text("/metadata/name")?;
@@ -191,7 +191,7 @@ impl Kind {
 /// The objects of one kind as a feed.
 struct Watch {
     kind: &'static Kind,
-    /// For Clusters, which.
+    /// The scope of the Clusters; only for Clusters.
     scope: Option<Scope>,
 }
 
@@ -222,7 +222,7 @@ impl Watch {
     }
 }
 
-/// What each object says, by its namespace and name.
+/// The addresses of each object, by its namespace and name.
 type Memory = BTreeMap<(Option<String>, String), ClusterAddresses>;
 
 fn key(object: &DynamicObject) -> (Option<String>, String) {
@@ -287,7 +287,7 @@ impl Watched for Watch {
     }
 }
 
-/// The texts of a list in an object.
+/// The strings of a list in an object.
 fn texts<'a>(object: &'a Value, pointer: &str) -> impl Iterator<Item = &'a str> {
     let list = object.pointer(pointer).and_then(Value::as_array);
     list.into_iter().flatten().filter_map(Value::as_str)
@@ -297,7 +297,7 @@ fn text<'a>(object: &'a Value, pointer: &str) -> Option<&'a str> {
     object.pointer(pointer).and_then(Value::as_str)
 }
 
-/// Takes in names and addresses, with a port or without. What is neither can be asked for by nobody.
+/// Adds names and addresses, with or without a port. Other texts cannot occur in a request.
 fn take_names<'a>(said: &mut ClusterAddresses, texts: impl IntoIterator<Item = &'a str>) {
     let names = texts.into_iter().filter_map(|text| {
         let host = text.split_once("://").map_or(text, |(_, rest)| rest);
@@ -310,7 +310,7 @@ fn take_names<'a>(said: &mut ClusterAddresses, texts: impl IntoIterator<Item = &
     said.names.extend(names);
 }
 
-/// Takes in ranges of Services, several with commas in between or one.
+/// Adds ranges of Services: one, or several separated by commas.
 fn take_ranges<'a>(said: &mut ClusterAddresses, texts: impl IntoIterator<Item = &'a str>) {
     let ranges = texts.into_iter().flat_map(|text| text.split(','));
     let ranges = ranges.filter_map(|text| text.trim().parse::<IpRange>().ok());
@@ -354,6 +354,7 @@ fn service_cidr(object: &Value, said: &mut ClusterAddresses) {
 
 fn infrastructure(object: &Value, said: &mut ClusterAddresses) {
     take_names(said, text(object, "/status/apiServerURL"));
+    take_ingress(said);
     take_names(said, text(object, "/status/apiServerInternalURI"));
     let platforms = object
         .pointer("/status/platformStatus")
@@ -368,6 +369,17 @@ fn infrastructure(object: &Value, said: &mut ClusterAddresses) {
     }
 }
 
+/// The installer names the ingress domain `apps.<domain>` where the API server is `api.<domain>` (openshift/installer,
+/// `pkg/asset/manifests/ingress.go`).
+fn take_ingress(said: &mut ClusterAddresses) {
+    let names = said.names.iter().filter_map(|name| match name {
+        ServerName::Dns(name) => name.as_str().strip_prefix("api."),
+        ServerName::Ip(_) => None,
+    });
+    let domains = names.filter_map(|domain| format!("apps.{domain}").parse().ok());
+    said.ingress.extend(domains.collect::<Vec<_>>());
+}
+
 fn network(object: &Value, said: &mut ClusterAddresses) {
     take_ranges(said, texts(object, "/status/serviceNetwork"));
     take_ranges(said, texts(object, "/spec/serviceNetwork"));
@@ -377,7 +389,7 @@ fn kubeadm_config(object: &Value, said: &mut ClusterAddresses) {
     let Some(text_of_yaml) = text(object, "/data/ClusterConfiguration") else {
         return;
     };
-    // Its own API server keeps it, and only an administrator writes it; what is no YAML says nothing.
+    // The cluster's own API server keeps it, and only an administrator writes it; a text that is not YAML has no addresses.
     let Ok(config) = serde_saphyr::from_str::<Value>(text_of_yaml) else {
         return;
     };

@@ -1,10 +1,10 @@
-//! What each kind says of the cluster's own addresses, and what says nothing.
+//! The cluster's own addresses in each kind, and objects without any.
 
 use serde_json::json;
 
 use super::*;
 
-/// What an object says, as text: names, endpoints, ranges and domains.
+/// The content of an object, as text: names, endpoints, ranges and domains.
 fn read(object: &Value) -> [Vec<String>; 4] {
     let (api_version, kind) = (
         object["apiVersion"].as_str().unwrap(),
@@ -22,12 +22,14 @@ fn read(object: &Value) -> [Vec<String>; 4] {
         endpoints,
         services,
         domains,
+        ingress,
     } = said;
+    let domains = domains.iter().chain(&ingress);
     [
         names.iter().map(ToString::to_string).collect(),
         endpoints.iter().map(ToString::to_string).collect(),
         services.iter().map(ToString::to_string).collect(),
-        domains.iter().map(ToString::to_string).collect(),
+        domains.map(ToString::to_string).collect(),
     ]
 }
 
@@ -81,7 +83,7 @@ fn every_kind_says_what_it_knows() {
                 "api-int.ocp.example api.ocp.example 192.0.2.5 192.0.2.6 2001:db8::5",
                 "",
                 "",
-                "",
+                "apps.ocp.example",
             ],
         ),
         (
@@ -146,7 +148,7 @@ fn what_is_not_the_clusters_or_cannot_be_read_says_nothing() {
         }),
     ] {
         let mut read = read(&object);
-        // `None` is a name, of no machine.
+        // `None` is a name, but not of a machine.
         let [names, ..] = &mut read;
         names.retain(|name| name != "none");
         assert_eq!(read, nothing(), "{object}");

@@ -17,15 +17,15 @@ use crate::node::NodeInfo;
 use crate::rights::{READ, Right, Scope};
 
 const GROUP: &str = "cluster.x-k8s.io";
-/// Labels that name what a Machine belongs to, the most telling first (cluster-api, `api/core`).
+/// Labels that name the group of a Machine, the most specific first (cluster-api, `api/core`).
 const POOLS: [&str; 3] = [
     "cluster.x-k8s.io/deployment-name",
     "cluster.x-k8s.io/set-name",
     "cluster.x-k8s.io/control-plane-name",
 ];
-/// The label that names the cluster that a Machine is for.
+/// The label that names the cluster of a Machine.
 pub(super) const CLUSTER: &str = rollcall_approver_core::CLUSTER_LABEL;
-/// The annotation by which somebody has a Machine replaced (cluster-api, `api/core`).
+/// The annotation by which a user has a Machine replaced (cluster-api, `api/core`).
 const REMEDIATE: &str = "cluster.x-k8s.io/remediate-machine";
 /// Labels that providers give Machines, as on Nodes (Kubernetes: well-known labels).
 const REGION: &str = "topology.kubernetes.io/region";
@@ -33,7 +33,7 @@ const REGION: &str = "topology.kubernetes.io/region";
 /// The source.
 pub(super) struct ClusterApi;
 
-/// The fields of a Machine's spec that a decision needs, where either version has them.
+/// The fields of a Machine's spec that a decision needs, in the form of either version.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Spec {
@@ -43,14 +43,14 @@ pub(super) struct Spec {
     failure_domain: Option<String>,
 }
 
-/// How a machine gets its user-data.
+/// The source of a machine's user-data.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Bootstrap {
     config_ref: Option<ConfigReference>,
 }
 
-/// The object that says how it joins, in the Machine's namespace (cluster-api, webhook of Machines).
+/// The reference to its bootstrap object, in the Machine's namespace (cluster-api, webhook of Machines).
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct ConfigReference {
@@ -63,7 +63,8 @@ struct ConfigReference {
 }
 
 impl ConfigReference {
-    /// The name, if it is a KubeadmConfig's: other bootstrap providers make no token for one Machine that could be found.
+    /// The name, if it refers to a KubeadmConfig: other bootstrap providers do not make a token for one Machine that could
+    /// be found.
     fn kubeadm_config(self) -> Option<String> {
         let version = self.api_version.as_deref().unwrap_or_default();
         let group = version.split_once('/').map(|(group, _)| group);
@@ -74,7 +75,7 @@ impl ConfigReference {
     }
 }
 
-/// The fields of a Machine's status that a decision needs, where either version has them.
+/// The fields of a Machine's status that a decision needs, in the form of either version.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Status {
@@ -92,20 +93,20 @@ pub(super) struct Status {
     v1beta2: Option<Conditions>,
 }
 
-/// What `v1beta2` says of the way to a Node.
+/// The fields of `v1beta2` for the initialization of the Machine.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Initialization {
     infrastructure_provisioned: Option<bool>,
 }
 
-/// Where `v1beta1` keeps the conditions of `v1beta2`.
+/// The place of the `v1beta2` conditions in `v1beta1`.
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Conditions {
     conditions: Option<Vec<Condition>>,
 }
 
-/// Where `v1beta2` keeps what `v1beta1` said of failures.
+/// The place of the `v1beta1` failures in `v1beta2`.
 #[derive(Clone, Debug, Default, Deserialize)]
 struct Deprecated {
     v1beta1: Option<DeprecatedStatus>,
@@ -119,8 +120,8 @@ struct DeprecatedStatus {
 }
 
 impl Status {
-    /// Since when the infrastructure of the machine is ready, by the condition in whichever form it is there; without one,
-    /// since when the Machine is in the phase that follows.
+    /// The time since when the infrastructure of the machine is ready, from the condition in either form; without one, the
+    /// time of the Machine's change to the phase that follows.
     fn ready_at(&self) -> Option<Timestamp> {
         let newer = self.v1beta2.as_ref();
         let newer = newer.and_then(|newer| newer.conditions.as_ref());
@@ -176,10 +177,10 @@ impl MachineApi for ClusterApi {
         status: Status,
     ) -> Result<(), NotARecord> {
         let label = |name| metadata.labels.as_ref()?.get(name).cloned();
-        // A text that is not set is left out in one version and may be empty in the other.
+        // An unset text is absent in one version and may be empty in the other.
         let set = |text: Option<String>| text.filter(|text| !text.is_empty());
         machine.failed = status.has_failed();
-        // The latest of several times that a check looks at; those of the whole cluster are long past when it scales.
+        // The latest of several times that a check considers; those of the whole cluster are long past when it scales.
         let created = Some(machine.created_at);
         machine.ready_at = status.ready_at();
         machine.startup_from = machine.ready_at.max(created);
@@ -206,7 +207,7 @@ impl MachineApi for ClusterApi {
     }
 }
 
-/// The fields of a MachineHealthCheck's spec that are used, where either version has them.
+/// The fields of a MachineHealthCheck's spec that are used, in the form of either version.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct CheckSpec {
@@ -251,7 +252,7 @@ impl HealthCheckApi for ClusterApi {
             unhealthy_in_range,
             unhealthy_less_than_or_equal_to,
         } = spec.remediation.trigger_if;
-        // A range goes before a limit, as there (cluster-api, `reconcilers/machinehealthcheck`).
+        // A range overrides a limit, as there (cluster-api, `reconcilers/machinehealthcheck`).
         let range = spec.unhealthy_range.or(unhealthy_in_range);
         let range = range.filter(|range| !range.is_empty());
         let most = spec.max_unhealthy.or(unhealthy_less_than_or_equal_to);

@@ -1,4 +1,4 @@
-//! `machines` in the configuration file: which sources there are, and how their Machines are matched with node names.
+//! `machines` in the configuration file: the sources, and the matching of their Machines with node names.
 
 use std::fmt;
 
@@ -10,16 +10,15 @@ use super::cluster_api::CLUSTER;
 use crate::aws;
 use crate::config::AwsAutoScaling;
 
-/// Where OpenShift keeps its Machines.
+/// The namespace of OpenShift's Machines.
 const OPENSHIFT_NAMESPACE: &str = "openshift-machine-api";
 
-/// What is read when the configuration names nothing.
+/// The default scopes, if the configuration names none.
 pub(crate) fn default() -> Vec<Scope> {
     vec![Scope::new(Source::OpenShift, OPENSHIFT_NAMESPACE)]
 }
 
-/// What is read of a dump when no configuration says what the approver reads: what it would by default, and all that the
-/// other sources have.
+/// The scopes read in a dump without an approver configuration: the default ones, and everything of the other sources.
 pub(crate) fn everything() -> Vec<Scope> {
     let default = default();
     let others = super::ALL.iter().filter(|known| {
@@ -34,7 +33,7 @@ pub(crate) fn everything() -> Vec<Scope> {
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) enum Entry {
-    /// A controller that makes ExpectedMachines.
+    /// A controller that creates ExpectedMachines.
     AwsAutoScaling(AwsAutoScaling),
     #[serde(rename = "clusterAPI")]
     ClusterApi(ClusterApi),
@@ -45,14 +44,14 @@ pub(crate) enum Entry {
     OpenShift(OpenShift),
 }
 
-/// A source whose records may be in any namespace, and of several clusters.
+/// A source with records in any namespace, and of several clusters.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct ClusterApi {
     namespace: Option<Namespace>,
-    /// A name is a namespace's too (cluster-api: clusters are called as label values allow).
+    /// The format of a namespace applies (cluster-api: cluster names must be valid label values).
     cluster_name: Option<Namespace>,
-    /// Whether it is read which bootstrap token was made for which Machine.
+    /// True if KubeadmConfigs are read for the bootstrap tokens of the Machines.
     #[serde(default)]
     bootstrap_tokens: bool,
     name_strategies: Option<Vec<Strategy>>,
@@ -60,7 +59,7 @@ pub(crate) struct ClusterApi {
     node_name_template: Option<Templates>,
 }
 
-/// A source whose records are in no namespace, and do not say what their instances are called.
+/// A cluster-scoped source with records that lack the names of their instances.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Karpenter {
@@ -78,17 +77,17 @@ struct Ec2 {
     region: Option<Region>,
 }
 
-/// What stands in the file, though it be nothing: `ec2:` without a value is a mistake, and not to be passed over.
+/// Deserializes a present value, even an empty one: `ec2:` without a value is an error and must not be ignored.
 fn present<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Ec2>, D::Error> {
     Ec2::deserialize(deserializer).map(Some)
 }
 
-/// A source whose records name their nodes themselves, and are in no namespace.
+/// A cluster-scoped source with records that name their nodes themselves.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct ExpectedMachines {}
 
-/// A source whose namespace has no usual name.
+/// A source without a usual namespace.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct Somewhere {
@@ -98,7 +97,7 @@ pub(crate) struct Somewhere {
     node_name_template: Option<Templates>,
 }
 
-/// A source whose namespace has a usual name.
+/// A source with a usual namespace.
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(crate) struct OpenShift {
@@ -113,21 +112,21 @@ fn openshift_namespace() -> Namespace {
     Namespace(OPENSHIFT_NAMESPACE.to_owned())
 }
 
-/// What an entry says.
+/// The result of reading an entry.
 pub(crate) struct Reading {
-    /// Where Machines are read.
+    /// The scope in which Machines are read.
     pub(crate) scope: Scope,
-    /// How they are matched.
+    /// The matching of the Machines.
     pub(crate) naming: Naming,
-    /// Whether it is read there too which bootstrap token was made for which of them.
+    /// True if KubeadmConfigs of the scope are read for bootstrap tokens.
     pub(crate) bootstrap_tokens: bool,
 }
 
-/// How the Machines of an entry are matched, if it says so.
+/// The matching of the Machines of an entry, if it is set.
 type Matching = (Option<Vec<Strategy>>, Option<Templates>);
 
 impl Entry {
-    /// What is read, and how its Machines are matched.
+    /// Returns the scope, and the matching of its Machines.
     ///
     /// # Errors
     /// If the strategies contradict each other, or one of them can never give a name.
@@ -183,7 +182,7 @@ fn scope(source: Source, namespace: Option<Namespace>) -> Scope {
     Scope::new(source, &namespace)
 }
 
-/// The strategies of a source: those of the entry, or those that suit the source; the templates count beside them.
+/// The strategies of a source: those of the entry, or its defaults; the templates apply in addition.
 fn naming(
     scope: &Scope,
     strategies: Option<Vec<Strategy>>,
@@ -225,7 +224,7 @@ fn naming(
     })
 }
 
-/// What is wrong with strategies that an entry lists.
+/// Returns an error if the strategies of an entry are invalid.
 fn check_listed(strategies: &[NameStrategy], templates: bool) -> Result<(), String> {
     let repeated = strategies
         .iter()
@@ -253,7 +252,7 @@ fn check_listed(strategies: &[NameStrategy], templates: bool) -> Result<(), Stri
 enum Strategy {
     #[serde(rename = "nodeReference")]
     NodeReference,
-    // The types of addresses are known by these words too (Kubernetes: `core/v1` `NodeAddressType`).
+    // The types of addresses are accepted in these forms too (Kubernetes: `core/v1` `NodeAddressType`).
     #[serde(rename = "internalDNS", alias = "InternalDNS")]
     InternalDns,
     #[serde(rename = "hostname", alias = "Hostname")]
@@ -279,7 +278,7 @@ impl From<Strategy> for NameStrategy {
     }
 }
 
-/// One template or several, read while its line in the file is known.
+/// One template or several, parsed while the line in the file is known for errors.
 struct Templates(Vec<NameTemplate>);
 
 impl<'de> Deserialize<'de> for Templates {
@@ -288,7 +287,7 @@ impl<'de> Deserialize<'de> for Templates {
     }
 }
 
-/// Reads a text, or a list of texts that are all different.
+/// A visitor of a text, or of a list of distinct texts.
 struct OneOrMore;
 
 impl<'de> Visitor<'de> for OneOrMore {
@@ -339,7 +338,7 @@ impl<'de> Deserialize<'de> for Region {
     }
 }
 
-/// A namespace, which is not empty: what is read in all namespaces names none.
+/// A namespace, which is not empty: a source read in all namespaces leaves it out.
 struct Namespace(String);
 
 impl<'de> Deserialize<'de> for Namespace {

@@ -1,4 +1,4 @@
-//! Our own records: `rollcall.dev/v1alpha1` ExpectedMachines.
+//! Rollcall's own records: `rollcall.dev/v1alpha1` ExpectedMachines.
 
 use base64::Engine as _;
 use base64::prelude::BASE64_STANDARD;
@@ -64,7 +64,7 @@ impl MachineApi for ExpectedMachines {
         if addresses.len() > MAX_ADDRESSES {
             return Err(NotARecord::TooManyAddresses(addresses.len()));
         }
-        // Only the node name owns a node. The other names may stand in its serving certificate.
+        // Only the node name owns a node. The other names may be in its serving certificate.
         let own = Address::Hostname(node(&node_name, "spec.nodeName")?);
         let others = addresses.iter().filter_map(|text| to_address(text));
         machine.addresses = std::iter::once(own).chain(others).collect();
@@ -92,7 +92,7 @@ impl MachineApi for ExpectedMachines {
     }
 }
 
-/// What is neither a name nor an address can match nothing: leaving it out fails closed.
+/// A text that is neither a name nor an address matches nothing: leaving it out fails closed.
 fn to_address(text: &str) -> Option<Address> {
     match text.parse() {
         Ok(ip) => Some(Address::InternalIp(ip)),
@@ -107,7 +107,7 @@ fn to_join_key(text: &str) -> JoinKey {
     }
 }
 
-/// When the instance was launched: it may ask from then on, though its record came a little later.
+/// The launch time of the instance: its requests are accepted from then on, although its record was created a little later.
 fn launched_at(metadata: &ObjectMeta) -> Option<Timestamp> {
     annotation(metadata, LAUNCHED_AT)?.parse().ok()
 }

@@ -1,4 +1,4 @@
-//! Fields that several Machine APIs have, and what is made of them.
+//! Fields that several Machine APIs have, and their conversion.
 
 use std::collections::BTreeMap;
 
@@ -14,19 +14,18 @@ const CONTROL_PLANE: [&str; 3] = [
     "node-role.kubernetes.io/control-plane",
     "node-role.kubernetes.io/master",
 ];
-/// The label that says what an OpenShift Machine is for, and its value for the control plane (openshift/api,
-/// `machine/v1beta1`).
+/// The label with the role of an OpenShift Machine, and its value for the control plane (openshift/api, `machine/v1beta1`).
 const ROLE: (&str, &str) = ("machine.openshift.io/cluster-api-machine-role", "master");
-/// More addresses than any machine has: a record with more is not believed.
+/// More addresses than any machine has: a record with more is rejected.
 pub(super) const MAX_ADDRESSES: usize = 256;
-/// How many unreadable addresses of one record are kept.
+/// The number of unreadable addresses kept of one record.
 const MAX_UNREAD: usize = 8;
-/// How many characters of an unreadable address are kept: as many as a DNS name has at most (RFC 1035 section 2.3.4).
+/// The number of characters kept of an unreadable address: the most that a DNS name has (RFC 1035 section 2.3.4).
 const MAX_UNREAD_LENGTH: usize = 253;
 /// The annotation that pins a Machine's public key: base64 of the DER of its SubjectPublicKeyInfo.
 const JOIN_KEY: &str = "rollcall.dev/join-key";
 
-/// Why an object cannot be put on the roll.
+/// The reasons why an object cannot be put on the roll.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotARecord {
     #[error("{0:?} is no duration")]
@@ -55,8 +54,8 @@ pub(super) struct Address {
     address: String,
 }
 
-/// Takes over the addresses of a record. What is neither a name nor an IP address can vouch for nothing; it is kept as it
-/// is, so that a reason can show it.
+/// Adds the addresses of a record. A text that is neither a name nor an IP address cannot vouch for anything; it is kept
+/// unchanged, so that a reason can show it.
 pub(super) fn take_addresses(
     machine: &mut Machine,
     addresses: &[Address],
@@ -70,7 +69,7 @@ pub(super) fn take_addresses(
     Ok(())
 }
 
-/// Of texts that are no addresses, those that say something: so many as are shown, and so much of each.
+/// The non-empty texts among invalid addresses, limited in number and length.
 pub(super) fn unread_addresses<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<String> {
     texts
         .filter(|text| !text.trim().is_empty())
@@ -82,7 +81,7 @@ pub(super) fn unread_addresses<'a>(texts: impl Iterator<Item = &'a str>) -> Vec<
 fn to_address(address: &Address) -> Option<core::Address> {
     let Address { type_, address } = address;
     let name = || NodeName::from_dns_name(address);
-    // What is neither a name nor an address can match nothing: leaving it out fails closed.
+    // A text that is neither a name nor an address matches nothing: leaving it out fails closed.
     match type_.as_str() {
         "ExternalDNS" => name().ok().map(core::Address::ExternalDns),
         "ExternalIP" => address.parse().ok().map(core::Address::ExternalIp),
@@ -100,26 +99,26 @@ pub(super) struct NodeReference {
 }
 
 impl NodeReference {
-    /// The Node. A Machine that is bound to something unreadable must not pass for one that is bound to nothing.
+    /// The Node. A Machine that is bound to an unreadable name must not count as unbound.
     pub(super) fn read(&self, field: &'static str) -> Result<NodeName, NotARecord> {
         node(self.name.as_deref().unwrap_or_default(), field)
     }
 }
 
-/// The name of a Node as a field gives it.
+/// Parses the name of a Node in a field.
 pub(super) fn node(name: &str, field: &'static str) -> Result<NodeName, NotARecord> {
     NodeName::from_dns_name(name)
         .map_err(|error| NotARecord::NodeReference(field, error.to_string()))
 }
 
-/// Whether these labels are those of a machine of the control plane.
+/// Returns true if these labels are those of a control-plane machine.
 pub(super) fn is_control_plane(labels: &BTreeMap<String, String>) -> bool {
     let (role, value) = ROLE;
     let mut known = CONTROL_PLANE.into_iter();
     known.any(|label| labels.contains_key(label)) || labels.get(role).is_some_and(|is| is == value)
 }
 
-/// The key that an object's annotations pin, if they pin one.
+/// The key that an object's annotations pin, if there is one.
 pub(super) fn join_key(annotations: &BTreeMap<String, String>) -> Option<JoinKey> {
     let text = annotations.get(JOIN_KEY)?.trim();
     Some(match BASE64_STANDARD.decode(text) {

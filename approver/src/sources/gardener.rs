@@ -35,7 +35,7 @@ pub(super) struct Status {
     last_operation: Option<LastOperation>,
 }
 
-/// What machine-controller-manager did last.
+/// The last operation of machine-controller-manager.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct LastOperation {
@@ -45,7 +45,7 @@ struct LastOperation {
 }
 
 impl LastOperation {
-    /// When the instance was made, if that was the last. A failed try to make one leaves no providerID.
+    /// The creation time of the instance, if that was the last operation. A failed creation leaves no providerID.
     fn created_at(self, provider_id: Option<&String>) -> Option<Timestamp> {
         let made = self.type_.as_deref() == Some("Create") && provider_id.is_some();
         self.last_update_time.filter(|_| made).map(|time| time.0)
@@ -79,7 +79,7 @@ impl MachineApi for Gardener {
         let name = label(NODE).filter(|name| !name.is_empty());
         let name = name.map(|name| node(&name, "the label node")).transpose()?;
         take_addresses(machine, &status.addresses.unwrap_or_default())?;
-        // The label is there once the machine is made; which Node it has become, the phase tells.
+        // The label exists once the machine is created; the phase shows if it has become that Node.
         machine.addresses.extend(name.clone().map(Known::Hostname));
         machine.node_reference = name.filter(|_| has_joined(phase.as_deref()));
         machine.provider_id = spec.provider_id.filter(|id| !id.is_empty());
@@ -104,7 +104,7 @@ fn token_id(name: &str) -> Option<String> {
     Some(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-/// Whether a Machine in this phase has had a Node. A phase that is not known counts as one that has: nothing is approved
+/// Returns true if a Machine in this phase has had a Node. An unknown phase counts as one that has: no request is approved
 /// for it.
 fn has_joined(phase: Option<&str>) -> bool {
     !matches!(

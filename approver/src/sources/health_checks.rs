@@ -1,5 +1,5 @@
-//! The MachineHealthChecks of any source, for the commands that say when a Machine will be given up. No decision rests on
-//! them: the controller does not watch them, and where their kind is not there, nothing is missing.
+//! The MachineHealthChecks of any source, for the commands that print when a Machine will be given up. Decisions do not
+//! depend on them: the controller does not watch them, and their kind is optional.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -25,13 +25,13 @@ use crate::engine::Input;
 use crate::feed::Watched;
 use crate::guard::Guarded;
 
-/// What MachineHealthChecks are called in every API that has them.
+/// The name of the kind in every API that has MachineHealthChecks.
 pub(crate) const KIND: &str = "MachineHealthCheck";
 const PLURAL: &str = "machinehealthchecks";
-/// How long a Machine may take until it has a Node, unless a check says otherwise (openshift/api `machine/v1beta1`,
-/// cluster-api `api/core`: 10 minutes in both).
+/// The time that a Machine has to get a Node, unless a check sets another (openshift/api `machine/v1beta1`, cluster-api
+/// `api/core`: 10 minutes in both).
 const STARTUP_TIMEOUT: SignedDuration = SignedDuration::from_mins(10);
-/// The annotation of a check that does nothing now (machine-api-operator, cluster-api).
+/// The annotation of a paused check (machine-api-operator, cluster-api).
 const PAUSED: &str = "cluster.x-k8s.io/paused";
 
 /// A Machine API that has MachineHealthChecks.
@@ -39,14 +39,14 @@ pub(crate) trait HealthCheckApi: MachineApi {
     /// The fields of their spec that are read.
     type CheckSpec: Clone + Debug + DeserializeOwned + Send + Sync + 'static;
 
-    /// What a check selects, how long it waits and how many may be unhealthy.
+    /// The selector of a check, its time limits and the number that may be unhealthy.
     ///
     /// # Errors
-    /// If that cannot be understood.
+    /// If a field is invalid.
     fn terms(spec: Self::CheckSpec) -> Result<Terms, NotARecord>;
 }
 
-/// What a MachineHealthCheck says.
+/// The terms of a MachineHealthCheck.
 pub(super) struct Terms {
     pub(super) selector: Selector,
     pub(super) startup_timeout: Option<SignedDuration>,
@@ -54,20 +54,20 @@ pub(super) struct Terms {
     pub(super) limit: Limit,
 }
 
-/// A status of a Node's condition that makes it unhealthy, where any version has its fields.
+/// A status of a Node's condition that makes it unhealthy, with the fields of all versions.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Unhealthy {
     #[serde(rename = "type")]
     type_: String,
     status: String,
-    /// As Go writes a duration.
+    /// A duration in Go's format.
     timeout: Option<String>,
     /// In `v1beta2` of Cluster API.
     timeout_seconds: Option<u32>,
 }
 
-/// Reads what makes a Node unhealthy.
+/// Reads the conditions that make a Node unhealthy.
 pub(super) fn conditions(
     unhealthy: Option<Vec<Unhealthy>>,
 ) -> Result<Vec<UnhealthyCondition>, NotARecord> {
@@ -94,7 +94,7 @@ pub(crate) struct HealthChecks<A> {
 }
 
 impl<A: HealthCheckApi> HealthChecks<A> {
-    /// The checks that a scope covers.
+    /// The checks of a scope.
     pub(crate) fn new(scope: Scope) -> Self {
         Self {
             scope,
@@ -105,7 +105,7 @@ impl<A: HealthCheckApi> HealthChecks<A> {
 
 type Record<A> = Object<<A as HealthCheckApi>::CheckSpec, Value>;
 
-/// What an object says; nothing while it is paused.
+/// Converts an object; returns `None` while it is paused.
 fn read<A: HealthCheckApi>(object: Record<A>) -> Result<Option<HealthCheck>, NotARecord> {
     let reference = reference(&object.metadata).ok_or(NotARecord::Missing("name"))?;
     let annotations = object.metadata.annotations.unwrap_or_default();
@@ -135,7 +135,7 @@ fn reference(metadata: &ObjectMeta) -> Option<MachineReference> {
     })
 }
 
-/// The check that an object in JSON is.
+/// Converts a check from JSON.
 pub(super) fn read_value<A: HealthCheckApi>(value: Value) -> Result<Option<Change>, String> {
     let object: Record<A> = serde_json::from_value(value)
         .map_err(|error| format!("a field is not what its kind says: {error}"))?;
@@ -143,7 +143,7 @@ pub(super) fn read_value<A: HealthCheckApi>(value: Value) -> Result<Option<Chang
     Ok(check.map(|check| Change::HealthCheck(Box::new(check))))
 }
 
-/// Reads a selector of labels.
+/// Reads a label selector.
 pub(super) fn selector(selector: LabelSelector) -> Result<Selector, NotARecord> {
     let labels = selector.match_labels.unwrap_or_default().into_iter();
     let labels = labels.map(|(key, value)| Ok(Requirement::In(key, vec![value])));
@@ -164,7 +164,7 @@ pub(super) fn selector(selector: LabelSelector) -> Result<Selector, NotARecord> 
         .map(Selector)
 }
 
-/// Reads how many may be unhealthy; all, where nothing is said.
+/// Reads the number that may be unhealthy; all, if it is not set.
 pub(super) fn limit(limit: Option<IntOrString>) -> Result<Limit, NotARecord> {
     let text = match limit {
         None => return Ok(Limit::Percent(100)),
@@ -174,7 +174,7 @@ pub(super) fn limit(limit: Option<IntOrString>) -> Result<Limit, NotARecord> {
     Ok(text.parse()?)
 }
 
-/// Reads how long a Machine may take, as Go writes a duration (`10m0s`); nothing said means ten minutes, and zero for ever.
+/// Reads the startup timeout in Go's format (`10m0s`); the default is ten minutes, and zero means no limit.
 pub(super) fn startup_timeout(text: Option<&str>) -> Result<Option<SignedDuration>, NotARecord> {
     let timeout = match text {
         None => STARTUP_TIMEOUT,

@@ -1,4 +1,4 @@
-//! What MachineHealthChecks say, in each API and version.
+//! The content of MachineHealthChecks, in each API and version.
 
 use serde_json::json;
 
@@ -77,7 +77,7 @@ fn the_checks_of_cluster_api_are_read_in_both_versions() {
     assert_eq!(check::<ClusterApi>(&new).as_ref(), Ok(&read));
     assert_eq!(read.startup_timeout, Some(SignedDuration::from_mins(5)));
     assert_eq!(read.conditions, [unhealthy("Ready", "Unknown", 300)]);
-    // Machines of other clusters in the same namespace are none of its business.
+    // Machines of other clusters in the same namespace do not matter to it.
     let cluster = "cluster.x-k8s.io/cluster-name".to_owned();
     assert!(
         read.selector

@@ -1,8 +1,8 @@
-//! The Machines of a source whose records do not say what their instances are called: the cloud is asked, beside everything
-//! else, and what it says arrives as addresses that come late.
+//! The Machines of a source with records that lack the names of their instances: the cloud is queried in the background, and
+//! its answers arrive as late addresses.
 //!
-//! This sits between the feed of the source and the engine. Whatever the feed tells goes through at once; while the cloud
-//! does not answer, Machines keep the names that are known, and new ones have none.
+//! This sits between the feed of the source and the engine. Inputs of the feed pass at once. While the cloud does not
+//! answer, Machines keep the known names, and new ones have none.
 
 mod book;
 
@@ -23,17 +23,17 @@ use crate::engine::Input;
 use crate::metrics::Metrics;
 use crate::persistence::{Complaint, pauses};
 
-/// The shortest time between the starts of two questions: when many instances are launched, one question is about many. EC2
-/// allows ten times as many calls to a whole account (EC2 API Reference, "Request throttling": 20 a second).
+/// The shortest time between the starts of two queries: when many instances are launched, one query covers many. EC2 allows
+/// ten times as many calls to a whole account (EC2 API Reference, "Request throttling": 20 a second).
 const SHORTEST_PAUSE: Duration = Duration::from_millis(500);
-/// How long one question may take, with all that it needs: credentials, and the repetitions of a call.
+/// The limit of one query, including credentials and retries of a call.
 const CALL_LIMIT: Duration = Duration::from_secs(30);
-/// The first pause after a question that failed; each next one is twice as long.
+/// The first pause after a query that failed; each next one is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
-/// The longest pause after a question that failed.
+/// The longest pause after a query that failed.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// A cloud that is asked.
+/// A cloud that is queried.
 #[derive(Debug)]
 pub(crate) struct Cloud {
     environment: Environment,
@@ -41,11 +41,11 @@ pub(crate) struct Cloud {
     connected: OnceCell<Aws>,
 }
 
-/// What a cloud said: the instances that it knows, and the region they are in.
+/// An answer of the cloud: the instances that it knows, and their region.
 type Answer = Result<(Vec<Instance>, String), aws::Error>;
 
 impl Cloud {
-    /// The cloud that a scope names, asked with the settings and credentials that this process has.
+    /// The cloud of a scope, queried with the settings and credentials of this process.
     pub(crate) fn of_process(look_up: LookUp) -> Self {
         Self::new(look_up, Environment::of_process())
     }
@@ -59,7 +59,7 @@ impl Cloud {
         }
     }
 
-    /// Asks about instances.
+    /// Queries instances.
     async fn ask(&self, asked: &Asked) -> Answer {
         let question = async {
             let connect = || Aws::connect(self.environment.clone(), self.region.as_deref());
@@ -79,7 +79,8 @@ impl Cloud {
     }
 }
 
-/// Passes on what the feed of a scope tells, and tells what the cloud says of its instances, until nobody listens any more.
+/// Forwards the inputs of a scope's feed and adds the instance addresses known to the cloud. Runs until the receiver is
+/// dropped.
 pub(crate) async fn run(
     scope: Scope,
     cloud: Cloud,
@@ -88,7 +89,7 @@ pub(crate) async fn run(
     metrics: Metrics,
 ) {
     let mut asking = Asking::new(scope, cloud, sink, metrics);
-    // At most one question at a time: those that come meanwhile are asked about together.
+    // At most one query at a time: requests that arrive meanwhile are combined into the next.
     let mut question = JoinSet::new();
     loop {
         let next = asking.next_question().filter(|_| question.is_empty());
@@ -117,13 +118,13 @@ pub(crate) async fn run(
 /// The receiver is gone.
 struct Stopped;
 
-/// How the last question ended.
+/// The result of the last query, as reported.
 enum State {
     /// Nothing is known yet.
     Starting,
-    /// With an answer, as is told.
+    /// It was answered, as reported.
     Live,
-    /// Without one, as is told.
+    /// It was not answered, as reported.
     Lost,
 }
 
@@ -133,15 +134,15 @@ struct Asking {
     sink: mpsc::Sender<Input>,
     metrics: Metrics,
     book: Book,
-    /// Whether all Machines were told once.
+    /// True if all Machines were reported once.
     listed: bool,
     state: State,
-    /// Since when no question was answered.
+    /// The time since when all queries have failed.
     failing: Option<Timestamp>,
     pauses: ExponentialBackoff,
-    /// No question before.
+    /// The earliest time of the next query.
     not_before: Instant,
-    /// What was told last of a failure.
+    /// The last logged failure.
     complaint: Complaint,
 }
 
@@ -162,19 +163,19 @@ impl Asking {
         }
     }
 
-    /// When to ask next.
+    /// The time of the next query.
     fn next_question(&self) -> Option<Instant> {
         Some(self.book.next_due()?.max(self.not_before))
     }
 
-    /// Whom to ask about now.
+    /// The instances to query now.
     fn begin(&mut self) -> Asked {
         let now = Instant::now();
         self.not_before = now.checked_add(SHORTEST_PAUSE).unwrap_or(now);
         self.book.due(now)
     }
 
-    /// Takes in what the feed tells, and passes it on.
+    /// Handles an input of the feed, and forwards it.
     async fn pass_on(&mut self, input: Input) -> Result<(), Stopped> {
         let input = match input {
             Input::Change(Change::Machine(record)) => {
@@ -206,7 +207,7 @@ impl Asking {
         self.tell_state().await
     }
 
-    /// Takes in how a question ended.
+    /// Handles the result of a query.
     async fn hear(&mut self, asked: &Asked, answer: Answer) -> Result<(), Stopped> {
         match answer {
             Ok((instances, region)) => {
@@ -248,9 +249,9 @@ impl Asking {
         }
     }
 
-    /// Says whether names are missing because the cloud was not heard, where that is news.
+    /// Reports if names are missing because the cloud did not answer, when that changes.
     async fn tell_state(&mut self) -> Result<(), Stopped> {
-        // Nobody is left to ask about.
+        // No instance is left to query.
         if self.book.next_due().is_none() {
             self.failing = None;
         }
@@ -272,7 +273,7 @@ impl Asking {
     }
 }
 
-/// Why a Machine's instance cannot be asked about although it has one.
+/// The reason why a Machine's instance cannot be queried although it has one.
 fn strange(record: &Machine) -> Option<String> {
     let id = record.provider_id.as_deref()?;
     instance_id(id)
@@ -280,10 +281,10 @@ fn strange(record: &Machine) -> Option<String> {
         .then(|| format!("its providerID {id:?} names no instance of EC2, so that nobody can be asked what it is called"))
 }
 
-/// Adds to what a list of a scope's Machines told what the cloud says of their instances, once, for the commands.
+/// Adds the cloud's facts about instances to a list of a scope's Machines, once, for the commands.
 ///
 /// # Errors
-/// If the cloud does not answer: then what the list told stands alone.
+/// If the cloud does not answer: then the list stays without them.
 pub(crate) async fn complete(
     scope: &Scope,
     cloud: &Cloud,
@@ -303,7 +304,7 @@ pub(crate) async fn complete(
             break;
         }
         let (instances, region) = cloud.ask(&asked).await?;
-        // What has no name yet is due again a moment later than `now`: nothing is asked twice.
+        // An instance without a name is due again a moment later than `now`: nothing is queried twice.
         let heard = book.hear(&asked, &instances, &region, now);
         let changed = heard.changed.into_iter().map(Box::new);
         changes.extend(changed.map(Change::Machine));

@@ -1,4 +1,4 @@
-//! What goes through to the engine, and what is told of a cloud, against a pretended AWS.
+//! The inputs to the engine, and the reports about a cloud, against a simulated AWS.
 
 use std::collections::HashSet;
 
@@ -7,7 +7,7 @@ use rollcall_approver_core::{Address, MachineReference, MachineUid, Source};
 use super::*;
 use crate::aws::testing::{Asked as Heard, FakeAws, Reply};
 
-/// Far more than anything here takes.
+/// Far longer than anything here takes.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 fn scope() -> Scope {
@@ -43,7 +43,7 @@ fn record(name: &str, instance: &str) -> Machine {
     }
 }
 
-/// An answer of EC2 with these running instances, called like their ids.
+/// An answer of EC2 with these running instances, named by their ids.
 fn instances(ids: &[&str]) -> Reply {
     let instance = |id: &&str| {
         format!(
@@ -57,7 +57,7 @@ fn instances(ids: &[&str]) -> Reply {
     ))
 }
 
-/// What is between a feed and the engine.
+/// The task between a feed and the engine.
 struct Running {
     aws: FakeAws,
     feed: mpsc::Sender<Input>,
@@ -91,7 +91,7 @@ impl Running {
         }
     }
 
-    /// The next piece of news, which has to be a Machine with as many names.
+    /// The next input, which has to be a Machine with this number of names.
     async fn expect_machine(&mut self, name: &str, private_dns_names: usize) {
         let change = self.next().await;
         let Change::Machine(machine) = change else {
@@ -145,7 +145,7 @@ async fn news_goes_through_at_once_and_names_come_later() {
     running.expect_machine("a", 1).await;
     running.list().await;
     running.expect_live().await;
-    // Its source tells it again: it keeps its name, and nobody is asked.
+    // Its source sends it again: it keeps its name, without a query.
     let bound = Machine {
         node_reference: Some("ip-of-i-0a.internal".parse().unwrap()),
         ..record("a", "i-0a")
@@ -184,7 +184,7 @@ async fn while_the_cloud_refuses_that_is_told_and_everything_else_goes_through()
     running.expect_lost().await;
     assert_eq!(running.metrics.look_up_failures.get(), 1);
     running.list().await;
-    // It is asked again by itself.
+    // It is queried again automatically.
     running.expect_machine("a", 1).await;
     running.expect_live().await;
     assert_eq!(running.aws.asked().len(), 2);

@@ -1,5 +1,5 @@
-//! Karpenter: `karpenter.sh/v1` NodeClaims. They have no addresses; until a node has registered, its name is made of the
-//! providerID.
+//! Karpenter: `karpenter.sh/v1` NodeClaims. They have no addresses; until a node has registered, its name is derived from
+//! the providerID.
 
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
@@ -14,14 +14,14 @@ use crate::rights::{READ, Right, Scope};
 const GROUP: &str = "karpenter.sh";
 /// The label that names the NodePool of a NodeClaim (karpenter, `pkg/apis/v1`).
 const NODE_POOL: &str = "karpenter.sh/nodepool";
-/// Labels that karpenter gives NodeClaims, as Nodes have them (Kubernetes: well-known labels).
+/// Labels that Karpenter sets on NodeClaims, as on Nodes (Kubernetes: well-known labels).
 const REGION: &str = "topology.kubernetes.io/region";
 const ZONE: &str = "topology.kubernetes.io/zone";
 
 /// The source.
 pub(super) struct Karpenter;
 
-/// No field of a NodeClaim's spec says which machine it is.
+/// No field of a NodeClaim's spec identifies the machine.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Spec {}
 
@@ -41,13 +41,13 @@ impl Status {
         conditions.iter().any(|one| one.is_true(condition))
     }
 
-    /// Since when there is an instance.
+    /// The time since when there is an instance.
     fn launched_at(&self) -> Option<Timestamp> {
         let mut conditions = self.conditions.iter().flatten();
         conditions.find_map(|condition| condition.true_since("Launched"))
     }
 
-    /// How far the NodeClaim has come, in the words of its conditions.
+    /// The progress of the NodeClaim, in the words of its conditions.
     fn stage(&self) -> Option<&'static str> {
         [
             "InstanceTerminating",

@@ -1,6 +1,6 @@
-//! KubeadmConfigs of Cluster API, for the id of the bootstrap token that each names: which Machine a token was made for
-//! stands nowhere else. The token's secret stands beside the id. It is dropped while an object is parsed, and what cannot be
-//! parsed is told without what it says.
+//! KubeadmConfigs of Cluster API, for the id of the bootstrap token that each names: no other object records for which
+//! Machine a token was made. The token's secret is beside the id. It is dropped during parsing, and an error does not
+//! contain the text that failed to parse.
 
 use std::collections::HashSet;
 use std::fmt;
@@ -22,12 +22,12 @@ use crate::rights::{self, READ, Right};
 
 /// Their API group.
 pub(super) const GROUP: &str = "bootstrap.cluster.x-k8s.io";
-/// The versions that are understood, the best first. They do not differ in what is read.
+/// The supported versions, the best first. They do not differ in the fields read here.
 pub(super) const VERSIONS: &[&str] = &["v1beta2", "v1beta1"];
-/// What they are called.
+/// Their kind.
 pub(super) const KIND: &str = "KubeadmConfig";
 const PLURAL: &str = "kubeadmconfigs";
-/// What is needed to read them.
+/// The rights to read them.
 pub(super) const RIGHTS: &[Right] = &[Right::required(
     rights::Scope::Machines,
     GROUP,
@@ -35,12 +35,12 @@ pub(super) const RIGHTS: &[Right] = &[Right::required(
     READ,
 )];
 
-/// The KubeadmConfigs that a scope covers.
+/// The KubeadmConfigs of a scope.
 pub(super) struct KubeadmConfigs(pub(super) Scope);
 
 pub(super) type Record = Object<Spec, IgnoredAny>;
 
-/// The fields of its spec that say what a machine joins with. Everything else in it, which may be secret too, is passed over.
+/// The fields of its spec with the credentials for the join. Everything else in it, which may be secret too, is skipped.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(super) struct Spec {
@@ -52,7 +52,7 @@ struct JoinConfiguration {
     discovery: Option<Discovery>,
 }
 
-/// How a machine finds the cluster, and what its kubelet asks with (kubeadm, `JoinConfiguration`): with the token of the
+/// The discovery of the cluster, and the credential of its kubelet (kubeadm, `JoinConfiguration`): the token of the
 /// discovery, unless there is another one for that.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -67,7 +67,7 @@ struct BootstrapToken {
     token: Option<TokenId>,
 }
 
-/// The id of a bootstrap token; what comes after it is never kept.
+/// The id of a bootstrap token; the secret part after it is never kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct TokenId(String);
 
@@ -93,7 +93,7 @@ impl<'de> Deserialize<'de> for TokenId {
     }
 }
 
-/// Whether a text is the id of a bootstrap token (Kubernetes: `staging/src/k8s.io/cluster-bootstrap/token/api`,
+/// Returns true if a text is the id of a bootstrap token (Kubernetes: `staging/src/k8s.io/cluster-bootstrap/token/api`,
 /// `BootstrapTokenIDPattern`).
 fn is_id(text: &str) -> bool {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
@@ -101,7 +101,7 @@ fn is_id(text: &str) -> bool {
 }
 
 impl Spec {
-    /// What the machine joins with. Until its controller has made a token, none is named.
+    /// The token that the machine joins with. Until its controller has made one, the object names none.
     fn token(self) -> JoinToken {
         let join = self.join_configuration.unwrap_or_default();
         let Discovery {
@@ -132,10 +132,10 @@ fn read(object: Record) -> KubeadmConfig {
     }
 }
 
-/// The KubeadmConfig that an object in JSON is.
+/// Converts a KubeadmConfig from JSON.
 pub(super) fn read_value(value: Value) -> Result<KubeadmConfig, String> {
     let object: Record = serde_json::from_value(value)
-        // What is wrong is not told: it may hold what is secret.
+        // The error is dropped: it may contain a secret.
         .map_err(|_| "a field is not what its kind says, or holds no bootstrap token".to_owned())?;
     Ok(read(object))
 }
@@ -144,7 +144,7 @@ impl Watched for KubeadmConfigs {
     type Resource = Guarded<Record>;
     type Key = MachineReference;
     type Memory = ();
-    /// The files of the user-data are in them.
+    /// They contain the files of the user-data.
     const PAGE: u32 = 100;
 
     fn feed(&self) -> Feed {
@@ -163,7 +163,7 @@ impl Watched for KubeadmConfigs {
         let known = reference(object.meta());
         let change = match object.0 {
             Ok(object) => Change::KubeadmConfig(read(object)),
-            // What is wrong is not told: it may hold what is secret.
+            // The error is dropped: it may contain a secret.
             Err(_) => {
                 warn!(
                     config = %known,

@@ -1,4 +1,4 @@
-//! What KubeadmConfigs say, how they are followed, and that their secrets go nowhere.
+//! Conversion and watches of KubeadmConfigs, and that their secrets are never passed on.
 
 use rollcall_approver_core::Source;
 use serde_json::json;
@@ -155,7 +155,7 @@ async fn they_are_listed_and_watched_and_no_secret_is_kept_or_told() {
         );
     };
     expect(0, &["KubeadmConfig(", "c-0", "Id(\"abc123\")"]);
-    // One that cannot be read is no longer known, and still there.
+    // An unreadable object is no longer known, but still exists.
     expect(1, &["KubeadmConfigGone(", "c-1"]);
     expect(2, &["KubeadmConfigList(", "c-0", "c-1"]);
     expect(3, &["Synced(KubeadmConfigs("]);

@@ -1,4 +1,4 @@
-//! The Machines of any source as a feed: what the sources have in common.
+//! The feed of Machines of any source: the common part of the sources.
 
 use std::collections::HashSet;
 use std::fmt::Debug;
@@ -19,32 +19,32 @@ use crate::feed::Watched;
 use crate::guard::Guarded;
 use crate::rights::Right;
 
-/// One API that keeps Machine records: where its objects are, and what each says.
+/// One API with Machine records: its resource, and the conversion of its objects.
 pub(crate) trait MachineApi: Send + Sync + 'static {
-    /// Which source it is.
+    /// The source.
     const SOURCE: Source;
     /// Its API group.
     const GROUP: &'static str;
-    /// The versions that are understood, the best first.
+    /// The supported versions, the best first.
     const VERSIONS: &'static [&'static str];
-    /// What it calls its records.
+    /// The kind of its records.
     const KIND: &'static str;
     /// The resource.
     const PLURAL: &'static str;
-    /// Whether its records are in namespaces.
+    /// True if its records are namespaced.
     const NAMESPACED: bool = true;
-    /// What is needed to read them.
+    /// The rights to read them.
     const RIGHTS: &'static [Right];
     /// The fields of its spec that are read.
     type Spec: Clone + Debug + Default + DeserializeOwned + Send + Sync + 'static;
     /// The fields of its status that are read.
     type Status: Clone + Debug + Default + DeserializeOwned + Send + Sync + 'static;
 
-    /// Takes over what an object says of a Machine. What its metadata says is there already: who it is, since when,
-    /// whether it is being deleted, and the key that it pins.
+    /// Adds an object's facts to a Machine, which already has those of the metadata: identity, creation time, deletion, and
+    /// the pinned key.
     ///
     /// # Errors
-    /// If what it says cannot be believed.
+    /// If the object is not plausible.
     fn fill(
         machine: &mut Machine,
         metadata: &ObjectMeta,
@@ -60,7 +60,7 @@ pub(crate) struct Machines<A> {
 }
 
 impl<A: MachineApi> Machines<A> {
-    /// The Machines that a scope covers.
+    /// The Machines of a scope.
     pub(crate) fn new(scope: Scope) -> Self {
         Self {
             scope,
@@ -71,7 +71,7 @@ impl<A: MachineApi> Machines<A> {
 
 type Record<A> = Object<<A as MachineApi>::Spec, <A as MachineApi>::Status>;
 
-/// The record that an object is.
+/// Converts an object to a record.
 fn read<A: MachineApi>(object: Record<A>) -> Result<Machine, NotARecord> {
     let Object {
         metadata,
@@ -102,14 +102,14 @@ fn read<A: MachineApi>(object: Record<A>) -> Result<Machine, NotARecord> {
     Ok(machine)
 }
 
-/// The record that an object in JSON is.
+/// Converts an object in JSON to a record.
 pub(super) fn read_value<A: MachineApi>(value: Value) -> Result<Machine, String> {
     let object: Record<A> = serde_json::from_value(value)
         .map_err(|error| format!("a field is not what its kind says: {error}"))?;
     read::<A>(object).map_err(|error| error.to_string())
 }
 
-/// A kind: its group, the versions that are understood, the best first, its name and that of its resource.
+/// A kind: its group, its supported versions, the best first, its name and that of its resource.
 pub(super) type Kind = (
     &'static str,
     &'static [&'static str],
@@ -117,7 +117,7 @@ pub(super) type Kind = (
     &'static str,
 );
 
-/// Where the objects of a kind are, in a namespace or in all, in the best of the versions that the API server has.
+/// The API for the objects of a kind, in a namespace or in all, in the best of the versions that the API server has.
 pub(super) async fn locate<K>(client: &Client, kind: Kind, namespace: &str) -> kube::Result<Api<K>>
 where
     K: Resource<DynamicType = ApiResource, Scope = DynamicResourceScope>,
@@ -132,7 +132,7 @@ where
     })
 }
 
-/// The best version that the API server has; the last one when it has none, so that its answer to a list says what is
+/// The best version that the API server has; the last one if it has none, so that its answer to a list names what is
 /// missing.
 async fn version(
     client: &Client,
@@ -156,7 +156,7 @@ async fn version(
     Ok(last)
 }
 
-/// Which records are of the scope, as a label selector.
+/// The label selector for the records of the scope.
 pub(super) fn label_selector(scope: &Scope) -> Option<String> {
     let label = scope.label.as_ref();
     label.map(|(key, value)| format!("{key}={value}"))

@@ -1,4 +1,4 @@
-//! An object of a Machine API: its metadata, and of spec and status only what is asked for.
+//! An object of a Machine API: its metadata, and only the used fields of spec and status.
 
 use std::borrow::Cow;
 
@@ -7,8 +7,7 @@ use kube::Resource;
 use kube::core::{ApiResource, DynamicResourceScope};
 use serde::Deserialize;
 
-/// An object whose spec or status may not be there yet. Which API it is of is known at run time, so that one type
-/// reads several versions.
+/// An object, possibly without spec or status yet. Its API is known at run time, so that one type reads several versions.
 #[derive(Clone, Debug, Deserialize)]
 pub(crate) struct Object<Spec, Status> {
     pub(crate) metadata: ObjectMeta,

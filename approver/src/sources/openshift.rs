@@ -19,7 +19,7 @@ const GROUP: &str = "machine.openshift.io";
 const MACHINE_SET: &str = "machine.openshift.io/cluster-api-machineset";
 const REGION: &str = "machine.openshift.io/region";
 const ZONE: &str = "machine.openshift.io/zone";
-/// The annotation by which a MachineHealthCheck has bare metal repaired (machine-api-operator).
+/// The annotation by which a MachineHealthCheck requests the repair of bare metal (machine-api-operator).
 const REMEDIATION: &str = "host.metal3.io/external-remediation";
 
 /// The source.
@@ -46,15 +46,16 @@ pub(super) struct Status {
     provider_status: ProviderStatus,
 }
 
-/// What every provider's own status has, as far as it is read.
+/// The fields read from the status of any provider.
 #[derive(Clone, Debug, Default, Deserialize)]
 struct ProviderStatus {
     conditions: Option<Vec<Condition>>,
 }
 
 impl Status {
-    /// Since when there is an instance: the phase is written together with its time. A provider without phases may say it
-    /// by a condition (openshift/api, `machine/v1beta1`: `MachineCreation` of AWS and Azure, `MachineCreated` of GCP).
+    /// The time since when there is an instance: the phase is written together with its time. A provider without phases may
+    /// report it by a condition (openshift/api, `machine/v1beta1`: `MachineCreation` of AWS and Azure, `MachineCreated` of
+    /// GCP).
     fn ready_at(&self) -> Option<Timestamp> {
         let phase = self.phase.as_deref();
         let changed = self.last_updated.as_ref();
@@ -204,7 +205,7 @@ mod tests {
 
     #[test]
     fn what_cannot_be_believed_is_no_record() {
-        // A Machine bound to something unreadable must not pass for an unbound one.
+        // A Machine bound to an unreadable name must not count as unbound.
         for (status, words) in [
             (
                 json!({"nodeRef": {"name": "a b"}}),

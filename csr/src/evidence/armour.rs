@@ -1,7 +1,7 @@
 //! The PEM blocks of evidence after the request's (RFC 7468).
 //!
-//! Go, and so the API server and the signer, stops reading after the first block, whatever follows. What follows must
-//! still be blocks of evidence and nothing else: whoever hides something there is refused.
+//! Go, and so the API server and the signer, ignores everything after the first block. Here only blocks of evidence may
+//! follow, so that nothing can be hidden there.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -12,16 +12,16 @@ use crate::pem::{EvidenceBlocks, check_base64_line, decode, next_line};
 const BEGIN_LINE: &[u8] = b"-----BEGIN ROLLCALL EVIDENCE-----";
 const END_LINE: &[u8] = b"-----END ROLLCALL EVIDENCE-----";
 
-/// What every line that begins or ends a block starts with.
+/// The start of every line that begins or ends a block.
 const DASHES: &[u8] = b"-----";
 
 /// Length of a line of base64 (RFC 7468 section 2).
 const LINE: usize = 64;
 
-/// The contents of the blocks that `text` consists of, each with an error of its own when it is not base64.
+/// Returns the contents of the blocks in `text`, each with its own error if it is not base64.
 ///
 /// # Errors
-/// [`ParseError::TrailingData`] when there is anything else than blocks and white space.
+/// [`ParseError::TrailingData`] if there is anything other than blocks and white space.
 pub(crate) fn contents(text: &[u8]) -> Result<EvidenceBlocks, ParseError> {
     let mut rest = text;
     let mut blocks = Vec::new();
@@ -35,14 +35,14 @@ pub(crate) fn contents(text: &[u8]) -> Result<EvidenceBlocks, ParseError> {
     Ok(blocks)
 }
 
-/// Takes the lines of a block off `rest`, and its END.
+/// Reads the lines of a block from `rest`, up to and including its END.
 fn lines_to_end<'a>(rest: &mut &'a [u8]) -> Result<Vec<&'a [u8]>, ParseError> {
     let mut lines = Vec::new();
     loop {
         match next_line(rest) {
             Some(line) if line == END_LINE => return Ok(lines),
             Some(line) if !line.starts_with(DASHES) => lines.push(line),
-            // The text, or another block, begins before this one ends.
+            // The text ends, or another block begins, before this one ends.
             Some(_) | None => return Err(ParseError::TrailingData),
         }
     }
@@ -53,7 +53,7 @@ fn content(lines: &[&[u8]]) -> Result<Vec<u8>, ParseError> {
     decode(&lines.concat())
 }
 
-/// The block with this content.
+/// Encodes the block with this content.
 pub(super) fn block(der: &[u8]) -> String {
     let mut text = String::from("-----BEGIN ROLLCALL EVIDENCE-----\n");
     let encoded: Vec<char> = STANDARD.encode(der).chars().collect();

@@ -1,4 +1,4 @@
-//! What every statement is bound to, and the bytes that are signed for it.
+//! The binding of a statement to a request, and the bytes that are signed for it.
 
 use std::fmt;
 
@@ -7,12 +7,12 @@ use crate::encode::encode;
 use crate::hash::{self, sha256};
 use crate::{KeyHash, NodeName, ParseError};
 
-/// What the signed bytes begin with, so that no signature made for another purpose is one of these.
+/// The prefix of the signed bytes, so that a signature made for another purpose is never valid here.
 const CONTEXT: &str = "rollcall.dev/evidence/v1";
 
-/// SHA-256 over the DER of one CA certificate of a cluster's API server: which cluster a statement is about.
+/// SHA-256 over the DER of a CA certificate of a cluster's API server: identifies the cluster of a statement.
 ///
-/// A cluster whose CA bundle holds several certificates has several of these; each of them names it.
+/// A cluster whose CA bundle holds several certificates has several ids; each of them identifies it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ClusterId([u8; 32]);
 
@@ -22,7 +22,7 @@ impl ClusterId {
         Self(sha256(certificate_der))
     }
 
-    /// Takes the contents of an OCTET STRING.
+    /// Reads the contents of an OCTET STRING.
     pub(super) fn read(contents: &[u8]) -> Result<Self, ParseError> {
         let hash = contents.try_into().map_err(|_| ParseError::MalformedDer {
             what: "cluster of a statement",
@@ -42,20 +42,20 @@ impl fmt::Display for ClusterId {
     }
 }
 
-/// What a statement must have been made for: with any other key, node or cluster it is worth nothing.
+/// The key, node and cluster that a statement is made for: it is invalid for any other.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Binding {
-    /// The key that the request asks a certificate for.
+    /// The key to be certified.
     pub request_key: KeyHash,
-    /// The node that the request is for.
+    /// The node of the request.
     pub node: NodeName,
-    /// The cluster that the request is made in.
+    /// The cluster of the request.
     pub cluster: ClusterId,
 }
 
 impl Binding {
     /// The bytes that are signed: the DER of `Signed` in `docs/evidence.md`. `shown` is the DER of the certificate or
-    /// key that the statement shows.
+    /// key in the statement.
     pub(super) fn signed(&self, kind: &str, shown: &[u8]) -> Vec<u8> {
         encode(
             SEQUENCE,

@@ -1,7 +1,7 @@
-//! The public key inside a certificate (RFC 5280 section 4.1), found by strict reading.
+//! The public key in a certificate (RFC 5280 section 4.1), parsed strictly.
 //!
-//! Who signed the certificate, for whom and until when is for the caller to check; the key is read here so that a
-//! statement's signature and the certificate in it can never be judged by two different keys.
+//! The caller checks issuer, subject and validity. The key is read here so that a statement's signature and its
+//! certificate can never be checked with two different keys.
 
 use crate::der::{INTEGER, Reader, SEQUENCE};
 use crate::{ParseError, PublicKey};
@@ -9,10 +9,10 @@ use crate::{ParseError, PublicKey};
 /// `[0]`, constructed: the version of a certificate (RFC 5280 section 4.1).
 const VERSION: u8 = 0xa0;
 
-/// Version 3 as the contents of an INTEGER (RFC 5280 section 4.1.2.1), what every Kubernetes signer issues.
+/// Version 3 as the contents of an INTEGER (RFC 5280 section 4.1.2.1), which every Kubernetes signer issues.
 const VERSION_3: &[u8] = &[2];
 
-/// The key that a certificate is for.
+/// Returns the subject's public key.
 pub(super) fn public_key(der: &[u8]) -> Result<PublicKey, ParseError> {
     const WHAT: &str = "certificate";
     let mut outer = Reader::new(der, WHAT);
@@ -29,7 +29,7 @@ pub(super) fn public_key(der: &[u8]) -> Result<PublicKey, ParseError> {
     }
     version.end()?;
     fields.tagged(INTEGER)?;
-    // Signature algorithm, issuer, validity and subject stand between serial number and key.
+    // Signature algorithm, issuer, validity and subject come between serial number and key.
     for _ in 0..4 {
         fields.tagged(SEQUENCE)?;
     }

@@ -1,26 +1,26 @@
-//! Why evidence was refused: one variant and one stable word per cause.
+//! The errors of evidence: one variant and one stable word per cause.
 
 use super::MAX_STATEMENTS;
 use crate::ParseError;
 
-/// What makes evidence unreadable, or a statement worthless.
+/// The reason why evidence is unreadable, or a statement invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum EvidenceError {
-    /// The statement is about another cluster than the one it is verified for.
+    /// The statement names another cluster than the one it is verified for.
     #[error("the statement was made for another cluster")]
     AnotherCluster,
-    /// The signature was not made by this key over this binding.
+    /// The signature over this binding does not verify with the statement's key.
     #[error(
         "the signature of the statement does not belong to this request's key, node name and cluster"
     )]
     BadSignature,
-    /// A kind that is not the name of one.
+    /// The kind has invalid characters or an invalid length.
     #[error(
         "the kind of a statement is not 1 to 63 lower-case letters, digits, hyphens, dots and slashes"
     )]
     MalformedKind,
-    /// A list of statements without one.
+    /// The list of statements is empty.
     #[error("the evidence holds no statement")]
     NoStatements,
     /// More statements than [`MAX_STATEMENTS`], or more than one previous certificate, in all blocks together.
@@ -28,16 +28,16 @@ pub enum EvidenceError {
         "the evidence holds more than {MAX_STATEMENTS} statements, or more than one previous certificate"
     )]
     TooManyStatements,
-    /// The block, its DER, or a key in it is not what it must be.
+    /// The block, its DER, or a key in it is malformed.
     #[error(transparent)]
     Unreadable(#[from] ParseError),
-    /// Another version than 1.
+    /// A version other than 1.
     #[error("the evidence is not of version 1, the only one that is understood")]
     UnsupportedVersion,
 }
 
 impl EvidenceError {
-    /// Every word that [`EvidenceError::as_str`] can give, in alphabetical order.
+    /// Every word that [`EvidenceError::as_str`] can return, in alphabetical order.
     pub const ALL_WORDS: &[&str] = &[
         "AnotherCluster",
         "BadSignature",
@@ -55,7 +55,7 @@ impl EvidenceError {
         "UnsupportedVersion",
     ];
 
-    /// One stable word for the cause. What the strict readers of requests and evidence share has the same word in both.
+    /// The stable word for the cause. Errors that requests and evidence share have the same word in both.
     pub fn as_str(&self) -> &'static str {
         match self {
             Self::AnotherCluster => "AnotherCluster",

@@ -1,4 +1,4 @@
-//! The statements that evidence consists of.
+//! The statements of evidence.
 
 use super::certificate;
 use super::{Binding, ClusterId, EvidenceError};
@@ -13,28 +13,28 @@ const PREVIOUS_CERTIFICATE: &str = "previous-certificate";
 /// The kind of [`JoinKey`].
 const JOIN_KEY: &str = "join-key";
 
-/// Longest kind, in bytes; that of a DNS label (RFC 1035 section 2.3.4).
+/// Longest kind, in bytes; the limit of a DNS label (RFC 1035 section 2.3.4).
 const MAX_KIND: usize = 63;
 
-/// One thing that the machine proves, or says that it does.
+/// One fact that the machine proves or claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Statement {
-    /// It holds the key of a client certificate that it was issued before.
+    /// The machine holds the key of a client certificate that was issued to it before.
     PreviousCertificate(PreviousCertificate),
-    /// It holds a key that was pinned in its Machine.
+    /// The machine holds a key that is pinned in its Machine.
     JoinKey(JoinKey),
-    /// Something of a kind that is not known here. It proves nothing.
+    /// A statement of an unknown kind. It proves nothing.
     Other(OtherStatement),
 }
 
 impl Statement {
-    /// Makes a `previous-certificate` statement. `sign` signs with the certificate's key and the algorithm that belongs
-    /// to that key: ECDSA P-256 with SHA-256, P-384 with SHA-384 (both in ASN.1 form), Ed25519, or RSA PKCS#1 v1.5
-    /// with SHA-256.
+    /// Creates a `previous-certificate` statement. `sign` signs with the certificate's key and the algorithm of that
+    /// key: ECDSA P-256 with SHA-256, P-384 with SHA-384 (both in ASN.1 form), Ed25519, or RSA PKCS#1 v1.5 with
+    /// SHA-256.
     ///
     /// # Errors
-    /// Those of `sign`; [`EvidenceError::Unreadable`] when the certificate or its key is none that is taken;
-    /// [`EvidenceError::BadSignature`] when `sign` has another key.
+    /// Those of `sign`; [`EvidenceError::Unreadable`] if the certificate is malformed or its key unsupported;
+    /// [`EvidenceError::BadSignature`] if `sign` uses another key.
     pub fn previous_certificate<E: From<EvidenceError>>(
         certificate_der: &[u8],
         binding: &Binding,
@@ -54,7 +54,7 @@ impl Statement {
         Ok(Self::PreviousCertificate(statement))
     }
 
-    /// Makes a `join-key` statement about the key with this SubjectPublicKeyInfo. `sign` signs with it, as for
+    /// Creates a `join-key` statement about the key with this SubjectPublicKeyInfo. `sign` signs with it, as for
     /// [`Statement::previous_certificate`].
     ///
     /// # Errors
@@ -77,7 +77,7 @@ impl Statement {
         Ok(Self::JoinKey(statement))
     }
 
-    /// The name of its kind, printable ASCII.
+    /// The name of the kind, printable ASCII.
     pub fn kind(&self) -> &str {
         match self {
             Self::PreviousCertificate(_) => PREVIOUS_CERTIFICATE,
@@ -86,7 +86,7 @@ impl Statement {
         }
     }
 
-    /// The cluster that it says it is for.
+    /// The cluster that the statement names.
     pub fn cluster(&self) -> ClusterId {
         match self {
             Self::PreviousCertificate(statement) => statement.cluster(),
@@ -95,7 +95,7 @@ impl Statement {
         }
     }
 
-    /// What it is about: the DER of the certificate or key that it shows, or the body where the kind is not known.
+    /// The subject of the statement: the DER of its certificate or key, or the body if the kind is unknown.
     pub(crate) fn shown(&self) -> &[u8] {
         match self {
             Self::PreviousCertificate(statement) => &statement.certificate_der,
@@ -161,7 +161,7 @@ impl Statement {
     }
 }
 
-/// Kinds are shown to people, so they are plain text.
+/// Reads a kind, which must be plain text because messages show it.
 fn read_kind(contents: &[u8]) -> Result<&str, EvidenceError> {
     let is_plain = |byte: &u8| {
         byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.' | b'/')
@@ -172,7 +172,7 @@ fn read_kind(contents: &[u8]) -> Result<&str, EvidenceError> {
         .ok_or(EvidenceError::MalformedKind)
 }
 
-/// The body of a statement that shows a certificate or a key and is signed by it: what is shown, and the signature.
+/// Reads the body of a statement: the certificate or key, and the signature made with it.
 fn read_body(body: &[u8]) -> Result<(&[u8], Vec<u8>), ParseError> {
     let mut outer = Reader::new(body, "body of a statement");
     let mut fields = outer.inside(SEQUENCE, "body of a statement")?;
@@ -183,7 +183,7 @@ fn read_body(body: &[u8]) -> Result<(&[u8], Vec<u8>), ParseError> {
     Ok((shown, signature))
 }
 
-/// A client certificate that the machine was issued before, possibly expired, and the signature of its key.
+/// A client certificate that was issued to the machine before, possibly expired, and a signature with its key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PreviousCertificate {
     certificate_der: Vec<u8>,
@@ -191,17 +191,17 @@ pub struct PreviousCertificate {
 }
 
 impl PreviousCertificate {
-    /// The certificate. Nothing is known of it but its key: who signed it, for whom and until when is still to check.
+    /// The certificate. Only its key is checked so far: the caller must check issuer, subject and validity.
     pub fn certificate_der(&self) -> &[u8] {
         &self.certificate_der
     }
 
-    /// The cluster that the statement says it is for.
+    /// The cluster that the statement names.
     pub fn cluster(&self) -> ClusterId {
         self.proof.cluster
     }
 
-    /// The key in the certificate.
+    /// The public key in the certificate.
     pub fn key(&self) -> &PublicKey {
         &self.proof.key
     }
@@ -216,19 +216,19 @@ impl PreviousCertificate {
     }
 }
 
-/// A public key that somebody who may do so pinned in the Machine, and the signature of its private key.
+/// A public key that an authorized user pinned in the Machine, and a signature with its private key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct JoinKey {
     proof: Proof,
 }
 
 impl JoinKey {
-    /// The cluster that the statement says it is for.
+    /// The cluster that the statement names.
     pub fn cluster(&self) -> ClusterId {
         self.proof.cluster
     }
 
-    /// The key. Whether it is the pinned one is still to check.
+    /// The key. The caller must check that it is the pinned one.
     pub fn key(&self) -> &PublicKey {
         &self.proof.key
     }
@@ -242,7 +242,7 @@ impl JoinKey {
     }
 }
 
-/// A statement of a kind that is not known here.
+/// A statement of an unknown kind.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct OtherStatement {
     kind: String,
@@ -250,7 +250,7 @@ pub struct OtherStatement {
     body: Vec<u8>,
 }
 
-/// A signature by a key that the statement shows.
+/// A signature with the key in the statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Proof {
     cluster: ClusterId,

@@ -1,10 +1,10 @@
-//! The list that people read.
+//! The readable list of findings.
 
 use std::path::Path;
 
 use super::findings::{Finding, Remedy};
 
-/// One line per finding, and a last one that sums up.
+/// Returns one line per finding, and a summary as the last line.
 pub(super) fn lines(root: &Path, findings: &[Finding]) -> Vec<String> {
     let mut lines: Vec<String> = findings
         .iter()

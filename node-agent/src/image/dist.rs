@@ -1,19 +1,19 @@
-//! What belongs on a machine: the files below `node-agent/dist/`, which mirrors the host, and this program.
+//! The files to install: those below `node-agent/dist/`, which mirrors the host, and this program.
 
 use std::fs;
 
 use super::root::{ImageError, Root};
 
-/// Where the program is on the host; the unit names it.
+/// The path of the program on the host, as in the unit.
 const PROGRAM: &str = "usr/local/bin/rollcall-node-agent";
 
 /// Mode of the program.
 const EXECUTABLE: u32 = 0o755;
 
-/// Mode of everything else; there is no secret in it.
+/// Mode of all other files; they hold no secret.
 const READABLE: u32 = 0o644;
 
-/// A file of `dist/`: where it goes and what is in it.
+/// A file of `dist/`: its path and its content.
 macro_rules! dist {
     ($path:literal) => {
         ($path, include_str!(concat!("../../dist/", $path)))
@@ -29,10 +29,10 @@ const OWN: [(&str, &str); 5] = [
     dist!("usr/lib/tmpfiles.d/rollcall.conf"),
 ];
 
-/// Files that belong to whoever runs the machine, and are written only where there are none.
+/// Files that the administrator owns, written only if they do not exist.
 const CONFIGURATION: [(&str, &str); 1] = [dist!("etc/rollcall/node-agent.env")];
 
-/// Puts everything in its place and says what it did, one line each.
+/// Installs all files and returns one line for each.
 pub(super) fn install(root: &Root) -> Result<Vec<String>, ImageError> {
     let mut lines = Vec::new();
     let program = fs::read("/proc/self/exe").map_err(ImageError::Program)?;

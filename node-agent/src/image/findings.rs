@@ -1,19 +1,19 @@
-//! What makes a machine that machine: in an image, every machine made of it would share it.
+//! The files that identify a machine: in an image, all its machines would share them.
 
 use super::root::{ImageError, Root};
 
-/// One thing that must not be in an image.
+/// A file that must not be in an image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Finding {
-    /// Where, relative to the root.
+    /// The path, relative to the root.
     pub path: String,
-    /// What it is and what it does there.
+    /// The kind of file, and its effect.
     pub problem: &'static str,
-    /// What to do about it.
+    /// The remedy.
     pub remedy: Remedy,
 }
 
-/// How a finding goes away.
+/// The remedy for a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Remedy {
     /// Removing a file or a folder.
@@ -22,17 +22,17 @@ pub enum Remedy {
     Truncate,
 }
 
-/// Files in one folder whose presence is a finding.
+/// Files in one folder that must not be in an image.
 struct Rule {
     folder: &'static str,
-    /// What a name begins and ends with; both empty is everything.
+    /// Prefix and suffix of a name; both empty match everything.
     names: &'static [(&'static str, &'static str)],
     problem: &'static str,
 }
 
 const ANY: &[(&str, &str)] = &[("", "")];
 
-/// Kubelet's places: kubeadm's, OpenShift 4's and OpenShift 3.11's.
+/// The folders of kubelet: kubeadm's, OpenShift 4's and OpenShift 3.11's.
 const RULES: [Rule; 12] = [
     Rule {
         folder: "etc/kubernetes",
@@ -108,13 +108,13 @@ const RULES: [Rule; 12] = [
     },
 ];
 
-/// Machine ids (machine-id(5)): a file without one is how a golden image says that each machine makes its own.
+/// Machine ids (machine-id(5)): an empty file makes each machine of a golden image generate its own.
 const MACHINE_IDS: [&str; 2] = ["etc/machine-id", "var/lib/dbus/machine-id"];
 
-/// Everything below `root` that must not be in an image. Nothing is changed.
+/// Returns all files below `root` that must not be in an image. Changes nothing.
 ///
 /// # Errors
-/// When the image cannot be read; a folder that is not there is fine.
+/// If the image cannot be read; missing folders are ignored.
 pub fn find(root: &Root) -> Result<Vec<Finding>, ImageError> {
     let mut found = Vec::new();
     for path in MACHINE_IDS {
@@ -135,7 +135,7 @@ pub fn find(root: &Root) -> Result<Vec<Finding>, ImageError> {
 }
 
 fn machine_id(root: &Root, path: &str) -> Result<Option<Finding>, ImageError> {
-    // A link leads to the other one.
+    // A link points to the other path.
     if root.is_link(path) {
         return Ok(None);
     }
@@ -151,7 +151,7 @@ fn machine_id(root: &Root, path: &str) -> Result<Option<Finding>, ImageError> {
     }))
 }
 
-/// Without an end, a beginning stands for the whole name or a name that goes on after it with `-`, `.` or in the plural.
+/// Matches a name. Without a suffix, the prefix must be the whole name or be followed by `-`, `.` or a plural ending.
 fn matches((beginning, end): &(&str, &str), name: &str) -> bool {
     let Some(rest) = name.strip_prefix(beginning) else {
         return false;

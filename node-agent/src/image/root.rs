@@ -1,4 +1,5 @@
-//! The root of an image, which nothing leaves: not by `..`, not by a symlink that would be right once the image runs.
+//! The root of an image, which no path leaves: neither by `..` nor by a symlink that is only valid in the running
+//! image.
 
 use std::ffi::CStr;
 use std::fs::File;
@@ -12,10 +13,10 @@ use rustix::io::Errno;
 use crate::exit::Exit;
 use crate::words;
 
-/// Largest file of an image that is looked into, in bytes; those that matter have a few.
+/// Largest file of an image that is read, in bytes; the relevant ones are much smaller.
 const READ_LIMIT: u64 = 64 * 1024;
 
-/// A folder that holds a machine's whole file system. Paths are relative to it, and symlinks resolve as on that machine
+/// A folder with a machine's complete file system. Paths are relative to it, and symlinks resolve as on that machine
 /// (`openat2`, `RESOLVE_IN_ROOT`).
 #[derive(Debug)]
 pub struct Root {
@@ -24,10 +25,10 @@ pub struct Root {
 }
 
 impl Root {
-    /// Opens it.
+    /// Opens the folder.
     ///
     /// # Errors
-    /// When it is no folder.
+    /// If it is not a folder.
     pub fn open(path: &Path) -> Result<Self, ImageError> {
         let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder =
@@ -41,12 +42,12 @@ impl Root {
         })
     }
 
-    /// Where it is on the machine that works on it.
+    /// The path of the root on the running machine.
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// Writes a file, whole or not at all, and makes the folders above it.
+    /// Writes a file atomically, and creates its parent folders.
     pub(super) fn write(
         &self,
         path: &'static str,
@@ -65,14 +66,14 @@ impl Root {
         }
         let temporary = format!(".{name}.rollcall-tmp");
         let remove = |folder: &OwnedFd| {
-            // A rest of a killed run, or of this one: the next write says what it could not remove.
+            // A leftover of a killed run, or of this one: the next write reports it if it cannot be removed.
             rustix::fs::unlinkat(folder, &temporary, AtFlags::empty()).ok();
         };
         remove(&folder);
         let flags = OFlags::WRONLY | OFlags::CREATE | OFlags::EXCL | OFlags::CLOEXEC;
         let written = rustix::fs::openat(&folder, &temporary, flags, Mode::from_raw_mode(mode))
             .and_then(|file| {
-                // Whatever the umask of who builds the image.
+                // Independent of the umask.
                 rustix::fs::fchmod(&file, Mode::from_raw_mode(mode)).map(|()| file)
             })
             .map_err(io::Error::from)
@@ -87,9 +88,9 @@ impl Root {
         })
     }
 
-    /// The contents of a file; `None` when there is none.
+    /// Returns the contents of a file; `None` if it does not exist.
     pub(super) fn read(&self, path: &str) -> Result<Option<Vec<u8>>, ImageError> {
-        // A pipe or a device in an image must not hold up who reads it.
+        // Reading a pipe or a device in an image must not block.
         let flags = OFlags::RDONLY | OFlags::NONBLOCK | OFlags::CLOEXEC;
         let file = match self.open_at(path, flags) {
             Ok(file) => file,
@@ -104,7 +105,7 @@ impl Root {
         Ok(Some(contents))
     }
 
-    /// What is in a folder, sorted; nothing when there is none. A name comes with whether it is a folder.
+    /// Returns the names in a folder, sorted, each with true for a folder; empty if the folder does not exist.
     pub(super) fn list(&self, path: &str) -> Result<Vec<(String, bool)>, ImageError> {
         let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
         let folder = match self.open_at(path, flags) {
@@ -125,15 +126,15 @@ impl Root {
         Ok(found)
     }
 
-    /// Whether a path is a symlink.
+    /// Returns true if the path is a symlink.
     pub(super) fn is_link(&self, path: &str) -> bool {
         self.open_at(path, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC)
             .and_then(rustix::fs::fstat)
             .is_ok_and(|status| FileType::from_raw_mode(status.st_mode) == FileType::Symlink)
     }
 
-    /// Whether nothing is there, or a regular file, or a link to one: a device or a link to `/dev/null` is what somebody
-    /// put there to switch something off.
+    /// Returns true if the path is free, a regular file, or a link to one: a device or a link to `/dev/null` was put
+    /// there by an administrator to disable something.
     fn is_replaceable(&self, path: &str) -> bool {
         let kind = |flags| {
             let found = self.open_at(path, OFlags::PATH | OFlags::CLOEXEC | flags)?;
@@ -190,7 +191,7 @@ impl Root {
     }
 }
 
-/// The folder and the name of a relative path.
+/// Splits a relative path into folder and name.
 fn split(path: &'static str) -> (&'static str, &'static str) {
     path.rsplit_once('/').unwrap_or((".", path))
 }
@@ -199,25 +200,25 @@ fn text(name: &CStr) -> String {
     words::printable(&name.to_string_lossy())
 }
 
-/// Why nothing can be done in an image.
+/// The errors of working on an image.
 #[derive(Debug, thiserror::Error)]
 pub enum ImageError {
-    /// The disk refused.
+    /// A file could not be read or written.
     #[error("could not {action} {}: {source}", path.display())]
     Disk {
-        /// What was tried, as a verb.
+        /// The action, as a verb.
         action: &'static str,
-        /// On what.
+        /// The file or folder.
         path: PathBuf,
-        /// Why it failed.
+        /// The cause.
         source: io::Error,
     },
-    /// The root is no folder.
+    /// The root is not a folder.
     #[error("--root {} is not a folder that can be opened: {source}", path.display())]
     Root {
         /// The root.
         path: PathBuf,
-        /// Why not.
+        /// The cause.
         source: io::Error,
     },
     /// This program cannot be read.

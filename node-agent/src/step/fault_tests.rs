@@ -1,4 +1,4 @@
-//! Tests of the state machine while calls fail: the pauses, what is told, and when patience ends.
+//! Tests of the state machine while calls fail: the pauses, the notes, and the time limits.
 
 use super::tests::{at, pending_since, seen};
 use super::*;

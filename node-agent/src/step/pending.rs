@@ -1,4 +1,4 @@
-//! A filed request that nothing has come of yet: since when, what for, and when people are reminded of it.
+//! A pending request: its age, the reason why it is held, and its reminders.
 
 use std::time::Duration;
 
@@ -7,18 +7,18 @@ use super::vocabulary::{Note, Verdict};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Follow {
-    /// How old it was when this run began to follow it.
+    /// The age of the request when this run began to follow it.
     age: Duration,
-    /// When this run began to follow it.
+    /// The time at which this run began to follow it.
     since: Duration,
     pub(super) approved_since: Option<Duration>,
-    /// What the approver holds it for, if it says so.
+    /// The approver's reason for holding it, if there is one.
     pub(super) held: Option<Verdict>,
     pub(super) remind_at: Duration,
 }
 
 impl Follow {
-    /// Follows a request that is `age` old from now on; the first reminder is due at once.
+    /// Starts to follow a request of this age; the first reminder is due at once.
     pub(super) fn begin(now: Duration, age: Duration) -> Self {
         Self {
             since: now,
@@ -29,8 +29,8 @@ impl Follow {
         }
     }
 
-    /// The approver says what it holds the request for. News is told at once, which is as good as a reminder; if a reminder
-    /// is due anyway, that will say it.
+    /// Sets the approver's reason for holding the request. A new reason is logged at once and counts as a reminder; if a
+    /// reminder is due anyway, it includes the reason.
     pub(super) fn hold(&mut self, verdict: Verdict, now: Duration, notes: &mut Vec<Note>) {
         if self.held.as_ref() == Some(&verdict) {
             return;
@@ -42,14 +42,14 @@ impl Follow {
         self.held = Some(verdict);
     }
 
-    /// The approver says nothing, or no longer: then the reminder that names no reason is due.
+    /// Clears the reason, if there was one: then a reminder without a reason is due.
     pub(super) fn let_go(&mut self, now: Duration) {
         if self.held.take().is_some() {
             self.remind_at = now;
         }
     }
 
-    /// The next reminder comes later.
+    /// Schedules the next reminder.
     pub(super) fn put_off(&mut self, now: Duration) {
         let lasted = now.saturating_sub(self.since);
         self.remind_at = now.saturating_add(reminder(lasted));

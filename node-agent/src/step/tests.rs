@@ -1,4 +1,4 @@
-//! Tests of the state machine: every outcome, the pauses, and what is told when.
+//! Tests of the state machine: every outcome, the pauses, and the notes.
 
 use super::*;
 
@@ -171,7 +171,7 @@ fn the_age_of_an_adopted_request_counts() {
             .attempt(),
         1
     );
-    // Whatever its age, what was approved is not thrown away.
+    // An approved request is never abandoned, whatever its age.
     let approved = Seen {
         age: RESUBMIT,
         ..seen(RequestStatus::Approved(Verdict::default()))
@@ -231,7 +231,7 @@ fn what_the_approver_holds_it_for_is_told_once_for_every_change_and_by_every_rem
     let (verdict, event) = held("MachineNotFound");
     let next = step(pending_since(0).state, event.clone(), at(6));
     assert_eq!(next.notes, [Note::Held(verdict.clone())]);
-    // That line is as good as a reminder.
+    // That line counts as a reminder.
     assert_eq!(next.action, until(16));
     let again = step(next.state, event, at(7));
     assert_eq!((again.action, again.notes), (until(16), vec![]));
@@ -287,7 +287,7 @@ fn reminders_come_further_and_further_apart() {
             break;
         }
     }
-    // The first watch still ends when the usual ten minutes are over.
+    // The first watch still ends after the usual ten minutes.
     assert_eq!(reminders, [10, 20, 40, 80, 160, 320, 640, 1_240, 1_840]);
 }
 

@@ -4,57 +4,57 @@ use std::time::Duration;
 
 use crate::fault::Fault;
 
-/// What happened.
+/// An event for the state machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// The request is filed.
     Created(Seen),
-    /// Its name is taken.
+    /// The name is in use.
     Exists,
     /// The call failed.
     Faulted(Fault),
-    /// There is no request of that name, or no longer.
+    /// No request of that name exists, or it was deleted.
     Gone,
-    /// The request as it is now.
+    /// The current request.
     Observed(Seen),
-    /// The watch is over; read and go on.
+    /// The watch ended; read the request and continue.
     WatchEnded {
-        /// How long it was open.
+        /// The duration of the watch.
         lasted: Duration,
     },
-    /// The time that [`Action::Watch`] named has come.
+    /// The time given in [`Action::Watch`] has come.
     Woke,
 }
 
-/// The request object as far as it matters.
+/// The relevant fields of the request object.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Seen {
-    /// How old it is by its creation time; zero if that cannot be told.
+    /// The age by its creation time; zero if unknown.
     pub age: Duration,
-    /// Whether it asks for the key in hand, from the right signer, with the right usages.
+    /// True if it has our key, the right signer and the right usages.
     pub ours: bool,
-    /// How far it has come.
+    /// The state of the request.
     pub status: RequestStatus,
 }
 
-/// How far a request has come.
+/// The state of a request.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RequestStatus {
     /// Approved, not signed yet.
     Approved(Verdict),
-    /// Denied, for ever.
+    /// Denied, which is final.
     Denied(Verdict),
-    /// The signer cannot sign it, for ever.
+    /// The signer cannot sign it, which is final.
     Failed(Verdict),
-    /// Nobody has decided, and the approver says what it waits for.
+    /// Undecided, and held by the approver with this reason.
     Held(Verdict),
     /// Approved and signed; the certificate in PEM.
     Issued(Vec<u8>),
-    /// Nobody has decided.
+    /// Undecided.
     Pending,
 }
 
-/// What a condition says, or the approver of a request that it holds.
+/// Reason and message of a condition, or of the approver for a request that it holds.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Verdict {
     /// One word.
@@ -63,7 +63,7 @@ pub struct Verdict {
     pub message: String,
 }
 
-/// What to do.
+/// The next action.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
     /// File the request under the name of this attempt, after a pause.
@@ -73,63 +73,63 @@ pub enum Action {
     },
     /// Give up.
     End(Ending),
-    /// This is the certificate.
+    /// Return this certificate.
     Finish(Vec<u8>),
     /// Read the request, after a pause.
     Read {
         /// The pause.
         after: Duration,
     },
-    /// Watch the request until something happens or this time has come.
+    /// Watch the request until an event or this time.
     Watch {
-        /// When to come back with [`Event::Woke`].
+        /// The time of the next [`Event::Woke`].
         until: Duration,
     },
 }
 
-/// Why it ends in vain.
+/// The reason why the run fails.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Ending {
-    /// Somebody denied it.
+    /// The request was denied.
     Denied(Verdict),
-    /// The signer will not sign it.
+    /// The signer refused to sign it.
     Failed(Verdict),
-    /// A fault that does not pass, and for how long it was there.
+    /// A permanent fault, and its duration.
     Fault {
-        /// Which.
+        /// The fault.
         fault: Fault,
-        /// For how long.
+        /// Its duration.
         lasted: Duration,
     },
 }
 
-/// What to tell people about a step.
+/// A message about a step.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Note {
-    /// An own request from before was found.
+    /// A request of an earlier run was found.
     Adopted {
-        /// How old it is.
+        /// Its age.
         age: Duration,
     },
     /// It was approved.
     Approved(Verdict),
-    /// The approver holds it, for this reason from now on.
+    /// The approver holds it, with a new reason.
     Held(Verdict),
     /// The API server answers again.
     Recovered {
-        /// How long it did not.
+        /// The duration of the outage.
         lasted: Duration,
     },
     /// The pending request is too old; a new one follows.
     Resubmitting {
-        /// How long it was pending.
+        /// The time for which it was pending.
         pending: Duration,
     },
-    /// Somebody deleted it.
+    /// The request was deleted.
     Removed,
-    /// Approved but not signed for long.
+    /// The request is approved but not signed within the usual time.
     SignerSlow {
-        /// For how long.
+        /// The time since its approval.
         waited: Duration,
     },
     /// It is filed.
@@ -138,27 +138,27 @@ pub enum Note {
     Taken,
     /// A call failed.
     Trouble {
-        /// How.
+        /// The fault.
         fault: Fault,
-        /// When the next try is.
+        /// The time until the next retry.
         retry_in: Duration,
     },
-    /// Nobody has decided yet.
+    /// The request is still undecided.
     Waiting {
-        /// For how long.
+        /// The time since it was filed.
         waited: Duration,
-        /// What the approver holds it for, if it says so.
+        /// The approver's reason for holding it, if there is one.
         held: Option<Verdict>,
     },
 }
 
-/// What a step depends on besides state and event.
+/// The inputs of a step besides state and event.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Moment {
     /// Randomness from 0 to 1 for this step.
     pub jitter: f64,
     /// The time since the agent's start.
     pub now: Duration,
-    /// How long a request may be pending before another one is filed.
+    /// The time after which a pending request is replaced by another one.
     pub resubmit_after: Duration,
 }

@@ -1,4 +1,4 @@
-//! The metadata services: which question has the node's name for an answer, at a version of the service that stays.
+//! The metadata services: the query for the node's name, at a stable version of each service.
 
 use std::fmt;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::http::{HttpError, Metadata, Reply};
 
-/// How long a token of EC2's service is good, in seconds (1 to 21600): it is used at once.
+/// The lifetime of a token of EC2's service, in seconds (1 to 21600): it is used at once.
 const EC2_TOKEN_SECONDS: &str = "60";
 
 /// Version of EC2's metadata: the first with instance tags, on every region and Nitro system.
@@ -21,7 +21,7 @@ const AZURE: &str = "/metadata/instance/compute?api-version=2021-02-01&format=js
 /// Version of OpenStack's metadata: Rocky's.
 const OPENSTACK: &str = "/openstack/2018-08-27/meta_data.json";
 
-/// A cloud and what a node is called by there.
+/// A cloud, and the source of a node's name there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Cloud {
     /// The computer's name.
@@ -47,7 +47,7 @@ impl Cloud {
         }
     }
 
-    /// Whether its service has an IPv6 address as well.
+    /// Returns true if the service also has an IPv6 address.
     pub(super) fn has_ipv6(self) -> bool {
         matches!(self, Self::Ec2InstanceId | Self::Ec2PrivateDns)
     }
@@ -64,7 +64,7 @@ impl fmt::Display for Cloud {
     }
 }
 
-/// Asks for the name, once.
+/// Queries the name, once.
 pub(super) async fn name(cloud: Cloud, metadata: &Metadata) -> Result<String, HttpError> {
     match cloud {
         Cloud::Azure => azure(metadata).await,
@@ -78,8 +78,8 @@ pub(super) async fn name(cloud: Cloud, metadata: &Metadata) -> Result<String, Ht
     }
 }
 
-/// IMDSv2 only: without a token there is no question. A service that gives none is not asked in the old way, which
-/// whoever can make this machine send a request could use too.
+/// Queries EC2, with IMDSv2 only. There is no fallback to IMDSv1: an attacker who can make this machine send a request
+/// could use that too.
 async fn ec2(metadata: &Metadata, item: &str) -> Result<String, HttpError> {
     let ttl = ("x-aws-ec2-metadata-token-ttl-seconds", EC2_TOKEN_SECONDS);
     let token = metadata.put("/latest/api/token", &[ttl]).await?.ok()?;
@@ -94,7 +94,7 @@ async fn ec2(metadata: &Metadata, item: &str) -> Result<String, HttpError> {
 }
 
 async fn gce(metadata: &Metadata) -> Result<String, HttpError> {
-    /// Sent with every question, and by the service with every answer.
+    /// Sent with every query, and by the service with every response.
     const FLAVOR: (&str, &str) = ("metadata-flavor", "Google");
     let path = format!("{GCE}/instance/name");
     let reply = metadata.get(&path, &[FLAVOR]).await?;
@@ -111,7 +111,7 @@ async fn azure(metadata: &Metadata) -> Result<String, HttpError> {
     text_at(&reply, &["/osProfile/computerName", "/name"])
 }
 
-/// The first of these fields that holds a text.
+/// Returns the first of these fields that holds a string.
 fn text_at(reply: &Reply, pointers: &[&str]) -> Result<String, HttpError> {
     let value: Value = serde_json::from_str(reply.text()?)
         .map_err(|error| HttpError::Foreign(format!("it is no JSON: {error}")))?;

@@ -13,10 +13,10 @@ use crate::words;
 /// The port of a URL without one (RFC 9110 section 4.2.1).
 const HTTP_PORT: u16 = 80;
 
-/// Largest answer that is read, in bytes; instance metadata are a few kilobytes.
+/// Largest accepted response, in bytes; instance metadata are a few kilobytes.
 const ANSWER_LIMIT: usize = 256 * 1024;
 
-/// Longest part of a foreign text that is shown, in characters.
+/// The maximum length of a foreign text in messages, in characters.
 const SHOWN: usize = 100;
 
 /// A metadata service.
@@ -26,14 +26,14 @@ pub struct Metadata {
     timeout: Duration,
 }
 
-/// An answer, whatever its status.
+/// A response, with any status.
 #[derive(Debug)]
 pub struct Reply {
     response: Response<Bytes>,
 }
 
 impl Metadata {
-    /// The service at this URL, which has no path.
+    /// Creates a client of the service at this URL, which has no path.
     pub fn new(url: &str, timeout: Duration) -> Self {
         Self {
             url: url.trim_end_matches('/').to_owned(),
@@ -41,15 +41,15 @@ impl Metadata {
         }
     }
 
-    /// Asks for a path.
+    /// Sends a GET for a path.
     ///
     /// # Errors
-    /// When there is no answer in time.
+    /// If no response arrives in time.
     pub async fn get(&self, path: &str, headers: &[(&str, &str)]) -> Result<Reply, HttpError> {
         self.ask(Method::GET, path, headers).await
     }
 
-    /// Asks by PUT, without a body.
+    /// Sends a PUT without a body.
     ///
     /// # Errors
     /// As [`Metadata::get`].
@@ -85,7 +85,7 @@ impl Metadata {
         let request = request
             .body(Empty::<Bytes>::new())
             .map_err(|error| HttpError::Url(error.to_string()))?;
-        // The brackets of an IPv6 address belong to the URL.
+        // The brackets of an IPv6 address are part of the URL.
         let host = authority.host().trim_matches(['[', ']']);
         let port = authority.port_u16().unwrap_or(HTTP_PORT);
         let asked = async {
@@ -120,7 +120,7 @@ async fn exchange(stream: TcpStream, request: Request<Empty<Bytes>>) -> Result<R
             response: Response::from_parts(parts, body.to_bytes()),
         })
     };
-    // The connection works only while it is polled, and is not needed any more when the answer is there.
+    // The connection only works while it is polled, and is not needed after the response.
     tokio::pin!(answer);
     tokio::select! {
         answer = &mut answer => answer,
@@ -132,10 +132,10 @@ async fn exchange(stream: TcpStream, request: Request<Empty<Bytes>>) -> Result<R
 }
 
 impl Reply {
-    /// The answer itself, if its status is 200.
+    /// Returns the response itself, if its status is 200.
     ///
     /// # Errors
-    /// When it has another status.
+    /// If it has another status.
     pub fn ok(self) -> Result<Self, HttpError> {
         match self.response.status().as_u16() {
             200 => Ok(self),
@@ -143,10 +143,10 @@ impl Reply {
         }
     }
 
-    /// The body as text of one line, trimmed.
+    /// Returns the body as one line of text, trimmed.
     ///
     /// # Errors
-    /// When it is empty or no text.
+    /// If it is empty or not text.
     pub fn text(&self) -> Result<&str, HttpError> {
         let text = std::str::from_utf8(self.response.body())
             .unwrap_or_default()
@@ -157,22 +157,22 @@ impl Reply {
         Ok(text)
     }
 
-    /// A header's value.
+    /// Returns a header's value.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.response.headers().get(name)?.to_str().ok()
     }
 }
 
-/// Why a question has no answer. Reads as what follows the name of the service.
+/// The reason why a query failed. The text follows the name of the service.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
-    /// The answer is not the service's.
+    /// The response is not the service's.
     #[error("gives an answer that is not its own: {}", words::shortened(.0, SHOWN))]
     Foreign(String),
-    /// No answer in time.
+    /// No response in time.
     #[error("did not answer within {}", words::span(*.0))]
     Slow(Duration),
-    /// Another status than 200.
+    /// A status other than 200.
     #[error("answers {code}{}", hint(*code))]
     Status {
         /// The status.
@@ -181,12 +181,12 @@ pub enum HttpError {
     /// No connection.
     #[error("cannot be reached: {0}")]
     Unreachable(String),
-    /// It cannot even be asked.
+    /// The URL is invalid.
     #[error("cannot be asked: {0}")]
     Url(String),
 }
 
-/// What the clouds mean by a status.
+/// The meaning of a status in the clouds.
 fn hint(code: u16) -> &'static str {
     match code {
         401 => " (it wants a token that it gave)",

@@ -1,4 +1,4 @@
-//! What the machine's own files say: cloud-init's instance-data, and the firmware's tables.
+//! Local sources: cloud-init's instance-data, and the firmware's tables.
 
 use std::fs;
 use std::path::Path;
@@ -9,30 +9,30 @@ use serde_json::Value;
 use super::clouds::Cloud;
 use super::name::Refusal;
 
-/// What cloud-init found out, without secrets (cloud-init, `instance-data`; readable by all).
+/// cloud-init's instance-data without secrets (cloud-init, `instance-data`; world-readable).
 const INSTANCE_DATA: &str = "run/cloud-init/instance-data.json";
 
-/// The firmware's tables as the kernel shows them (SMBIOS).
+/// The firmware's tables in sysfs (SMBIOS).
 const DMI: &str = "sys/class/dmi/id";
 
-/// The instance id of cloud-init without a data source, the same on every machine (`DataSourceNone`).
+/// cloud-init's instance id without a data source, the same on every machine (`DataSourceNone`).
 const NO_INSTANCE: &str = "iid-datasource-none";
 
-/// What identifies an instance. A copy of its disk has the same files but runs as another instance.
+/// The identity of an instance. A copy of its disk has the same files but runs as another instance.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Instance {
-    /// What the cloud calls it, by cloud-init.
+    /// The cloud's instance id, from cloud-init.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub cloud: Option<String>,
-    /// The UUID in its firmware.
+    /// The UUID in the firmware.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub hardware: Option<String>,
 }
 
 impl Instance {
-    /// Whether both are one instance, as far as can be told. The cloud's word counts more than the hardware's: an
-    /// instance that is moved keeps its name and may get another mainboard.
+    /// Returns true if both are the same instance, as far as known. The cloud's id takes precedence over the
+    /// hardware's: a migrated instance keeps its id and may get another mainboard.
     pub fn same_as(&self, other: &Self) -> bool {
         match (&self.cloud, &other.cloud, &self.hardware, &other.hardware) {
             (Some(one), Some(other), _, _) | (_, _, Some(one), Some(other)) => one == other,
@@ -40,7 +40,7 @@ impl Instance {
         }
     }
 
-    /// How people find it.
+    /// Returns a description to find it by.
     pub fn describe(&self) -> String {
         match (&self.cloud, &self.hardware) {
             (Some(id), _) => format!("instance {id}"),
@@ -57,7 +57,7 @@ pub(super) fn instance(host: &Path) -> Instance {
         .filter(|id| id != NO_INSTANCE);
     let hardware = dmi(host, "product_uuid")
         .map(|uuid| uuid.to_ascii_lowercase())
-        // A UUID of one digit repeated is what firmware without one shows.
+        // Firmware without a UUID shows one repeated digit.
         .filter(|uuid| {
             let mut digits = uuid.chars().filter(char::is_ascii_hexdigit);
             let first = digits.next();
@@ -76,14 +76,14 @@ pub(super) fn cloud_init_name(host: &Path) -> Result<String, Refusal> {
         .ok_or_else(|| Refusal::Absent(format!("there is no local_hostname in /{INSTANCE_DATA}")))
 }
 
-/// The cloud that the firmware names (the strings are those that cloud-init's `ds-identify` looks for).
+/// Returns the cloud named by the firmware (the strings are those of cloud-init's `ds-identify`).
 pub(super) fn cloud(host: &Path) -> Option<Cloud> {
     let vendor = dmi(host, "sys_vendor").unwrap_or_default();
     let product = dmi(host, "product_name").unwrap_or_default();
     match (vendor.as_str(), product.as_str()) {
         ("Amazon EC2", _) => Some(Cloud::Ec2PrivateDns),
         (_, "Google Compute Engine") => Some(Cloud::Gce),
-        // A virtual machine of Hyper-V elsewhere has the same vendor, but not the tag.
+        // Hyper-V outside Azure has the same vendor, but not the tag.
         ("Microsoft Corporation", _)
             if dmi(host, "chassis_asset_tag").as_deref() == Some(AZURE_TAG) =>
         {
@@ -96,7 +96,7 @@ pub(super) fn cloud(host: &Path) -> Option<Cloud> {
     }
 }
 
-/// The chassis tag of every virtual machine of Azure.
+/// The chassis tag of all Azure virtual machines.
 const AZURE_TAG: &str = "7783-7084-3265-9085-8269-3286-77";
 
 fn instance_data(host: &Path) -> Result<Value, String> {

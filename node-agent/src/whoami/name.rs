@@ -1,9 +1,9 @@
-//! Which names are a machine's own.
+//! Checks that a name is the machine's own.
 
 use rollcall_csr::{NodeName, NodeNameError};
 
-/// What machines are called by the images of distributions, before anybody names them. The first label decides. All
-/// machines of an image would be the same node.
+/// The default host names of distribution images. The first label decides. All machines of an image would be the same
+/// node.
 const DEFAULTS: [&str; 15] = [
     "almalinux",
     "alpine",
@@ -22,14 +22,14 @@ const DEFAULTS: [&str; 15] = [
     "ubuntu",
 ];
 
-/// A name as sources write it: any case, and a trailing dot is allowed.
+/// Parses a name as sources write it: in any case, optionally with a trailing dot.
 ///
 /// # Errors
-/// When it is none of a node, or not this machine's own.
+/// If it is not a node name, or not this machine's own.
 pub fn accept(name: &str) -> Result<NodeName, Refusal> {
     let folded = name.trim().to_ascii_lowercase();
     let label = folded.split('.').next().unwrap_or_default();
-    // `localhost.localdomain` is what a machine without a name calls itself; `(none)` is the kernel's word for it.
+    // `localhost.localdomain` is the name of a machine without a name; `(none)` is the kernel's.
     if folded == "(none)" || label == "localhost" {
         return Err(Refusal::Nameless(name.to_owned()));
     }
@@ -42,24 +42,24 @@ pub fn accept(name: &str) -> Result<NodeName, Refusal> {
     })
 }
 
-/// Why a source gives no name. Reads as what follows the source.
+/// The reason why a source has no name. The text follows the source.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// There is nothing to read.
+    /// The source has no data.
     #[error("{0}")]
     Absent(String),
-    /// The name that its distribution gives to every machine.
+    /// The default name of the distribution, shared by all machines.
     #[error("{0:?} is what its distribution calls every machine")]
     Default(String),
-    /// The name of a machine without one.
+    /// The name of a machine without a name.
     #[error("{0:?} is what every machine without a name is called")]
     Nameless(String),
-    /// No node can have this name.
+    /// The name is not a valid node name.
     #[error("{name:?} cannot be the name of a node: {reason}")]
     NotANode {
         /// The name.
         name: String,
-        /// Why not.
+        /// The reason.
         reason: NodeNameError,
     },
 }

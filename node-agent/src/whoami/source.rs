@@ -1,4 +1,4 @@
-//! Where a name can come from.
+//! The sources of a name.
 
 use std::fmt;
 use std::path::Path;
@@ -12,14 +12,14 @@ use super::local;
 pub enum Source {
     /// A cloud's metadata service.
     Cloud(Cloud),
-    /// What cloud-init found out (`local_hostname` of its instance-data).
+    /// cloud-init's instance-data (`local_hostname`).
     CloudInit,
-    /// The host name, as kubelet without `--hostname-override`.
+    /// The host name, as for kubelet without `--hostname-override`.
     HostName,
 }
 
 impl Source {
-    /// Every source.
+    /// All sources.
     pub const ALL: [Self; 7] = [
         Self::CloudInit,
         Self::Cloud(Cloud::Ec2PrivateDns),
@@ -30,7 +30,7 @@ impl Source {
         Self::HostName,
     ];
 
-    /// The word for it on the command line.
+    /// The word on the command line.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::Cloud(cloud) => cloud.as_str(),
@@ -61,8 +61,8 @@ impl fmt::Display for Source {
     }
 }
 
-/// The sources that apply to a machine: cloud-init where it has run, else the metadata service of the cloud that the
-/// firmware names, and the host name last.
+/// Returns the sources that apply to a machine: cloud-init if it has run, else the metadata service of the cloud that
+/// the firmware names, and the host name last.
 pub(super) fn automatic(host: &Path) -> Vec<Source> {
     let mut sources = Vec::new();
     if local::has_cloud_init(host) {

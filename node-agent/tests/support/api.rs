@@ -1,4 +1,4 @@
-//! The API server's side of a test: takes one call after the other and answers each as the test says.
+//! The API server's side of a test: takes one call after the other and sends the responses of the test.
 
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll};
@@ -12,7 +12,7 @@ use kube::Client;
 use serde_json::{Value, json};
 use tower_test::mock::{Handle, SendResponse, pair};
 
-/// A body that the test goes on writing to.
+/// A body that the test continues to write.
 pub(crate) struct Chunks(UnboundedReceiver<Bytes>);
 
 impl Body for Chunks {
@@ -53,7 +53,7 @@ impl Api {
         }
     }
 
-    /// The next call, which must be this one; `*` at its end stands for anything.
+    /// The next call, which must match this line; `*` at its end matches anything.
     pub(crate) async fn expect(&mut self, line: &str) -> Call {
         let call = self.call().await;
         let matches = match line.strip_suffix('*') {
@@ -64,7 +64,7 @@ impl Api {
         call
     }
 
-    /// That no call comes for so long.
+    /// Asserts that no call comes for this time.
     pub(crate) async fn quiet(&mut self, time: Duration) {
         let call = tokio::time::timeout(time, self.0.next_request()).await;
         assert!(
@@ -75,7 +75,7 @@ impl Api {
     }
 }
 
-/// A call that waits for its answer.
+/// A call that waits for its response.
 pub(crate) struct Call {
     pub(crate) line: String,
     pub(crate) body: Value,
@@ -98,7 +98,7 @@ impl Call {
         );
     }
 
-    /// A status as the API server sends it with an error.
+    /// Answers with a status as the API server sends it with an error.
     pub(crate) fn refuse(self, code: u16, reason: &str, message: &str) {
         self.answer(code, &status(code, reason, message));
     }
@@ -142,7 +142,7 @@ pub(crate) fn status(code: u16, reason: &str, message: &str) -> Value {
     })
 }
 
-/// The object that a POST's body becomes.
+/// The object created from a POST's body.
 pub(crate) fn stored(body: &Value, version: &str) -> Value {
     let mut object = body.clone();
     object["metadata"]["resourceVersion"] = version.into();

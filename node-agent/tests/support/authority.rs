@@ -30,7 +30,7 @@ impl Authority {
         self.0.pem()
     }
 
-    /// Signs what a kubelet's request asks for, after `change` had its way with it.
+    /// Signs the content of a kubelet's request, after applying `change`.
     pub(crate) fn sign(
         &self,
         request_pem: &[u8],
@@ -53,7 +53,7 @@ impl Authority {
             .pem()
     }
 
-    /// A certificate for another key than anybody asked for, and that key.
+    /// A certificate for another key than the requested one, and that key.
     pub(crate) fn certificate(&self, params: &CertificateParams) -> (String, KeyPair) {
         let key = KeyPair::generate().unwrap();
         (params.signed_by(&key, &self.0).unwrap().pem(), key)

@@ -1,4 +1,4 @@
-//! A cluster in memory: it keeps the requests it is given and signs each at once, or denies it.
+//! A cluster in memory: it stores requests and signs each at once, or denies it.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -45,7 +45,7 @@ impl Cluster {
         self.denies.store(true, Ordering::Relaxed);
     }
 
-    /// Does something, once, before the next call is answered.
+    /// Runs a hook once, before the next call is answered.
     pub(crate) fn when_asked(&self, hook: impl Fn() + Send + Sync + 'static) {
         *self.when_asked.lock().unwrap() = Some(Box::new(hook));
     }
@@ -55,17 +55,17 @@ impl Cluster {
         *self.date.lock().unwrap() = date.parse().unwrap();
     }
 
-    /// How many calls there were, without the questions for the time.
+    /// The number of calls, without those for the time.
     pub(crate) fn calls(&self) -> usize {
         self.calls.load(Ordering::Relaxed)
     }
 
-    /// How many requests were filed.
+    /// The number of filed requests.
     pub(crate) fn requests(&self) -> usize {
         self.requests.lock().unwrap().len()
     }
 
-    /// What was filed: the text of `spec.request` of each request, in the order of their names.
+    /// The text of `spec.request` of each filed request, in the order of their names.
     pub(crate) fn filed(&self) -> Vec<Vec<u8>> {
         let requests = self.requests.lock().unwrap();
         requests
@@ -103,7 +103,7 @@ impl Cluster {
 
     fn answer(&self, method: &Method, uri: &str, body: &[u8]) -> (u16, Value) {
         if uri == "/version" {
-            // As to anybody whose credential it does not know.
+            // The response to an unknown credential.
             return (401, json!({ "kind": "Status", "code": 401 }));
         }
         self.calls.fetch_add(1, Ordering::Relaxed);

@@ -5,7 +5,7 @@ use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::sync::mpsc::{Receiver, channel};
 use std::time::Duration;
 
-/// One question, as it came.
+/// One received query.
 #[derive(Debug)]
 pub(crate) struct Asked {
     /// Method and target.
@@ -14,7 +14,7 @@ pub(crate) struct Asked {
 }
 
 impl Asked {
-    /// The value of a header, whose name comes in any case.
+    /// The value of a header; its name may be in any case.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find_map(|header| {
             let (found, value) = header.split_once(':')?;
@@ -23,12 +23,12 @@ impl Asked {
     }
 }
 
-/// What the service does with a question.
+/// The response to a query.
 #[derive(Clone, Debug)]
 pub(crate) enum Answer {
     /// A status, headers (each with its line end) and a body.
     Reply(u16, &'static str, String),
-    /// Nothing for so long; then the connection ends.
+    /// No response for this time; then the connection is closed.
     Silence(Duration),
 }
 
@@ -49,7 +49,7 @@ pub(crate) struct Service {
 }
 
 impl Service {
-    /// Answers the first questions with these, and every later one with the last.
+    /// Answers the first queries with these, and every later one with the last.
     pub(crate) fn start(answers: Vec<Answer>) -> Self {
         Self::start_at([127, 0, 0, 1].into(), answers)
     }
@@ -66,7 +66,7 @@ impl Service {
                     last = next;
                 }
                 let stream = stream.unwrap();
-                // A test that is over asks for nothing more.
+                // A test that has ended needs no more queries.
                 if sender.send(read(&stream)).is_err() {
                     return;
                 }
@@ -80,7 +80,7 @@ impl Service {
         format!("http://{}", self.address)
     }
 
-    /// All questions so far.
+    /// All queries so far.
     pub(crate) fn asked(&self) -> Vec<Asked> {
         self.asked.try_iter().collect()
     }
@@ -102,7 +102,7 @@ fn answer(mut stream: TcpStream, answer: &Answer) {
                 "HTTP/1.1 {code} Status\r\n{headers}content-length: {}\r\n\r\n{body}",
                 body.len()
             );
-            // The asker may have gone.
+            // The client may have closed the connection.
             stream.write_all(text.as_bytes()).ok();
         }
         Answer::Silence(time) => std::thread::sleep(*time),

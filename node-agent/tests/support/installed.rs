@@ -1,4 +1,4 @@
-//! An identity that lies on a machine already.
+//! An identity that is installed already.
 
 use std::fs;
 use std::os::unix::fs::symlink;

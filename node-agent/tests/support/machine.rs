@@ -17,7 +17,7 @@ use rollcall_node_agent::whoami::Instance;
 
 use crate::authority::Authority;
 
-/// The time at which every test takes place.
+/// The time of every test.
 pub(crate) const NOW: &str = "2026-11-23T12:00:00Z";
 
 /// The bootstrap token, which must never be printed.
@@ -27,7 +27,7 @@ pub(crate) const TOKEN: &str = "abcdef.0123456789abcdef";
 pub(crate) struct Lines(Arc<Mutex<Vec<u8>>>);
 
 impl Lines {
-    /// Everything that was written so far.
+    /// All output so far.
     pub(crate) fn text(&self) -> String {
         String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
     }
@@ -47,7 +47,7 @@ impl Write for Lines {
 pub(crate) struct Machine {
     pub(crate) settings: Settings,
     pub(crate) lines: Lines,
-    /// What its clock says.
+    /// The time of its clock.
     pub(crate) now: &'static str,
     folder: tempfile::TempDir,
 }
@@ -87,7 +87,7 @@ impl Machine {
         self.folder.path().join(name)
     }
 
-    /// Surroundings in which both identities talk to these clients.
+    /// An environment in which both identities use these clients.
     pub(crate) fn around(
         &self,
         bootstrap: Client,
@@ -110,12 +110,12 @@ impl Machine {
         }
     }
 
-    /// Everything the agent wrote so far.
+    /// All output of the agent so far.
     pub(crate) fn text(&self) -> String {
         self.lines.text()
     }
 
-    /// The names in a folder of this machine, sorted; none if it is not there.
+    /// The names in a folder of this machine, sorted; empty if it does not exist.
     pub(crate) fn names(&self, folder: &str) -> Vec<String> {
         let Ok(entries) = std::fs::read_dir(self.path(folder)) else {
             return Vec::new();

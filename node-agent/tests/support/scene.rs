@@ -1,4 +1,4 @@
-//! A machine that asks for its certificate while the API server's side follows a script.
+//! A machine that requests its certificate from a scripted API server.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -13,7 +13,7 @@ use crate::machine::Machine;
 pub(crate) const COLLECTION: &str = "POST /apis/certificates.k8s.io/v1/certificatesigningrequests*";
 pub(crate) const ANY: &str = "GET /apis/certificates.k8s.io/v1/certificatesigningrequests*";
 
-/// What a machine in a cluster does while the other side follows a script.
+/// A machine and its cluster, with a script for the API server.
 pub(crate) struct Scene {
     pub(crate) authority: Authority,
     pub(crate) machine: Machine,
@@ -26,7 +26,7 @@ impl Scene {
         Self { authority, machine }
     }
 
-    /// Runs the agent against the script and returns how it ended.
+    /// Runs the agent against the script and returns its result.
     pub(crate) async fn play(&self, script: impl AsyncFnOnce(&mut Api)) -> Result<(), AgentError> {
         let (mut api, client) = Api::new();
         let around = self.machine.around(client.clone(), client, |_| ());
@@ -54,7 +54,7 @@ impl Scene {
         issued
     }
 
-    /// That nothing but the pending key is on disk.
+    /// Asserts that only the pending key is on disk.
     pub(crate) fn assert_nothing_installed(&self) {
         assert_eq!(
             self.machine.names("kubelet/pki"),
@@ -81,7 +81,7 @@ pub(crate) fn name_of(object: &Value) -> String {
     object["metadata"]["name"].as_str().unwrap().to_owned()
 }
 
-/// Takes the request that the agent files.
+/// Handles the request that the agent files.
 pub(crate) async fn file(api: &mut Api) -> Value {
     accept(api.expect(COLLECTION).await)
 }

@@ -1,4 +1,4 @@
-//! A TLS server on loopback that answers every request the same way.
+//! A TLS server on loopback with a fixed response.
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpListener;
@@ -41,7 +41,7 @@ pub(crate) fn serve(authority: &Authority, params: &CertificateParams, answer: &
         for mut socket in listener.incoming().flatten() {
             let mut connection = ServerConnection::new(Arc::clone(&config)).unwrap();
             let mut stream = Stream::new(&mut connection, &mut socket);
-            // A client that does not trust the certificate goes away; the next one is served all the same.
+            // A client that does not trust the certificate disconnects; the next one is still served.
             if stream.read(&mut [0; 4096]).is_ok() {
                 stream.write_all(answer.as_bytes()).ok();
             }

@@ -1,4 +1,4 @@
-//! The agent's whole run on a machine in a cluster in memory.
+//! A complete run of the agent on a machine, with a cluster in memory.
 
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub(crate) fn scene() -> (Arc<Cluster>, Machine) {
     (cluster, machine)
 }
 
-/// Runs the agent on a runtime of its own, which ends with it, as a process would.
+/// Runs the agent on its own runtime, which ends with it, as a process would.
 pub(crate) fn run(
     cluster: &Arc<Cluster>,
     machine: &Machine,

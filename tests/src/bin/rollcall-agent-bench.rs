@@ -1,7 +1,7 @@
-//! What node-agent costs a machine: its size, the time from start to identity, and its memory at the peak.
+//! The cost of node-agent on a machine: its size, the time from start to identity, and its peak memory.
 //!
-//! The approver answers at once, so what is measured is the agent, the API server and the signer. `cargo xtask
-//! bench agent` runs it with the static agent of images and the approver of the release profile.
+//! The approver answers at once, so this measures the agent, the API server and the signer. `cargo xtask bench agent`
+//! runs it with the static agent of images and the approver of the release profile.
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -15,15 +15,15 @@ use rollcall_e2e::agent::Host;
 use rollcall_e2e::machines::{self, MachineStatus};
 use rollcall_e2e::programs::Program;
 
-/// How often the kernel is asked for the peak of the memory; it keeps the highest value until the process is gone.
+/// The interval at which the kernel's peak memory value is read; the kernel keeps it until the process is reaped.
 const POLL: Duration = Duration::from_micros(500);
 
-/// What node-agent costs a machine.
+/// Measure the cost of node-agent on a machine.
 #[derive(Debug, Parser)]
 struct Args {
-    /// The node-agent to measure.
+    /// node-agent to measure.
     agent: PathBuf,
-    /// How many machines join, one after the other.
+    /// Number of machines that join, one after the other.
     #[arg(long, default_value_t = 20)]
     machines: u32,
 }
@@ -55,7 +55,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// Runs the agent to its end: how long it took, and the most memory that it had.
+/// Runs the agent to its end. Returns the duration and the peak memory.
 async fn join(agent: &Path, host: &Host, bootstrap: &Path) -> Result<(Duration, f64)> {
     let begin = Instant::now();
     let mut child = tokio::process::Command::new(agent)

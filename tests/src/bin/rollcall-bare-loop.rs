@@ -1,5 +1,5 @@
-//! The yardstick of the load test: a loop that approves whatever it sees, without a single check. No approver that
-//! writes one call per approval through the same client can be faster than this one by more than chance.
+//! The baseline of the load test: a loop that approves every request without a check. No approver that writes one call
+//! per approval through the same client can be significantly faster.
 
 use std::io::Write as _;
 use std::path::Path;
@@ -18,7 +18,7 @@ use rollcall_csr::Signer;
 use rollcall_e2e::requests;
 use tokio::task::JoinError;
 
-/// Writes under way at one time: as many as the approver's (`WRITES` in `approver/src/engine.rs`).
+/// The number of concurrent writes, the same as the approver's (`WRITES` in `approver/src/engine.rs`).
 const WRITES: usize = 64;
 
 #[tokio::main]
@@ -46,7 +46,7 @@ async fn main() -> Result<()> {
             })
         })
         .try_filter(|request| std::future::ready(requests::is_pending(request)))
-        // Each write is a task of its own, so that both use all cores.
+        // Each write is its own task, so that both use all cores.
         .map_ok(|request| tokio::spawn(approve(api.clone(), request)).map(flatten))
         .try_buffer_unordered(WRITES)
         .for_each(|outcome| async {
@@ -58,7 +58,7 @@ async fn main() -> Result<()> {
     Ok(())
 }
 
-/// The call that the approver makes: one PUT that holds the condition and leaves out what the API server ignores.
+/// Sends the same call as the approver: one PUT with the condition and without the fields that the API server ignores.
 async fn approve(
     api: Api<CertificateSigningRequest>,
     request: CertificateSigningRequest,
@@ -98,6 +98,6 @@ fn flatten(ended: Result<Result<()>, JoinError>) -> Result<()> {
 }
 
 fn say(line: &str) {
-    // The log is a file; nothing is left to do if it cannot be written.
+    // The log is a file; a failed write is ignored.
     drop(writeln!(std::io::stderr(), "{line}"));
 }

@@ -1,4 +1,4 @@
-//! The components one by one: started, stopped, killed and started again while the others go on.
+//! The individual components: started, stopped, killed and restarted while the others run.
 
 use std::sync::Mutex;
 use std::time::{Duration, Instant};
@@ -11,14 +11,14 @@ use super::{ControlPlane, hold};
 use crate::process::Process;
 use crate::{api_server, controller_manager, etcd, wait};
 
-/// How long a component may take until it serves. Three seconds are usual; a machine that compiles as well is slow.
+/// The timeout for a component to start. Three seconds are usual; a machine that compiles in parallel is slow.
 const START_DEADLINE: Duration = Duration::from_secs(90);
 
-/// How often an API server that starts is asked whether it is ready. There is nothing to watch yet.
+/// The interval of readiness checks of a starting API server. There is nothing to watch yet.
 const POLL: Duration = Duration::from_millis(20);
 
 impl ControlPlane {
-    /// The process numbers of what runs now: etcd, kube-apiserver, kube-controller-manager.
+    /// The process ids of the running etcd, kube-apiserver and kube-controller-manager.
     pub fn process_ids(&self) -> Vec<u32> {
         [&self.etcd, &self.api_server, &self.controller_manager]
             .into_iter()
@@ -26,7 +26,7 @@ impl ControlPlane {
             .collect()
     }
 
-    /// Stops kube-apiserver, politely for two seconds. Its port stays reserved and its data stays in etcd.
+    /// Stops kube-apiserver, with two seconds of grace. Its port stays reserved and its data stays in etcd.
     ///
     /// # Errors
     /// If the thread that waits for its end panics.
@@ -34,29 +34,29 @@ impl ControlPlane {
         stop(&self.api_server).await
     }
 
-    /// Ends kube-apiserver at once, as a crash does. Its port stays reserved and its data stays in etcd.
+    /// Kills kube-apiserver, as a crash does. Its port stays reserved and its data stays in etcd.
     pub fn kill_api_server(&self) {
         if let Some(mut process) = hold(&self.api_server).take() {
             process.kill();
         }
     }
 
-    /// Has kube-apiserver stand still, as when its machine does. Connections stay.
+    /// Pauses kube-apiserver, as when its machine freezes. Connections stay open.
     pub fn pause_api_server(&self) {
         if let Some(process) = hold(&self.api_server).as_mut() {
             process.pause();
         }
     }
 
-    /// Has kube-apiserver go on.
+    /// Resumes kube-apiserver.
     pub fn resume_api_server(&self) {
         if let Some(process) = hold(&self.api_server).as_mut() {
             process.resume();
         }
     }
 
-    /// Starts kube-apiserver, on the same port and with the same data, and returns once it is ready. Does nothing more
-    /// than wait for that if it runs.
+    /// Starts kube-apiserver, on the same port and with the same data, and returns once it is ready. If it runs
+    /// already, only waits for that.
     ///
     /// # Errors
     /// If it ends early or is not ready in time, with the end of its log.
@@ -101,7 +101,7 @@ impl ControlPlane {
         self.start_api_server().await
     }
 
-    /// Stops kube-controller-manager: nothing is signed until it is started again.
+    /// Stops kube-controller-manager: nothing is signed until it is restarted.
     ///
     /// # Errors
     /// If the thread that waits for its end panics.
@@ -109,10 +109,10 @@ impl ControlPlane {
         stop(&self.controller_manager).await
     }
 
-    /// Starts kube-controller-manager if it does not run, and does not wait for it.
+    /// Starts kube-controller-manager if it is not running; does not wait for it.
     ///
     /// # Errors
-    /// If its identity cannot be made, or the program cannot be started.
+    /// If its identity cannot be created, or the program cannot be started.
     pub fn start_controller_manager(&self) -> Result<()> {
         let mut slot = hold(&self.controller_manager);
         if slot.is_some() {
@@ -154,7 +154,7 @@ impl ControlPlane {
         self.admin.request_text(request).await.is_ok()
     }
 
-    /// The first thing the controllers do by themselves is a ServiceAccount in each namespace: then they work.
+    /// Waits for a ServiceAccount in each namespace, the first thing that the controllers create: then they work.
     pub(super) async fn wait_for_controllers(&self) -> Result<()> {
         let accounts: Api<ServiceAccount> = Api::namespaced(self.admin(), "default");
         let works = wait::until(
@@ -173,7 +173,7 @@ impl ControlPlane {
         }
     }
 
-    /// An error if the process in `slot` has ended.
+    /// Returns an error if the process in `slot` has ended.
     fn check(&self, slot: &Mutex<Option<Process>>) -> Result<()> {
         let ended = match hold(slot).as_mut() {
             Some(process) => process.exited().is_some(),

@@ -9,7 +9,7 @@ use crate::kubeconfig::write_private;
 use crate::options::Options;
 use crate::pki::{Authority, CertificateProfile};
 
-/// The names under which the API server's certificate is valid, as kubeadm has them.
+/// The DNS names of the API server's certificate, as in kubeadm.
 const API_SERVER_NAMES: [&str; 5] = [
     "localhost",
     "kubernetes",

@@ -13,13 +13,13 @@ use super::prerequisites::plugin_directory;
 use crate::process::Process;
 use crate::wait;
 
-/// How long containerd may take until it listens: usually less than a second.
+/// The timeout for containerd to listen: usually less than a second.
 const DEADLINE: Duration = Duration::from_secs(30);
 
 /// Addresses of pods, which never leave the node's namespace (RFC 5737, reserved for documentation).
 const POD_RANGE: &str = "203.0.113.0/24";
 
-/// The socket that kubelet talks to.
+/// The socket of containerd, for kubelet.
 pub(super) fn socket(network: &Network) -> PathBuf {
     network.dir().join("containerd.sock")
 }
@@ -46,7 +46,7 @@ pub(super) async fn start(network: &Network) -> Result<Process> {
     });
     tokio::pin!(listens);
     loop {
-        /// How often it is seen whether containerd still runs.
+        /// The interval at which the containerd process is checked.
         const POLL: Duration = Duration::from_millis(100);
         tokio::select! {
             result = &mut listens => match result {
@@ -60,7 +60,7 @@ pub(super) async fn start(network: &Network) -> Result<Process> {
     }
 }
 
-/// No pod runs here, so the choice of snapshotter is the one that works on every file system.
+/// Returns the configuration. No pod runs here, so it uses the snapshotter that works on every file system.
 fn configuration(directory: &Path, socket: &Path, cni: &Path, plugins: &Path) -> String {
     let toml = |path: PathBuf| json!(path.display().to_string()).to_string();
     let [root, state, opt] = ["root", "state", "opt"].map(|name| toml(directory.join(name)));

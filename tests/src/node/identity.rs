@@ -1,4 +1,4 @@
-//! Identities of a kubelet that are there before it starts, near their end, so that it renews them at once.
+//! Identities that a kubelet has before it starts, near their expiry, so that it renews them at once.
 
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
@@ -11,8 +11,8 @@ use crate::{CertificateProfile, ControlPlane};
 
 const HOUR: Duration = Duration::from_secs(3600);
 
-/// How a kubelet starts whose client certificate is at nineteen twentieths of its life, past any moment at which kubelets
-/// renew (at 70 to 90 %). It asks for its serving certificate as well.
+/// Returns the settings of a kubelet whose client certificate is at 95 % of its lifetime, later than any renewal time of
+/// kubelets (70 to 90 %). It requests its serving certificate too.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -35,7 +35,7 @@ pub fn nearly_expired(
     })
 }
 
-/// Lets a kubelet serve a certificate from the start, just as near to its end, for its name and address.
+/// Installs a serving certificate that is as near to its expiry, for the kubelet's name and address.
 ///
 /// # Errors
 /// If a file cannot be written.
@@ -55,7 +55,7 @@ pub fn serve_nearly_expired(
     install(control_plane, &settings.pki_dir, "kubelet-server", profile).map(drop)
 }
 
-/// Puts a certificate where kubelets keep theirs, so that one that renews can put the next one in its place.
+/// Installs a certificate in kubelet's layout, so that kubelet can replace it on renewal.
 fn install(
     control_plane: &ControlPlane,
     pki_dir: &Path,
@@ -75,7 +75,7 @@ fn install(
     Ok(current)
 }
 
-/// A kubeconfig that names the file which the kubelet replaces.
+/// Returns a kubeconfig that refers to the file that kubelet replaces.
 fn kubeconfig(control_plane: &ControlPlane, current: &Path) -> Result<PathBuf> {
     let file = current.display().to_string();
     let config = json!({

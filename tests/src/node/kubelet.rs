@@ -8,7 +8,7 @@ use super::{NodeSettings, containerd};
 use crate::ControlPlane;
 use crate::process::Process;
 
-/// Starts a kubelet that proves its identity with the certificate that is there.
+/// Starts a kubelet that uses the existing certificate.
 pub(super) fn start(
     control_plane: &ControlPlane,
     network: &Network,
@@ -36,8 +36,8 @@ pub(super) fn start(
     Ok(kubelet)
 }
 
-/// `kubelet.config.k8s.io/v1beta1`: as on a machine of a cluster, but without the demands on the machine that only pods
-/// have (control groups, swap, free space, packet filter chains).
+/// Returns the `kubelet.config.k8s.io/v1beta1`: as on a machine of a cluster, but without the requirements that only
+/// pods have (control groups, swap, free space, packet filter chains).
 fn configuration(
     control_plane: &ControlPlane,
     network: &Network,

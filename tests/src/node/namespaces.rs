@@ -1,4 +1,4 @@
-//! The namespaces that a node lives in, and commands that run in them.
+//! The namespaces of a node, and commands that run in them.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -11,15 +11,15 @@ use rustix::process::Pid;
 use crate::command::{clean_command, find_program};
 use crate::process::Process;
 
-/// How long the first process may take to set up its mounts.
+/// The timeout for the first process to set up its mounts.
 const DEADLINE: Duration = Duration::from_secs(20);
 
-/// How often it is seen whether it has. A file that appears in a folder of ours is not worth an inotify watch.
+/// The interval at which that is checked. One file in our own folder is not worth an inotify watch.
 const POLL: Duration = Duration::from_millis(5);
 
-/// The kernel settings that kubelet sets for the whole machine, and the values it wants
+/// The kernel settings that kubelet sets for the whole machine, and their values
 /// (`k8s.io/component-helpers/node/util/sysctl`, `pkg/kubelet/cm/container_manager_linux.go`). A test must not change
-/// the machine it runs on: the node sees files that say what kubelet wants to read.
+/// the machine it runs on, so the node sees files with the expected values.
 const TUNABLES: [(&str, &str); 6] = [
     ("vm/overcommit_memory", "1"),
     ("vm/panic_on_oom", "0"),
@@ -29,8 +29,9 @@ const TUNABLES: [(&str, &str); 6] = [
     ("kernel/keys/root_maxbytes", "25000000"),
 ];
 
-/// What the first process does: `$1` is the node's folder. Mounts are private to it. Where kubelet writes into folders
-/// that no setting moves (links to pod logs, the socket for device plugins), it writes into memory. Then it waits to be killed, and reaps what is left to it meanwhile.
+/// The script of the first process: `$1` is the node's folder. Mounts are private to it. Folders that kubelet writes to and no
+/// setting moves (links to pod logs, the socket for device plugins) are on tmpfs. Then it waits to be killed, and reaps orphans
+/// meanwhile.
 const FIRST_PROCESS: &str = r#"
 set -e
 mount -t tmpfs node-log /var/log
@@ -93,12 +94,12 @@ impl Namespaces {
         Ok(Self { first, id })
     }
 
-    /// The number of the first process, as the host counts.
+    /// The process id of the first process, on the host.
     pub(super) fn id(&self) -> Pid {
         self.id
     }
 
-    /// A command that runs inside. It is the child of what is started: see [`Process::stand_in`].
+    /// A command that runs inside. It is a child of the started process: see [`Process::stand_in`].
     pub(super) fn command(&self, program_path: &Path) -> Result<Command> {
         let mut command = clean_command(&program("nsenter")?);
         command.arg(format!("--target={}", self.id.as_raw_nonzero()));
@@ -130,17 +131,17 @@ impl Namespaces {
 
 impl Drop for Namespaces {
     fn drop(&mut self) {
-        // Nothing in there has anything to save.
+        // No process in the namespaces has data to save.
         self.first.kill();
     }
 }
 
-/// Where a program is, or an error that names it.
+/// Finds a program, or returns an error that names it.
 pub(super) fn program(name: &str) -> Result<PathBuf> {
     find_program(name).with_context(|| format!("{name} is not installed"))
 }
 
-/// Runs a short command to its end; an error has what it printed.
+/// Runs a short command to its end; an error includes its output.
 pub(super) fn run(command: &mut Command) -> Result<()> {
     let line = [command.get_program()]
         .into_iter()

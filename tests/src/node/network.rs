@@ -11,8 +11,8 @@ use crate::command::clean_command;
 use crate::lease::Lease;
 use crate::scratch::Scratch;
 
-/// The first two bytes of all addresses: half of the block for benchmarks of networks (RFC 2544, RFC 6890), which no
-/// real network uses. The third byte is the node's number.
+/// The first two bytes of all addresses: half of the block for network benchmarks (RFC 2544, RFC 6890), which no real
+/// network uses. The third byte is the node's number.
 const PREFIX: (u8, u8) = (198, 18);
 
 /// Length of each network's prefix: the third byte is leased, so all of the fourth is free to use.
@@ -21,29 +21,29 @@ const PREFIX_LENGTH: u8 = 24;
 /// The last byte of the address of the first virtual machine.
 const FIRST_MACHINE: u8 = 10;
 
-/// The bridge that virtual machines are connected to, inside of the namespaces.
+/// The bridge of virtual machines, inside the namespaces.
 const SWITCH: &str = "switch";
 
-/// The place of a node on the network, made before the control plane so that its address gets into the API server's
-/// certificate ([`crate::Options::reachable_at`]).
+/// The network of a node, created before the control plane so that its address is in the API server's certificate
+/// ([`crate::Options::reachable_at`]).
 #[derive(Debug)]
 pub struct Network {
-    // Dropped in this order: the folder goes when nothing can write into it any more.
+    // Dropped in this order: the folder is removed when no process can write to it.
     namespaces: Namespaces,
     scratch: Scratch,
     number: Lease,
 }
 
 impl Network {
-    /// Makes the namespaces and the pair of interfaces. Needs root.
+    /// Creates the namespaces and the pair of interfaces. Needs root.
     ///
     /// # Errors
-    /// If the kernel or a tool refuses, with what it said.
+    /// If the kernel or a tool refuses; the error includes its output.
     pub async fn create() -> Result<Self> {
         Self::create_with(Self::connect_node).await
     }
 
-    /// Makes the namespaces with a switch in them for virtual machines ([`crate::vm`]), instead of an address for one
+    /// Creates the namespaces with a switch in them for virtual machines ([`crate::vm`]), instead of an address for one
     /// node. Needs root.
     ///
     /// # Errors
@@ -87,7 +87,7 @@ impl Network {
         Ok(network)
     }
 
-    /// The host's end. The node reaches the API server there, the host reaches it too.
+    /// The host's end, where the node, and the host, reach the API server.
     pub fn host_address(&self) -> IpAddr {
         self.address(1)
     }
@@ -102,7 +102,7 @@ impl Network {
         self.address(FIRST_MACHINE.saturating_add(index))
     }
 
-    /// Addresses with the prefix length that all on this network have.
+    /// Formats an address with the prefix length of this network.
     pub fn with_prefix_length(address: IpAddr) -> String {
         format!("{address}/{PREFIX_LENGTH}")
     }
@@ -117,20 +117,20 @@ impl Network {
             .run("ip", &["addr", "add", &address, "dev", "eth0"])
     }
 
-    /// Makes the plug for a virtual machine on the switch; it goes with the network.
+    /// Creates the interface of a virtual machine on the switch; it is removed with the network.
     pub(crate) fn add_plug(&self, name: &str) -> Result<()> {
         let inside = |arguments: &[&str]| self.namespaces.run("ip", arguments);
         inside(&["tuntap", "add", name, "mode", "tap"])?;
         inside(&["link", "set", name, "master", SWITCH, "up"])
     }
 
-    /// Pulls a plug (`down`) or puts it in (`up`).
+    /// Sets an interface `down` or `up`.
     pub(crate) fn set_plug(&self, name: &str, state: &str) -> Result<()> {
-        // Carrier, so that the machine sees what it would see of a cable.
+        // Link state, so that the machine sees the same as with an unplugged cable.
         self.namespaces.run("ip", &["link", "set", name, state])
     }
 
-    /// A folder for the node's files. It is removed at the end.
+    /// The folder of the node's files. It is removed at the end.
     pub fn dir(&self) -> &Path {
         self.scratch.path()
     }
@@ -140,7 +140,7 @@ impl Network {
         self.dir().join("logs")
     }
 
-    /// A command that runs in the node's namespaces, for programs that are to run "on the machine".
+    /// A command that runs in the node's namespaces, for programs that run "on the machine".
     ///
     /// # Errors
     /// If nsenter (util-linux) is not installed.
@@ -174,7 +174,7 @@ impl Network {
         inside(&["link", "set", "lo", "up"])?;
         self.add_address(self.node_address())?;
         inside(&["link", "set", "eth0", "up"])?;
-        // kubelet looks for a default route; nothing beyond the host's end answers.
+        // kubelet needs a default route; only the host's end answers.
         inside(&[
             "route",
             "add",
@@ -192,7 +192,7 @@ impl Network {
     }
 }
 
-/// The name of the host's end, which has to be shorter than 16 bytes (`IFNAMSIZ`).
+/// The name of the host's end, shorter than 16 bytes (`IFNAMSIZ`).
 fn interface(number: u32) -> String {
     format!("rollcall{number}")
 }

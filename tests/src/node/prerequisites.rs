@@ -1,10 +1,10 @@
-//! What a machine needs so that a node can run on it.
+//! The requirements for running a node on this machine.
 
 use std::path::{Path, PathBuf};
 
 use crate::command::{clean_command, find_program};
 
-/// Where distributions and the CNI project put the network plugins.
+/// The folders in which distributions and the CNI project install the network plugins.
 const PLUGIN_DIRECTORIES: [&str; 4] = [
     "/opt/cni/bin",
     "/usr/lib/cni",
@@ -12,10 +12,10 @@ const PLUGIN_DIRECTORIES: [&str; 4] = [
     "/usr/local/lib/cni",
 ];
 
-/// The plugins that the node's network configuration names, and the one that containerd always runs.
+/// The plugins in the node's network configuration, and the one that containerd always runs.
 const PLUGINS: [&str; 3] = ["bridge", "host-local", "loopback"];
 
-/// The programs, and what gives them.
+/// The programs, and the packages that contain them.
 const PROGRAMS: [(&str, &str); 7] = [
     ("containerd", "containerd"),
     ("runc", "runc"),
@@ -26,7 +26,7 @@ const PROGRAMS: [(&str, &str); 7] = [
     ("mount", "util-linux"),
 ];
 
-/// What is missing on this machine for a real kubelet, one entry each.
+/// The missing requirements for a real kubelet, one entry each.
 #[derive(Clone, Debug, Eq, PartialEq, thiserror::Error)]
 #[error("a real kubelet cannot run here; missing: {}", .0.join(", "))]
 pub struct Missing(pub Vec<String>);
@@ -59,7 +59,7 @@ pub(super) fn check() -> Result<(), Missing> {
     }
 }
 
-/// The folder that holds all the plugins.
+/// The folder that contains all plugins.
 pub(super) fn plugin_directory() -> Option<PathBuf> {
     PLUGIN_DIRECTORIES
         .into_iter()
@@ -71,7 +71,7 @@ pub(super) fn plugin_directory() -> Option<PathBuf> {
         })
 }
 
-/// Being root in a container is not enough: try it.
+/// Returns true if namespaces can be created: root in a container may not suffice, so it tries.
 fn may_make_namespaces() -> bool {
     let Some(unshare) = find_program("unshare") else {
         return false;

@@ -1,4 +1,4 @@
-//! Carries connections from a node's network to the API server, which itself listens on loopback only.
+//! A proxy from a node's network to the API server, which listens on loopback only.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
@@ -14,7 +14,7 @@ pub(crate) struct Relay {
 }
 
 impl Relay {
-    /// Listens on `address`, on the same port as the API server has on loopback.
+    /// Listens on `address`, on the API server's port.
     pub(crate) async fn start(address: IpAddr, port: u16) -> Result<Self> {
         let address = SocketAddr::new(address, port);
         let listener = TcpListener::bind(address).await.with_context(|| {
@@ -52,10 +52,10 @@ async fn accept(listener: TcpListener, port: u16) {
 }
 
 async fn carry(mut from_node: TcpStream, port: u16) {
-    // An API server that is being restarted refuses: the node sees its connection closed and tries again.
+    // A restarting API server refuses: the node sees a closed connection and retries.
     let Ok(mut to_server) = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await else {
         return;
     };
-    // Either side may hang up at any time.
+    // Either side may close the connection at any time.
     drop(tokio::io::copy_bidirectional(&mut from_node, &mut to_server).await);
 }

@@ -1,10 +1,10 @@
-//! A machine's serial console: what its kernel, cloud-init and node-agent say.
+//! A machine's serial console: the output of its kernel, cloud-init and node-agent.
 
 use std::path::PathBuf;
 
 use crate::process;
 
-/// How many lines an error shows.
+/// The number of lines in an error.
 const LINES: usize = 40;
 
 /// The console of one boot.

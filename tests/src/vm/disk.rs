@@ -1,4 +1,4 @@
-//! A machine's disk: what it wrote, over the image that all machines share.
+//! A machine's disk: its own writes, over the image that all machines share.
 
 use std::path::{Path, PathBuf};
 
@@ -9,14 +9,14 @@ use base64::engine::general_purpose::STANDARD;
 use super::{program, run};
 use crate::command::clean_command;
 
-/// A disk in qcow2, whose backing file is the image's. It takes as much of the host as the machine has written.
+/// A qcow2 disk on top of the image. It uses only as much of the host's disk as the machine has written.
 #[derive(Debug)]
 pub(super) struct Disk {
     path: PathBuf,
 }
 
 impl Disk {
-    /// A new disk in `folder`, with what the image has.
+    /// Creates a disk in `folder`, with the content of the image.
     pub(super) fn create(image: &Path, folder: &Path) -> Result<Self> {
         let disk = Self::in_folder(folder);
         let mut command = clean_command(&program("qemu-img")?);
@@ -25,7 +25,7 @@ impl Disk {
         Ok(disk)
     }
 
-    /// A copy in `folder`, as a snapshot gives it. Nobody may write to this one.
+    /// Creates a copy in `folder`, as from a snapshot. This disk must not be written to meanwhile.
     pub(super) fn copy(&self, folder: &Path) -> Result<Self> {
         let disk = Self::in_folder(folder);
         std::fs::copy(&self.path, &disk.path)
@@ -43,7 +43,7 @@ impl Disk {
         &self.path
     }
 
-    /// A file; `None` when there is none.
+    /// Reads a file; `None` if it does not exist.
     pub(super) fn file(&self, path: &str) -> Result<Option<String>> {
         let raw = self.raw()?;
         let mut command = clean_command(&program("debugfs")?);
@@ -56,9 +56,9 @@ impl Disk {
         Ok(Some(String::from_utf8_lossy(&output.stdout).into_owned()))
     }
 
-    /// The files below these folders that hold this text, as it is or in base64 wherever it begins.
+    /// Returns the files below these folders that contain this text, plain or in base64 at any offset.
     pub(super) fn files_with(&self, folders: &[&str], text: &str) -> Result<Vec<String>> {
-        /// Shorter texts are found by chance, or leave nothing to look for in base64.
+        /// Shorter texts match by chance, or leave nothing to search for in base64.
         const SHORTEST: usize = 16;
         ensure!(text.len() >= SHORTEST, "{text:?} is too short to look for");
         let raw = self.raw()?;
@@ -91,7 +91,7 @@ impl Disk {
         }
     }
 
-    /// All of it as debugfs can read it, for a moment; holes stay holes.
+    /// Converts the disk to a temporary raw file for debugfs; holes stay holes.
     fn raw(&self) -> Result<tempfile::NamedTempFile> {
         let folder = self.path.parent().context("a disk is in a folder")?;
         let raw = tempfile::NamedTempFile::new_in(folder).context("cannot create a file")?;
@@ -102,12 +102,12 @@ impl Disk {
     }
 }
 
-/// A text as it is, and what of it is the same in base64 wherever it begins in what was encoded.
+/// Returns a text, and the parts of its base64 that are the same at each offset.
 fn forms(text: &str) -> Vec<String> {
     let mut forms = vec![text.to_owned()];
     for before in 0..3 {
         let encoded = STANDARD.encode(format!("{}{text}", " ".repeat(before)));
-        // Four characters for the bytes before, and up to four that depend on what comes after.
+        // Drops four characters for the bytes before, and up to four that depend on the bytes after.
         let inner: String = encoded.chars().skip(4).collect();
         forms.push(inner.chars().take(inner.len().saturating_sub(8)).collect());
     }

@@ -1,5 +1,5 @@
-//! The image that machines are made from: its operating system is kept from run to run, and so is the newest disk, which
-//! has this checkout's node-agent in it.
+//! The image of the machines: its operating system is cached between runs, and so is the newest disk, which contains
+//! this checkout's node-agent.
 
 use std::fs::File;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
@@ -14,7 +14,8 @@ use crate::assets::{self, Assets};
 use crate::command::clean_command;
 use crate::programs::binary;
 
-/// The environment variable that names the node-agent for the image: the static one that `cargo xtask test --vm` builds.
+/// The environment variable with the path of the node-agent for the image: the static one that `cargo xtask test --vm`
+/// builds.
 const AGENT: &str = "ROLLCALL_IMAGE_AGENT";
 
 /// The folder of the recipe, in this checkout.
@@ -23,13 +24,13 @@ const RECIPE: &str = concat!(
     "/../cloud-init/image/debootstrap"
 );
 
-/// The folders of disks in the cache begin with this.
+/// The prefix of the disks' folders in the cache.
 const DISK: &str = "node-disk-";
 
-/// Locked in a disk's folder, by everybody who uses it.
+/// The lock file in a disk's folder, held by every user of it.
 const IN_USE: &str = "in-use";
 
-/// A kernel, its first file system and the disk. Nobody writes to them.
+/// A kernel, its initramfs and the disk. Read-only.
 #[derive(Debug)]
 pub struct Image {
     folder: PathBuf,
@@ -37,10 +38,10 @@ pub struct Image {
 }
 
 impl Image {
-    /// Makes the image, unless an earlier run has.
+    /// Builds the image, unless it is cached.
     ///
     /// # Errors
-    /// If the recipe fails, with what it printed.
+    /// If the recipe fails; the error includes its output.
     pub async fn build(assets: &Assets) -> Result<Self> {
         let kubelet = assets.kubelet();
         tokio::task::spawn_blocking(move || Self::build_blocking(&kubelet))
@@ -68,7 +69,7 @@ impl Image {
                 .arg(agent)
                 .arg(kubelet))?;
         }
-        // Made last: without it, a folder is an attempt that failed.
+        // Created last: a folder without it is a failed attempt.
         let in_use = File::create(folder.join(IN_USE)).context("cannot open the image's lock")?;
         in_use.lock_shared().context("cannot lock the image")?;
         Ok(Self {
@@ -90,7 +91,7 @@ impl Image {
     }
 }
 
-/// Changes when anything that is on the disk does.
+/// A key that changes with the content of the disk.
 fn disk_key(tree: &Path, agent: &Path, kubelet: &Path) -> Result<u64> {
     let mut hasher = DefaultHasher::new();
     tree.hash(&mut hasher);
@@ -100,7 +101,7 @@ fn disk_key(tree: &Path, agent: &Path, kubelet: &Path) -> Result<u64> {
     Ok(hasher.finish())
 }
 
-/// Disks are large, and the next change makes another one: those that nobody uses go.
+/// Removes unused disks: they are large, and the next change creates another one.
 fn remove_others(home: &Path, name: &str) -> Result<()> {
     let entries = std::fs::read_dir(home)
         .with_context(|| format!("cannot read the cache {}", home.display()))?;
@@ -119,7 +120,7 @@ fn remove_others(home: &Path, name: &str) -> Result<()> {
     Ok(())
 }
 
-/// The node-agent to put in: the one that [`AGENT`] names, or the one that was built with this program.
+/// The node-agent for the image: the one that [`AGENT`] names, or the one built with this program.
 fn agent() -> Result<PathBuf> {
     match std::env::var_os(AGENT).filter(|path| !path.is_empty()) {
         Some(path) => Ok(path.into()),
@@ -127,7 +128,7 @@ fn agent() -> Result<PathBuf> {
     }
 }
 
-/// The folder with the operating system, made once for each state of the recipe.
+/// The folder with the operating system, built once for each state of the recipe.
 fn tree(home: &Path) -> Result<PathBuf> {
     let tree = home.join(format!("node-image-{:016x}", recipe_key()?));
     if tree.is_dir() {
@@ -160,7 +161,7 @@ fn recipe() -> std::process::Command {
     command
 }
 
-/// Changes when any file of the recipe does.
+/// A key that changes with any file of the recipe.
 fn recipe_key() -> Result<u64> {
     let mut hasher = DefaultHasher::new();
     hash(Path::new(RECIPE), &mut hasher)?;

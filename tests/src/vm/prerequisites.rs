@@ -1,9 +1,9 @@
-//! What a machine needs so that others can be booted on it.
+//! The requirements for booting virtual machines.
 
 use crate::command::find_program;
 use crate::node::Missing;
 
-/// The programs, and the Debian packages with them.
+/// The programs, and the Debian packages that contain them.
 const PROGRAMS: [(&str, &str); 9] = [
     ("busybox", "busybox-static"),
     ("cpio", "cpio"),
@@ -16,10 +16,10 @@ const PROGRAMS: [(&str, &str); 9] = [
     ("unshare", "util-linux"),
 ];
 
-/// Whether virtual machines can be booted here.
+/// Checks that virtual machines can be booted here.
 ///
 /// # Errors
-/// All that is missing, in words.
+/// Everything that is missing.
 pub fn check() -> Result<(), Missing> {
     let mut missing: Vec<String> = PROGRAMS
         .iter()

@@ -1,4 +1,4 @@
-//! qemu's monitor protocol: one command, and no answer that matters.
+//! qemu's monitor protocol: sends one command, ignores the result.
 
 use std::path::Path;
 
@@ -6,14 +6,14 @@ use anyhow::{Context as _, Result};
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::net::UnixStream;
 
-/// Sends one command without arguments and waits until qemu has taken it.
+/// Sends one command without arguments and waits until qemu has accepted it.
 pub(super) async fn execute(socket: &Path, command: &str) -> Result<()> {
     let stream = UnixStream::connect(socket)
         .await
         .with_context(|| format!("cannot reach qemu at {}", socket.display()))?;
     let (reader, mut writer) = stream.into_split();
     let mut lines = BufReader::new(reader).lines();
-    // The greeting; then each command is answered by a line with `return` or `error`, between lines with `event`.
+    // The greeting; then each command gets a line with `return` or `error`, between lines with `event`.
     lines.next_line().await.context("qemu hung up")?;
     for command in ["qmp_capabilities", command] {
         let line = format!("{{\"execute\": \"{command}\"}}\n");

@@ -1,4 +1,5 @@
-//! What the cloud gives a machine: meta-data, user-data and its network, on a disk as cloud-init's NoCloud reads it.
+//! The data that the cloud gives a machine: meta-data, user-data and its network, on a disk in cloud-init's NoCloud
+//! format.
 
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
@@ -10,19 +11,19 @@ use super::{program, run};
 use crate::command::clean_command;
 use crate::node::Network;
 
-/// What one machine gets.
+/// The data of one machine.
 #[derive(Clone, Debug)]
 pub struct Seed {
-    /// What the cloud calls the instance; another one is another machine.
+    /// The instance id; it identifies the machine.
     pub instance: String,
-    /// The host name that the cloud gives it.
+    /// The host name that the cloud assigns.
     pub host_name: String,
-    /// What it shall do, in any form that cloud-init takes.
+    /// The user-data, in any format of cloud-init.
     pub user_data: String,
 }
 
 impl Seed {
-    /// Makes the disk in `folder`.
+    /// Creates the disk in `folder`.
     pub(super) fn write(
         &self,
         folder: &Path,

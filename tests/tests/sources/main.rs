@@ -10,6 +10,7 @@ mod ec2;
 mod site;
 mod tokens;
 mod unwell;
+mod vouching;
 
 use std::time::Duration;
 

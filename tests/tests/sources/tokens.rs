@@ -86,6 +86,16 @@ async fn a_bootstrap_token_of_cluster_api_lets_its_own_machine_in_and_no_other()
         message.contains("made for Machine fleet/md-0-a, not for Machine fleet/md-0-b"),
         "{message}"
     );
+    // Nor may somebody come in who is a bootstrapper without any token.
+    let groups = ["system:bootstrappers"];
+    let other = site.control_plane.client_as("somebody", &groups).await;
+    let other = Token {
+        text: String::new(),
+        holder: other.unwrap(),
+    };
+    let without = other.ask("worker-1").await;
+    let message = site.wait_held(&without, "TokenOfAnotherMachine").await;
+    assert!(message.contains("\"somebody\" uses none"), "{message}");
     let own = b.ask("worker-1").await;
     site.wait_issued(&own).await;
     let secrets = [&a, &b].map(|token| token.text.split_once('.').unwrap().1);

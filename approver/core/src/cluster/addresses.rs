@@ -1,4 +1,5 @@
-//! The cluster's own names and addresses, and those that Nodes state, as they come, change and go, and whom that wakes.
+//! The cluster's own names and addresses, and those in the status of Nodes: their changes, and the requests that these
+//! wake.
 
 use std::collections::{BTreeSet, HashSet};
 use std::net::IpAddr;
@@ -10,7 +11,8 @@ use crate::served::dial_addresses;
 use crate::{ClusterAddresses, Machine, RequestUid, ServerName};
 
 impl Cluster {
-    /// They change rarely, and then any request for a serving certificate may have waited for it.
+    /// Replaces the addresses of one watch. They change rarely, and then any request for a serving certificate may have
+    /// waited for it.
     pub(super) fn put_cluster_addresses(
         &mut self,
         feed: String,
@@ -20,7 +22,7 @@ impl Cluster {
         self.pending().filter(|_| news).collect()
     }
 
-    /// Takes in the addresses that a Node states now. Wakes whoever asks for one that it states or stated.
+    /// Updates the addresses in a Node's status. Wakes the requests for an address that is added or removed.
     pub(super) fn put_stated(&mut self, name: &NodeName, now: &[IpAddr]) -> BTreeSet<RequestUid> {
         let before = self.nodes.get(name);
         let before = before.map_or_else(Vec::new, |node| node.addresses.clone());
@@ -43,7 +45,7 @@ impl Cluster {
         self.asking.of(changed.map(ServerName::of_ip))
     }
 
-    /// Forgets what Nodes stated that are gone.
+    /// Removes the addresses of deleted Nodes.
     pub(super) fn retain_stated(&mut self, present: &HashSet<NodeName>) -> BTreeSet<RequestUid> {
         let gone = self.nodes.keys().filter(|name| !present.contains(name));
         let gone: Vec<NodeName> = gone.cloned().collect();
@@ -52,7 +54,7 @@ impl Cluster {
             .collect()
     }
 
-    /// Those of these addresses that Nodes of other names state, with the Nodes.
+    /// Those of these addresses that are in the status of Nodes with other names, with the Nodes.
     pub(super) fn stated_elsewhere(
         &self,
         asked: &[ServerName],
@@ -70,7 +72,7 @@ impl Cluster {
         asked.iter().flat_map(others).collect()
     }
 
-    /// The addresses at which the node of a Machine is dialled.
+    /// The addresses at which a Machine's node is dialled.
     pub fn dial_addresses(&self, machine: &Machine) -> Vec<IpAddr> {
         dial_addresses(machine, Some(&self.cluster_addresses), &self.policy.serving)
     }

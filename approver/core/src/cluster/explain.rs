@@ -1,4 +1,4 @@
-//! What a person is told of a hold beyond what decided it.
+//! Explanations of a hold for users, beyond the facts that decided it.
 
 use std::borrow::Cow;
 use std::collections::BTreeSet;
@@ -10,13 +10,13 @@ use crate::near_miss::{self, Search};
 use crate::{Decision, Feed, Machine, Reason, Request, Source, Verdict};
 
 impl Cluster {
-    /// Remembers a Machine that the configuration leaves out, where that is known, so that a reason can name it.
+    /// Remembers a known Machine that the configuration excludes, so that a reason can name it.
     pub fn leave_out(&mut self, machine: Machine) {
         self.strangers.insert(machine);
     }
 
-    /// A decision as it is told: a hold for want of a Machine names those that are near. That is looked for only here, so that
-    /// no decision costs it.
+    /// Returns the decision for display: a hold without a Machine lists near misses. They are only computed here, so that
+    /// decisions stay cheap.
     pub fn explained<'d>(&self, request: &Request, decision: &'d Decision) -> Cow<'d, Decision> {
         match (decision.verdict(), request.node_name()) {
             (Verdict::Hold(_), Some(name)) => Cow::Owned(self.explain(&name, decision.clone())),
@@ -25,8 +25,8 @@ impl Cluster {
         }
     }
 
-    /// Pools that the configuration has rules for, and that no Machine is in: one may be misspelt, and then its rules hold
-    /// for nobody.
+    /// Pools that the configuration has rules for but that have no Machine: one may be misspelt, so that its rules apply
+    /// to none.
     pub fn empty_pools(&self) -> BTreeSet<&str> {
         let ranges = self.policy.serving.extra_ranges.iter();
         let ranges = ranges.map(|extra| extra.pool.as_str());
@@ -53,7 +53,11 @@ impl Cluster {
             strangers: &self.strangers,
             looked_up,
         };
-        decision.add(Reason::MachineNotFound, || search.describe(name));
+        let unheard = self.roll.unheard(name, &self.policy.vouching);
+        decision.add(Reason::MachineNotFound, || match unheard.first() {
+            Some((record, heard)) => describe_unheard(name, record, heard),
+            None => search.describe(name),
+        });
         let bound = self.bound(name);
         let unnamed = |machine: &&Machine| machine.source == Source::Karpenter && !looked_up;
         if bound.iter().any(unnamed) {
@@ -61,6 +65,20 @@ impl Cluster {
         }
         decision
     }
+}
+
+/// The message for a name that is only owned by a record that may not vouch.
+fn describe_unheard(name: &NodeName, record: &Machine, heard: &Machine) -> String {
+    format!(
+        "{} {} names it, and {} {}, a record of the same machine from a source that comes before in machines, owns other names and \
+         vouches alone (vouching: first); if {name} is right, correct that record or its nameStrategies, list {} first, or set \
+         vouching: any",
+        record.source.as_str(),
+        record.reference,
+        heard.source.as_str(),
+        heard.reference,
+        record.source.as_str()
+    )
 }
 
 #[cfg(test)]

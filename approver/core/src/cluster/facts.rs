@@ -1,4 +1,4 @@
-//! What is known that bears on one request.
+//! The facts for one request.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use crate::claims::{MOST_CLAIMS, latest};
 use crate::{Claim, Facts, Machine, Policy, Request, RequestUid, Stale, Standing, serving};
 
 impl Cluster {
-    /// The facts of a request, by the feeds as they are now.
+    /// Collects the facts for a request from the current state.
     #[expect(clippy::too_many_lines, reason = "one line for each fact")]
     pub(super) fn facts<'a>(&'a self, request: &'a Request, now: Timestamp) -> Facts<'a> {
         let Some(name) = request.node_name() else {
@@ -25,7 +25,15 @@ impl Cluster {
         let node = self.nodes.get(&name);
         let of_instance = node.and_then(|node| node.provider_id.as_deref());
         let known: Vec<&Machine> = owners.iter().chain(&bound).copied().collect();
-        let mirrors = known.iter().flat_map(|machine| self.roll.mirrors(machine));
+        let mirrors: Vec<&Machine> = known
+            .iter()
+            .flat_map(|machine| self.roll.mirrors(machine))
+            .collect();
+        let is_unheard = |record: &&Machine| {
+            let outranked = self.roll.outranked(record, &self.policy.vouching);
+            outranked.is_some()
+        };
+        let unheard = mirrors.iter().copied().filter(is_unheard).collect();
         let (claims, live, kubeadm_configs) = match (owners.as_slice(), bound.as_slice()) {
             ([machine], _) => (
                 self.claims_on(machine),
@@ -48,7 +56,8 @@ impl Cluster {
         };
         Facts {
             stale: self.stale(request, &known, now),
-            mirrors: mirrors.collect(),
+            mirrors,
+            unheard,
             tokens,
             kubeadm_configs,
             owners,
@@ -75,12 +84,13 @@ impl Cluster {
         }
     }
 
-    /// The Machines that own a name, of which one can be meant: [`crate::Roll`] says which contend.
+    /// The Machines that own a name and compete for it, as determined by [`crate::Roll`].
     pub fn owners(&self, name: &NodeName) -> Vec<&Machine> {
-        self.roll.contenders(name, |node| self.lives(node))
+        self.roll
+            .contenders(name, &self.policy.vouching, |node| self.lives(node))
     }
 
-    /// The Machines that have become a Node.
+    /// The Machines that are bound to a Node.
     pub fn bound(&self, name: &NodeName) -> Vec<&Machine> {
         self.roll.bound(name, self.nodes.get(name))
     }
@@ -89,7 +99,7 @@ impl Cluster {
         self.nodes.contains_key(node)
     }
 
-    /// The bootstrap tokens that requests came with, and the Machines that they were made for.
+    /// The bootstrap tokens of these requests, with the Machines that they were created for.
     fn tokens<'a>(
         &'a self,
         requests: impl Iterator<Item = &'a Request>,
@@ -112,24 +122,11 @@ impl Cluster {
             .collect()
     }
 
-    /// What keeps a decision from being made now, where it may rest on these Machines: a feed that every decision rests
-    /// on, or the sources of all records of one of them; and where a bootstrap token was used, whatever says whose it is. A
-    /// name that no Machine is known for may be that of a Machine which only a lost source knows.
+    /// Returns the stale feed that prevents a decision that may depend on these Machines: one of those that every decision
+    /// needs, or the sources of all records of one Machine; and for a bootstrap token, the feed that assigns it to
+    /// Machines. A name without a known Machine may belong to one that only a lost source knows.
     fn stale(&self, request: &Request, known: &[&Machine], now: Timestamp) -> Option<Stale> {
         let limit = self.policy.max_staleness;
-        let of_source = |record| self.freshness.stale_source(record, limit, now);
-        let sources = || match known {
-            [] => of_source(None),
-            known => known.iter().find_map(|machine| {
-                let records = self.roll.mirrors(machine).into_iter();
-                let mut records = records
-                    .chain([*machine])
-                    .map(|record| of_source(Some(record)));
-                // One record that can be trusted is enough.
-                let first = records.next().flatten()?;
-                records.all(|stale| stale.is_some()).then_some(first)
-            }),
-        };
         let tokens = || {
             let mut known = known.iter();
             let asked = request.requestor.bootstrap_token().is_some()
@@ -153,19 +150,44 @@ impl Cluster {
         self.freshness
             .stale(limit, now)
             .or_else(claims)
-            .or_else(sources)
+            .or_else(|| self.stale_source(known, now))
             .or_else(tokens)
             .or_else(of_cluster)
     }
 
-    /// Everything already approved for a Machine, whichever record of it was spent: one claim for each key, with its latest
-    /// approval.
+    /// Returns the stale source that prevents a decision about these Machines, if any. Of several records of one machine with
+    /// equal rank, one fresh source suffices; a source with precedence may by now have data that it lacked before.
+    fn stale_source(&self, known: &[&Machine], now: Timestamp) -> Option<Stale> {
+        let limit = self.policy.max_staleness;
+        let stale = |equals: &[&Machine]| {
+            let of_record = |record| self.freshness.stale_source(Some(record), limit, now);
+            let mut each = equals.iter().map(|record| of_record(*record));
+            let first = each.next().flatten()?;
+            each.all(|stale| stale.is_some()).then_some(first)
+        };
+        let of_machine = |machine: &&Machine| {
+            let records = self.roll.mirrors(machine).into_iter();
+            let records: Vec<&Machine> = records.chain([*machine]).collect();
+            let vouching = &self.policy.vouching;
+            let is_equal = |one: &&Machine| {
+                !vouching.outranks(one, machine) && !vouching.outranks(machine, one)
+            };
+            let equals: Vec<&Machine> = records.iter().copied().filter(is_equal).collect();
+            stale(&vouching.speakers(&records, |_| true)).or_else(|| stale(&equals))
+        };
+        match known {
+            [] => self.freshness.stale_source(None, limit, now),
+            known => known.iter().find_map(of_machine),
+        }
+    }
+
+    /// All approvals for a Machine, through any of its records: one claim per key, with its latest approval.
     pub(super) fn claims_on(&self, machine: &Machine) -> Vec<Claim> {
         self.claims_where(machine, |_| true)
     }
 
-    /// The claims on a Machine by such approvals: those kept here, and the approved requests for its names that were made
-    /// since it exists.
+    /// The claims on a Machine by the approvals that `counts` selects: those kept here, and the approved requests for its
+    /// names that were made since it exists.
     pub(super) fn claims_where(
         &self,
         machine: &Machine,
@@ -193,7 +215,7 @@ impl Cluster {
         latest(approvals)
     }
 
-    /// What approved requests for a name claim of a record, by key; of one key, the latest approval first.
+    /// The claims of approved requests for a name on a record, by key; per key, the latest approval first.
     fn claims_of_requests(
         &self,
         record: &Machine,
@@ -216,8 +238,8 @@ impl Cluster {
         })
     }
 
-    /// Of each key that has a claim on a Machine, the requests that are there, approved or about to be: of one key, two at
-    /// most, so that each request finds another one than itself.
+    /// The existing requests of each key with a claim on a Machine, approved or about to be: at most two per key, so that
+    /// each request finds one other than itself.
     fn live(&self, machine: &Machine) -> Vec<(KeyHash, &Request)> {
         let mut live: BTreeMap<KeyHash, Vec<&Request>> = BTreeMap::new();
         let records = self.roll.mirrors(machine).into_iter().chain([machine]);
@@ -243,8 +265,8 @@ impl Cluster {
             .collect()
     }
 
-    /// Other pending requests for the same node name and signer, the newest first: one more than are looked at. One that the
-    /// API server lets nobody decide stands in no other's way.
+    /// Other pending requests for the same node name and signer, the newest first: one more than are examined. A request
+    /// that the API server does not allow to be decided does not block others.
     fn rivals(&self, name: &NodeName, request: &Request) -> Vec<&Request> {
         let filed = self.filed.get(name).into_iter();
         filed
@@ -275,7 +297,7 @@ impl Cluster {
         rivals.map(|rival| rival.uid.clone()).collect()
     }
 
-    /// Of very many rivals, the newest and the oldest, the newest first.
+    /// Of very many rivals, returns the newest and the oldest, the newest first.
     fn rivals_of_crowd(&self, name: &NodeName, request: &Request) -> Vec<&Request> {
         let half = CROWD.checked_div(2).unwrap_or_default();
         let mut rivals = self.rivals(name, request);
@@ -288,7 +310,7 @@ impl Cluster {
         rivals
     }
 
-    /// The latest approval of a client certificate for a node that is known, by its request.
+    /// The latest known approval of a client certificate for a node, from its request.
     fn latest_approval(&self, name: &NodeName) -> Option<(Timestamp, KeyHash)> {
         let own = self.own_under(name).filter_map(|request| {
             let client = request.signer == Signer::KubeApiserverClientKubelet;
@@ -318,7 +340,7 @@ pub(super) fn claim_of(request: &Request, machine: &Machine, policy: &Policy) ->
         return None;
     };
     let earliest = earliest_claim(machine, policy)?;
-    // A node that renews its own certificate spends nothing.
+    // A node that renews its own certificate spends no Machine.
     let first = request.signer == Signer::KubeApiserverClientKubelet
         && request.created_at > earliest
         && !request.is_by_its_node();
@@ -331,8 +353,8 @@ pub(super) fn claim_of(request: &Request, machine: &Machine, policy: &Policy) ->
     })
 }
 
-/// When requests can have claimed a Machine that were made later: what was asked for before it existed was for an earlier
-/// machine of the same name.
+/// The time after which a request must have been made to claim a Machine: an earlier one was for an earlier machine of
+/// the same name.
 fn earliest_claim(machine: &Machine, policy: &Policy) -> Option<Timestamp> {
     machine.created_at.checked_sub(policy.clock_skew).ok()
 }

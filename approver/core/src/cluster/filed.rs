@@ -1,5 +1,5 @@
-//! The requests for one node name: those that wait, in the order in which they were made, and those that were
-//! approved. What was denied bears on no other, however many there are.
+//! The requests for one node name: the pending ones, ordered by creation, and the approved ones. Denied ones affect no
+//! others, however many there are.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,32 +8,32 @@ use rollcall_csr::{KeyHash, Signer};
 
 use crate::{Request, RequestUid, Standing};
 
-/// When a request was made; names tell apart what was made in one second (the API's resolution).
+/// The creation time of a request; the name orders those created in the same second (the API's resolution).
 type Age = (Timestamp, String, RequestUid);
 
 /// The requests for one node name.
 #[derive(Debug, Default)]
 pub(super) struct Filed {
     waiting: BTreeMap<Signer, BTreeSet<Age>>,
-    /// The approved requests for first certificates, by key; of one key, the latest approval last.
+    /// The approved requests for first certificates, by key; per key, the latest approval last.
     spending: BTreeMap<KeyHash, BTreeSet<Spending>>,
-    /// The other approved requests: those of the node itself.
+    /// The approved requests of the node itself.
     own: BTreeSet<RequestUid>,
 }
 
 /// An approved request for a first certificate.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Spending {
-    /// When it was approved.
+    /// The time of the approval.
     pub(super) approved_at: Timestamp,
-    /// When it was made.
+    /// The creation time.
     pub(super) created_at: Timestamp,
     /// The request.
     pub(super) request: RequestUid,
 }
 
 impl Filed {
-    /// Files a request by how it stands.
+    /// Adds a request, according to its state.
     pub(super) fn put(&mut self, request: &Request) {
         match request.standing {
             Standing::Pending => {
@@ -53,7 +53,7 @@ impl Filed {
         }
     }
 
-    /// Takes a request out, filed by how it stood.
+    /// Removes a request that was added in this state.
     pub(super) fn remove(&mut self, request: &Request) {
         if let Some(waiting) = self.waiting.get_mut(&request.signer) {
             waiting.remove(&age(request));
@@ -72,7 +72,7 @@ impl Filed {
         self.own.remove(&request.uid);
     }
 
-    /// Whether nothing is filed.
+    /// Returns true if it holds no requests.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.is_empty() && self.spending.is_empty() && self.own.is_empty()
     }
@@ -82,7 +82,7 @@ impl Filed {
         self.own.iter()
     }
 
-    /// The approved requests for first certificates, by key; of one key, the latest approval first.
+    /// The approved requests for first certificates, by key; per key, the latest approval first.
     pub(super) fn spending(
         &self,
     ) -> impl Iterator<Item = (KeyHash, impl Iterator<Item = &Spending>)> {
@@ -90,23 +90,23 @@ impl Filed {
         keys.map(|(key, spending)| (*key, spending.iter().rev()))
     }
 
-    /// The requests that wait, to whatever signer.
+    /// The pending requests, to any signer.
     pub(super) fn waiting(&self) -> impl Iterator<Item = &RequestUid> {
         self.waiting.values().flatten().map(|(_, _, uid)| uid)
     }
 
-    /// How many requests wait.
+    /// The number of pending requests.
     pub(super) fn count_waiting(&self) -> usize {
         self.waiting.values().map(BTreeSet::len).sum()
     }
 
-    /// The requests to one signer that wait, the oldest first.
+    /// The pending requests to one signer, the oldest first.
     pub(super) fn oldest_first(&self, signer: Signer) -> impl Iterator<Item = &RequestUid> {
         let waiting = self.waiting.get(&signer).into_iter();
         waiting.flatten().map(|(_, _, uid)| uid)
     }
 
-    /// The requests to one signer that wait, the newest first.
+    /// The pending requests to one signer, the newest first.
     pub(super) fn newest_first(&self, signer: Signer) -> impl Iterator<Item = &RequestUid> {
         let waiting = self.waiting.get(&signer).into_iter();
         waiting
@@ -115,7 +115,7 @@ impl Filed {
     }
 }
 
-/// The key of a request that spends a Machine once it is approved: a node that renews its own certificate spends nothing.
+/// The key of a request that spends a Machine on approval: a node that renews its own certificate spends none.
 fn spending_key(request: &Request) -> Option<KeyHash> {
     let first = request.signer == Signer::KubeApiserverClientKubelet && !request.is_by_its_node();
     request.key().filter(|_| first)

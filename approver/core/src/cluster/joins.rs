@@ -1,4 +1,4 @@
-//! How Machines stand on their way into the cluster.
+//! The progress of Machines on their way into the cluster.
 
 use jiff::Timestamp;
 use rollcall_csr::{NodeName, Signer};
@@ -7,7 +7,7 @@ use super::Cluster;
 use crate::{Finding, Join, JoinStage, Machine, Node, Source, Standing, Verdict, window};
 
 impl Cluster {
-    /// How every Machine of a source stands.
+    /// Returns the progress of every Machine of a source.
     pub fn joins(&self, source: Source, now: Timestamp) -> Vec<Join> {
         let machines = self.roll.iter();
         machines
@@ -35,7 +35,7 @@ impl Cluster {
             .filter(|_| node.is_none() && machine.node_reference.is_none());
         let stage = match (&node, &approved, &waiting) {
             (Some((name, node)), _, _) => self.stage_of(name, node),
-            // What a Machine that is bound has become had a certificate, whether or not that is still known.
+            // A bound Machine had a certificate, even if it is no longer known.
             (None, _, _) if machine.node_reference.is_some() => JoinStage::Issued,
             (None, Some(_), _) if issued => JoinStage::Issued,
             (None, Some(_), _) => JoinStage::Approved,
@@ -55,9 +55,9 @@ impl Cluster {
         }
     }
 
-    /// The Node that a Machine has become: the one it is bound to or is of one machine with, or else the one under its name
-    /// that its record was made for, or that registered after the first certificate was approved for it. Any other Node that was
-    /// there before is somebody else's.
+    /// The Node that a Machine has become: the one it is bound to or shares an instance with, or else the one with its name that
+    /// its record was made for, or that registered after its first certificate was approved. Any other existing Node belongs to
+    /// another machine.
     fn node_of(
         &self,
         machine: &Machine,
@@ -87,13 +87,13 @@ impl Cluster {
         })
     }
 
-    /// The Node under the name of a Machine that is not bound.
+    /// The Node with the name of an unbound Machine.
     fn other_node(&self, machine: &Machine) -> Option<NodeName> {
         let mut names = self.roll.names_of(machine).into_iter();
         names.find(|name| machine.node_reference.is_none() && self.nodes.contains_key(name))
     }
 
-    /// How far a Machine has come that has become this Node.
+    /// The stage of a Machine with this Node.
     fn stage_of(&self, name: &NodeName, node: &Node) -> JoinStage {
         if node.ready {
             JoinStage::Ready
@@ -112,7 +112,7 @@ impl Cluster {
         })
     }
 
-    /// The newest request for the Machine's first certificate that waits, and why.
+    /// The newest pending request for the Machine's first certificate, and the reason why it is held.
     fn waiting_for(&self, machine: &Machine, now: Timestamp) -> Option<(String, Finding)> {
         let newest_under = |name| {
             let filed = self.filed.get(name)?;
@@ -127,7 +127,7 @@ impl Cluster {
             .iter()
             .filter_map(newest_under)
             .max_by_key(|request| {
-                // In the order in which one supersedes another.
+                // The order in which requests supersede each other.
                 (request.created_at, &request.name)
             })?;
         let decision = self.preview(&request.uid, now)?;
@@ -141,7 +141,7 @@ impl Cluster {
     }
 }
 
-/// A Node as it is told on: that its kubelet was heard again is no news.
+/// Returns the Node without its heartbeat, so that a new one is not a change.
 fn without_heartbeat(node: &Node) -> Node {
     Node {
         last_heartbeat: None,

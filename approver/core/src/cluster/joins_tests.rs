@@ -1,4 +1,4 @@
-//! How far a Machine has come, from its record to its serving certificate.
+//! The stages of a Machine, from its record to its serving certificate.
 
 use super::super::tests::{cluster, put, put_machine};
 use super::*;
@@ -21,7 +21,7 @@ fn is_ready(cluster: &mut Cluster, created_at: Timestamp, ready: bool) {
     cluster.apply(Change::Node(node("worker-0"), registered), created_at);
 }
 
-/// The request was approved, and maybe its certificate was issued.
+/// Approves the request, with or without an issued certificate.
 fn seen_approved(cluster: &mut Cluster, issued: bool) {
     let request = Request {
         standing: Standing::Approved(at(61)),
@@ -31,7 +31,7 @@ fn seen_approved(cluster: &mut Cluster, issued: bool) {
     put(cluster, request);
 }
 
-/// A cluster in which a first certificate was approved at 61 for the Machine, or is about to be.
+/// A cluster in which a first certificate was approved for the Machine at 61, or is about to be.
 fn requested() -> Cluster {
     let mut cluster = cluster();
     put_machine(&mut cluster, machine("m-0", "worker-0"));
@@ -81,7 +81,7 @@ fn each_step_is_seen() {
     assert_eq!(join(&cluster, at(94)).stage, JoinStage::Serving);
     is_ready(&mut cluster, at(90), true);
     assert_eq!(join(&cluster, at(95)).stage, JoinStage::Ready);
-    // A Node of that name that registers anew has to ask anew.
+    // A recreated Node of that name must request a certificate again.
     registers(&mut cluster, at(100));
     assert_eq!(join(&cluster, at(101)).stage, JoinStage::Registered);
 }
@@ -120,7 +120,7 @@ fn a_node_that_was_there_before_the_approval_is_not_the_machines() {
     let mut cluster = approved();
     registers(&mut cluster, at(50));
     assert_eq!(join(&cluster, at(91)).node, None);
-    // Nor is one that registers without an approval at all.
+    // Neither is one that registers without an approval.
     let mut cluster = requested();
     registers(&mut cluster, at(90));
     assert_eq!(join(&cluster, at(91)).node, None);
@@ -188,7 +188,7 @@ fn the_approval_outlives_its_request() {
     assert_eq!(seen.stage, JoinStage::Registered);
 }
 
-/// A record of the Node `n-0`, which was there long before.
+/// A record of the Node `n-0`, which existed long before.
 fn adopted(bound: bool) -> Cluster {
     let mut cluster = cluster();
     is_ready(&mut cluster, at(-1_000_000), true);

@@ -1,4 +1,4 @@
-//! KubeadmConfigs that come, change and go, and whom that wakes.
+//! KubeadmConfigs: their changes, and the requests that these wake.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -44,7 +44,7 @@ impl Cluster {
             .collect()
     }
 
-    /// The pending requests for the names of the Machines that a KubeadmConfig is for.
+    /// The pending requests for the names of a KubeadmConfig's Machines.
     fn pending_of_config(&self, reference: &MachineReference) -> BTreeSet<RequestUid> {
         let machines = self.kubeadm_configs.machines(reference);
         let names = machines
@@ -54,7 +54,7 @@ impl Cluster {
         self.pending_under(&names)
     }
 
-    /// How the machine of a record joins, where that is read: by this record and what other sources know of it.
+    /// The KubeadmConfigs of a record's machine, if they are read: from this record and those of other sources.
     pub(super) fn kubeadm_configs_of(&self, record: &Machine) -> Vec<KubeadmConfig> {
         let records = self.roll.mirrors(record).into_iter().chain([record]);
         records

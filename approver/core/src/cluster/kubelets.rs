@@ -1,4 +1,4 @@
-//! What is learned of kubelets themselves: the CA of their certificates, and what they serve.
+//! Facts about kubelets themselves: the CA of their certificates, and the certificates they serve.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::Cluster;
 use crate::{Authority, Dialled, RequestUid, Served};
 
 impl Cluster {
-    /// A CA changes rarely, and then any request may have waited for it.
+    /// Replaces the CA certificates of a source. They change rarely, and then any request may have waited for it.
     pub(super) fn put_kubelet_ca(
         &mut self,
         source: String,
@@ -33,7 +33,7 @@ impl Cluster {
         self.pending().filter(|_| news).collect()
     }
 
-    /// Takes in how a dial ended, of a node that is still there. Wakes what is pending under its name.
+    /// Records the result of a dial, if the node still exists. Wakes the pending requests under its name.
     pub(super) fn put_served(&mut self, node: NodeName, served: Served) -> BTreeSet<NodeName> {
         if !self.nodes.contains_key(&node) {
             return BTreeSet::new();

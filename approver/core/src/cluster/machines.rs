@@ -1,4 +1,4 @@
-//! Machines that come, change and go, and whom that wakes.
+//! Machines: their changes, and the requests that these wake.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 
@@ -11,10 +11,10 @@ use crate::{
 };
 
 impl Cluster {
-    /// Puts a Machine on the roll. Wakes whoever waits for its names, or for an address that it gets or loses.
+    /// Adds or updates a Machine. Wakes the requests for its names, and for the addresses that it gets or loses.
     pub(super) fn put_machine(&mut self, mut machine: Machine) -> BTreeSet<RequestUid> {
         let before = self.roll.machine(&machine.uid);
-        // The first time counts: what becomes ready again and again is not expected anew each time.
+        // The first time counts: an instance that becomes ready repeatedly does not restart the window.
         let ready = before.and_then(|before| before.ready_at).into_iter();
         machine.ready_at = ready.chain(machine.ready_at).min();
         if before == Some(&machine) {
@@ -59,7 +59,7 @@ impl Cluster {
             .collect()
     }
 
-    /// Takes in a MachineHealthCheck. No decision rests on one, so nobody is woken.
+    /// Adds or updates a MachineHealthCheck. No decision depends on one, so it wakes no request.
     pub(super) fn put_health_check(&mut self, check: HealthCheck) -> BTreeSet<RequestUid> {
         let key = (check.source, check.reference.clone());
         self.health_checks.insert(key, check);
@@ -87,8 +87,8 @@ impl Cluster {
         BTreeSet::new()
     }
 
-    /// Which Machines a MachineHealthCheck will delete or repair, and when, as far as their records tell; of several checks,
-    /// the one that acts first.
+    /// The Machines that a MachineHealthCheck will delete or repair, and when, by their records; of several checks, the one
+    /// that acts first.
     pub fn remediations(&self, now: Timestamp) -> HashMap<MachineUid, Remediation> {
         let mut all: HashMap<MachineUid, Remediation> = HashMap::new();
         let node = |machine: &Machine| {

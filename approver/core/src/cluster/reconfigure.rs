@@ -1,4 +1,4 @@
-//! Another configuration takes over, and everything known stays known.
+//! Applies a new configuration without losing the known state.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -6,10 +6,10 @@ use super::Cluster;
 use crate::{Claim, Feed, MachineUid, Policy, RequestUid, Scope};
 
 impl Cluster {
-    /// Takes over another policy, and these places to read Machines in instead of the present ones. The Machines of a
-    /// place that is no longer named leave the roll; what was approved for them stays known, should it be named again. What
-    /// only a new one could know waits until it is complete; so does whoever comes with a bootstrap token, where the policy
-    /// has it read whose it is. Returns every pending request.
+    /// Applies another policy, and replaces the scopes in which Machines are read. Machines of a removed scope leave the
+    /// roll; their claims are kept, in case the scope is added again. Requests that only a new scope could answer wait
+    /// until it is synced; so do those with a bootstrap token, if the policy reads the Machines of tokens. Returns every
+    /// pending request.
     pub fn reconfigure(
         &mut self,
         policy: Policy,
@@ -39,7 +39,7 @@ impl Cluster {
         self.pending().collect()
     }
 
-    /// Has bootstrap tokens read in these places instead of the present ones, and forgets those of the others.
+    /// Replaces the scopes in which bootstrap tokens are read, and removes the tokens of the others.
     fn read_tokens_in(&mut self, scopes: &BTreeSet<Scope>) {
         let gone = self.policy.bootstrap_tokens.difference(scopes);
         let gone: Vec<Scope> = gone.cloned().collect();
@@ -53,7 +53,8 @@ impl Cluster {
         }
     }
 
-    /// Keeps what approved requests claim now, so that no other way to read names or clocks gives a Machine out again.
+    /// Keeps the current claims of approved requests, so that a change of name strategies or clock skew never reissues
+    /// a Machine.
     fn keep_claims(&mut self) {
         let roll = self.roll.iter();
         let claims: Vec<Claim> = roll.flat_map(|machine| self.claims_on(machine)).collect();
@@ -62,7 +63,7 @@ impl Cluster {
         }
     }
 
-    /// Takes the Machines off the roll that are read nowhere any more, and remembers those that are spent.
+    /// Removes the Machines that are no longer read from the roll, and remembers the spent ones.
     fn detach(&mut self, machines: &BTreeSet<Scope>) {
         let gone = self.roll.iter().filter(|machine| {
             let mut scopes = machines.iter();

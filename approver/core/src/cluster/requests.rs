@@ -1,8 +1,8 @@
-//! Requests that come, change and go, and whom that wakes.
+//! Requests: their changes, and the other requests that these wake.
 //!
-//! A new request can take an approval from others but give them none. One that is decided or gone matters to those that
-//! it stood in the way of, and each of them said so when it was judged. So where very many ask for one name, nobody else
-//! has to be woken; where few do, all of them are, so that each shows the reason that holds now.
+//! A new request can take an approval from others but never give them one. A request that is decided or deleted matters
+//! only to those that it blocked, and each of them was recorded as blocked when it was judged. So if very many request
+//! one name, only those are woken; if few do, all of them are, so that each shows its current reason.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -12,14 +12,14 @@ use super::filed::Filed;
 use super::{Cluster, claim_of};
 use crate::{Request, RequestUid, Standing};
 
-/// More pending requests for one node name than any honest machine leaves behind: a kubelet that restarts every five
-/// minutes makes this many in five hours.
+/// The number of pending requests for one node name that makes a crowd. More than any honest machine leaves behind: a
+/// kubelet that restarts every five minutes creates this many in five hours.
 pub(super) const CROWD: usize = 64;
 
 impl Cluster {
     pub(super) fn put_request(&mut self, request: Request) -> BTreeSet<RequestUid> {
         if let Some(known) = self.requests.get_mut(&request.uid) {
-            // Whether its certificate was issued bears on no decision, and so wakes nobody.
+            // The issued certificate changes no decision, so it wakes no request.
             known.issued = request.issued;
             if *known == request {
                 return BTreeSet::new();
@@ -49,12 +49,13 @@ impl Cluster {
         woken
     }
 
-    /// Drops a request; if it was approved, its claim stays with the Machine.
+    /// Removes a request; if it was approved, its claim stays on the Machine.
     pub(super) fn remove_request(&mut self, uid: &RequestUid) -> BTreeSet<RequestUid> {
         self.timers.set(uid, None);
         self.blockers.set(uid, Vec::new());
         self.refused.remove(uid);
-        // While a write is under way, its answer may say that nothing was done, and mean itself but not an earlier one.
+        // The result of a write in progress may be that nothing was written, which applies to that write only, not to
+        // an earlier one.
         if !self.in_flight.contains_key(uid) {
             self.uncertain.remove(uid);
         }
@@ -76,7 +77,8 @@ impl Cluster {
         self.others(Some(&name), uid)
     }
 
-    /// Keeps a request, and files it under its node name, unless it was denied, and under the names that it asks for.
+    /// Adds a request to the index of its node name, unless it was denied, and to the index of the names that it asks
+    /// for.
     pub(super) fn file(&mut self, request: Request) {
         if request.standing != Standing::Closed
             && let Some(name) = request.node_name()
@@ -87,7 +89,7 @@ impl Cluster {
         self.requests.insert(request.uid.clone(), request);
     }
 
-    /// Takes a request out of everything that [`Cluster::file`] put it into.
+    /// Removes a request from all indexes of [`Cluster::file`].
     pub(super) fn unfile(&mut self, uid: &RequestUid) -> Option<Request> {
         let request = self.requests.remove(uid)?;
         self.asking.remove(&request);
@@ -102,7 +104,7 @@ impl Cluster {
         Some(request)
     }
 
-    /// The requests to judge again when one came, changed or went.
+    /// The requests to judge again after one was added, changed or deleted.
     fn others(&self, name: Option<&NodeName>, uid: &RequestUid) -> BTreeSet<RequestUid> {
         let filed = name.and_then(|name| self.filed.get(name));
         let waiting = filed.into_iter().flat_map(Filed::waiting);

@@ -1,4 +1,4 @@
-//! What would have been decided of a request that others decided: for those who compare.
+//! Hypothetical decisions about requests that other clients decided, for comparison.
 
 use jiff::Timestamp;
 
@@ -6,15 +6,15 @@ use super::Cluster;
 use crate::{Decision, Machine, Request, Standing, decide};
 
 impl Cluster {
-    /// What would be decided of a request now if nobody had decided it yet.
+    /// Returns the decision for a request as if it were pending now.
     pub fn suppose(&self, request: &Request, now: Timestamp) -> Decision {
         let request = undecided(request);
         decide(&request, &self.facts(&request, now), &self.policy, now)
     }
 
-    /// What would have been decided of a request when others decided it, as far as that can be told by what is known now:
-    /// what came of it is left out, the Node that registered since, the Machine's reference to that Node, and the
-    /// certificates issued since.
+    /// Returns the decision for a request at the time when another client decided it, as far as the current state allows.
+    /// Consequences of that decision are excluded: the Node that registered since, the Machine's reference to that Node,
+    /// and the certificates issued since.
     pub fn retrace(&self, request: &Request, now: Timestamp) -> Decision {
         let Standing::Approved(at) = request.standing else {
             return self.suppose(request, now);
@@ -64,7 +64,7 @@ mod tests {
         assert_eq!(now.verdict().as_str(), "hold");
         let then = cluster.retrace(&approved, at(1000));
         assert_eq!(then.reason(), Reason::FirstCertificate);
-        // A Node that was there before did speak against it.
+        // A Node that existed before did prevent approval.
         approved.standing = Standing::Approved(at(91));
         let then = cluster.retrace(&approved, at(1000));
         assert_eq!(then.verdict().as_str(), "hold");

@@ -1,4 +1,4 @@
-//! Whether a Machine is spent: what earlier approvals for it mean for another request.
+//! The check that a Machine is not spent: the effect of earlier approvals on another request.
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -6,10 +6,10 @@ use super::sole_owner;
 use crate::evidence::Proven;
 use crate::{Claim, Facts, Finding, MOST_CLAIMS, Policy, Reason, Request};
 
-/// The resolution of the times that the API server gives to objects.
+/// The resolution of object timestamps in the API server.
 const RESOLUTION: SignedDuration = SignedDuration::from_secs(1);
 
-/// What earlier approvals for the Machine mean for a key.
+/// The effect of earlier approvals of the Machine on a key.
 pub(super) enum Claimed {
     Again(Finding),
     Free,
@@ -45,7 +45,7 @@ pub(super) fn check_claims(
     if issued >= rules.max_issues {
         return Claimed::Taken(Finding::new(Reason::AlreadyIssued, message), None);
     }
-    // The holder itself may have another key: its previous certificate proves that it is the one.
+    // The holder itself may have another key: its previous certificate identifies it.
     if let Some(used) = facts.used.filter(|used| is_since(*used, last))
         && Proven::of(request, machine, facts, policy, now)
             .previous
@@ -60,13 +60,14 @@ pub(super) fn check_claims(
     }
 }
 
-/// Whether the key of a request has a claim on the Machine.
+/// Returns true if the key of a request has a claim on the Machine.
 pub(super) fn has_claim(request: &Request, facts: &Facts<'_>) -> bool {
     let key = request.key();
     facts.claims.iter().any(|claim| Some(claim.key) == key)
 }
 
-/// A key that has a claim may have its certificate again, but not twice at one time.
+/// Checks that no other request with the same key is approved: a key with a claim may get its certificate again, but
+/// not twice at a time.
 fn check_live(request: &Request, facts: &Facts<'_>) -> Claimed {
     let mut live = facts.live.iter();
     let key = request.key();
@@ -80,7 +81,7 @@ fn check_live(request: &Request, facts: &Facts<'_>) -> Claimed {
     })
 }
 
-/// Whether something happened after an approval, as far as times in whole seconds tell.
+/// Returns true if an event came after an approval, given timestamps in whole seconds.
 fn is_since(at: Timestamp, claim: &Claim) -> bool {
     at.checked_add(RESOLUTION)
         .is_ok_and(|at| at > claim.approved_at)

@@ -1,4 +1,4 @@
-//! Nodes that were left by a machine which is gone, and when a new Machine may have the name of one.
+//! Nodes left behind by a deleted machine, and the conditions under which a new Machine may take over the name.
 
 use jiff::{SignedDuration, Timestamp};
 use rollcall_csr::NodeName;
@@ -7,22 +7,22 @@ use super::sole_owner;
 use crate::node_activity::Activity;
 use crate::{Facts, Finding, Machine, Node, NodeLease, Policy, Reason, Wait};
 
-/// How long what was learnt of a Lease counts: a kubelet that runs renews it every 10 s (Kubernetes: `nodeLeaseDurationSeconds`
-/// of 40 s, renewed in a quarter of it).
+/// The time for which a Lease that was read counts: a running kubelet renews it every 10 s (Kubernetes:
+/// `nodeLeaseDurationSeconds` of 40 s, renewed in a quarter of it).
 const FRESH: SignedDuration = SignedDuration::from_secs(60);
-/// The pause before a Lease is asked for again that could not be read.
+/// The pause before an unreadable Lease is read again.
 const RETRY: SignedDuration = SignedDuration::from_secs(30);
 
-/// What a Node of the name that is asked for means.
+/// The effect of an existing Node with the requested name.
 pub(super) enum Left {
-    /// It speaks against the request; nothing but news changes that, or what is waited for does too.
+    /// It prevents approval until a change, or until the wait is over.
     Taken(Finding, Option<Wait>),
     /// It is a leftover that the Machine may replace.
     Replaceable(Finding),
 }
 
-/// Whether the Node was left by a machine that is gone, and the policy lets another one have it: it is quiet, it registered
-/// before the Machine was made, no Machine has become it, and none is of its instance.
+/// Checks that the Node is a leftover that the policy allows to replace: it is quiet, it registered before the Machine was
+/// created, no Machine is bound to it, and none has its instance.
 pub(super) fn check_node(
     name: &NodeName,
     node: &Node,
@@ -56,8 +56,8 @@ pub(super) fn check_node(
     }
 }
 
-/// Whether the Lease of a Node that nothing else speaks for shows that its kubelet runs. Where Leases are asked for, one that is
-/// not known holds.
+/// Checks the Lease of an otherwise quiet Node for a running kubelet. If Leases are read on demand, an unknown one holds the
+/// request.
 pub(super) fn check_lease(
     name: &NodeName,
     node: &Node,

@@ -1,8 +1,8 @@
-//! How requests for one Machine stand against each other, as its rules say.
+//! The choice between competing requests for one Machine, by its rules.
 //!
-//! `settle`, the default, lets no key win because it came last. What proves more comes first. Otherwise all keys wait until
-//! no new one has come for a while: then the one that asked first has its chance, and if it does not use it, in the time
-//! after which a Machine is given out again, the one that asked last.
+//! With `settle`, the default, no key wins because it came last. Stronger evidence comes first. Otherwise all keys wait
+//! until no new one has come for a while: then the key that asked first gets the certificate, and if it does not use it
+//! within the time after which a Machine is reissued, the key that asked last.
 
 use std::cmp::Ordering;
 
@@ -18,9 +18,9 @@ use crate::{
     Contested, Facts, Finding, Machine, Policy, Reason, Request, RequestUid, Strength, window,
 };
 
-/// How a request stands against others for the same Machine.
+/// The position of a request among others for the same Machine.
 pub(super) enum Rivals {
-    /// It has to wait for another one, and perhaps for a time.
+    /// It must wait for another one, and possibly for a time.
     Lose(Finding, RequestUid, Option<Timestamp>),
     None,
     Win(Finding),
@@ -46,7 +46,7 @@ pub(super) fn check_rivals(
     }
 }
 
-/// A request, and everything that its rivals are judged by.
+/// A request, and the context in which its rivals are compared.
 struct Contest<'a> {
     request: &'a Request,
     facts: &'a Facts<'a>,
@@ -59,18 +59,17 @@ impl<'a> Contest<'a> {
         self.facts.rivals.iter().copied()
     }
 
-    // Ages and keys are compared before the costly question whether a rival could be approved: one credential can file very
-    // many requests for one name.
+    // Ages and keys are compared before this costly check: one credential can file very many requests for one name.
     fn is_eligible(&self, rival: &Request) -> bool {
         is_eligible(rival, self.facts, self.policy, self.now)
     }
 
-    /// What was left out of a crowd may hold another key, and nobody looks at all of it.
+    /// The newest rival of a crowd. The rivals omitted from it may hold another key; they are not all examined.
     fn crowd(&self) -> Option<&'a Request> {
         self.rivals().next().filter(|_| self.facts.crowded)
     }
 
-    /// The newest request wins, or all of them wait.
+    /// Returns the result for a contest by age: the newest request wins, or all of them wait.
     fn by_age(&self, hold: bool) -> Rivals {
         let mut newer = self
             .rivals()
@@ -89,13 +88,13 @@ impl<'a> Contest<'a> {
 
     fn lose_to_crowd(&self, hold: bool) -> Rivals {
         match self.crowd().filter(|_| hold) {
-            Some(other) => lose(contested(other), other, None),
+            Some(other) => lose(crowded(other), other, None),
             None => Rivals::None,
         }
     }
 
     fn settle(&self, after: jiff::SignedDuration) -> Rivals {
-        // What cannot be approved anyway is in no contest.
+        // A request that cannot be approved does not compete.
         if !self.is_eligible(self.request) {
             return Rivals::None;
         }
@@ -131,7 +130,7 @@ impl<'a> Contest<'a> {
         }
     }
 
-    /// How much a request has to show for itself: what it proves, and then whether its key has a claim already.
+    /// The rank of a request: its evidence, then a claim of its key.
     fn rank(&self, request: &Request) -> (Strength, bool) {
         let proven = sole_owner(self.facts).map(|machine| {
             Proven::of(request, machine, self.facts, self.policy, self.now).strength()
@@ -142,9 +141,9 @@ impl<'a> Contest<'a> {
         )
     }
 
-    /// The rival that comes before the request once all is quiet: of a Machine that nobody has had, one whose key asked
-    /// earlier, else one whose key asked later. Two keys of one second are no order at all: names are of their makers'
-    /// choice.
+    /// The rival with precedence over the request once no new key comes: for a Machine without a claim, one with a key
+    /// that asked earlier, otherwise one with a key that asked later. Keys from the same second have no order:
+    /// requestors choose the names.
     fn first_of_turn(&self, equals: &[&'a Request]) -> Option<&'a Request> {
         let own = self.asked(self.request.key());
         let before = if self.facts.claims.is_empty() {
@@ -159,7 +158,7 @@ impl<'a> Contest<'a> {
         })
     }
 
-    /// When a key asked first, by what still waits.
+    /// The time of a key's first request, among the pending ones.
     fn asked(&self, key: Option<KeyHash>) -> Option<Timestamp> {
         let all = self.rivals().chain([self.request]);
         let of_key = all.filter(|one| one.key() == key);
@@ -190,6 +189,16 @@ fn contested(other: &Request) -> Finding {
     )
 }
 
+fn crowded(other: &Request) -> Finding {
+    Finding::new(
+        Reason::Contested,
+        format!(
+            "so many requests ask for the same node, {} the newest of them, that not all are looked at, and some may be for another key",
+            other.shown_name()
+        ),
+    )
+}
+
 fn proves_more(other: &Request) -> Finding {
     Finding::new(
         Reason::Contested,
@@ -200,7 +209,7 @@ fn proves_more(other: &Request) -> Finding {
     )
 }
 
-/// Whether a rival could itself be approved, so that it may stand in another's way. What takes longest comes last.
+/// Returns true if a rival could itself be approved, so that it may block another. The slowest checks come last.
 fn is_eligible(rival: &Request, facts: &Facts<'_>, policy: &Policy, now: Timestamp) -> bool {
     let fits = |machine: &Machine| {
         is_expected(rival, machine, facts, policy, now)

@@ -1,4 +1,4 @@
-//! Node names with gaps that the record of a Machine fills.
+//! Templates of node names, with placeholders for fields of a Machine.
 
 use std::borrow::Cow;
 use std::net::IpAddr;
@@ -9,7 +9,7 @@ use rollcall_csr::NodeName;
 use super::{hostname, internal_dns, names_among};
 use crate::{Address, Machine, SharedAddress, Source, generic_name};
 
-/// A node name with gaps, such as `{{ name }}.{{ region }}.compute.internal`.
+/// A node name with placeholders, such as `{{ name }}.{{ region }}.compute.internal`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NameTemplate(Vec<Part>);
 
@@ -44,7 +44,7 @@ impl Placeholder {
         ("region", Self::Region),
         ("zone", Self::Zone),
     ];
-    /// What stands before the number of a part of the providerID.
+    /// The prefix of a placeholder for a part of the providerID.
     const PROVIDER_ID: &str = "providerID.";
 
     fn read(word: &str) -> Result<Self, NameTemplateError> {
@@ -54,7 +54,7 @@ impl Placeholder {
             return Ok(placeholder);
         }
         let number = word.strip_prefix(Self::PROVIDER_ID);
-        // More parts than nine has no cloud's providerID but Azure's, whose last is `instance`.
+        // Only Azure's providerIDs have more than nine parts, and their last one is `instance`.
         match number.and_then(|number| number.parse().ok()) {
             Some(part @ 1..=9) => Ok(Self::ProviderId(part)),
             _ => Err(NameTemplateError::Unknown(word.to_owned())),
@@ -76,8 +76,8 @@ impl Placeholder {
         Some(text).filter(|text| !text.is_empty())
     }
 
-    /// Whether it differs from Machine to Machine. Where a part of a providerID does not, several own the name, and none
-    /// of them gets it.
+    /// Returns true if the value differs between Machines. If a part of a providerID does not, several Machines own the
+    /// name, and none of them gets it.
     fn is_own(self) -> bool {
         match self {
             Self::Address | Self::Host | Self::Instance | Self::Name | Self::ProviderId(_) => true,
@@ -85,7 +85,8 @@ impl Placeholder {
         }
     }
 
-    /// Whether records of this source can have it; `looked_up` says that a cloud is asked for their addresses.
+    /// Returns true if records of this source can have the value; `looked_up` is true if a cloud API provides their
+    /// addresses.
     fn is_in(self, source: Source, looked_up: bool) -> bool {
         match (self, source) {
             (Self::Address | Self::Host, Source::Karpenter) => looked_up,
@@ -97,7 +98,7 @@ impl Placeholder {
     }
 }
 
-/// The first internal IPv4 address that is one of a network, as clouds write it into host names: `10-0-0-1`.
+/// The first internal IPv4 address that is not shared, in the form of cloud host names: `10-0-0-1`.
 fn dashed_address(machine: &Machine) -> Option<String> {
     let mut internal = machine
         .addresses
@@ -114,18 +115,18 @@ fn dashed_address(machine: &Machine) -> Option<String> {
     Some(ip.to_string().replace('.', "-"))
 }
 
-/// What the record calls the host, without a domain.
+/// The first label of the host name in the record.
 fn first_label(machine: &Machine) -> Option<String> {
     let [hostnames, internal] = [hostname, internal_dns].map(|type_| names_among(machine, type_));
     let mut names = hostnames.into_iter().chain(internal);
-    // The first part of an address is nothing that one machine is called, nor is a name that any machine may have.
+    // The first part of an IP address is not a host name, and a generic name does not identify a machine.
     let name = names.find(|name| {
         name.as_str().parse::<IpAddr>().is_err() && generic_name::tells(machine.source, name)
     })?;
     name.as_str().split('.').next().map(str::to_owned)
 }
 
-/// What is wrong with a template.
+/// The reason why a template is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum NameTemplateError {
     /// Without a placeholder every Machine would own the same name.
@@ -134,13 +135,13 @@ pub enum NameTemplateError {
          instance, host, address or providerID.1"
     )]
     NoPlaceholder,
-    /// A name with this text in it is no node's.
+    /// Names with this text are never valid node names.
     #[error("{0:?} cannot stand in a node name")]
     NotAName(String),
     /// Braces that do not match.
     #[error("the braces do not match; a placeholder is written {{{{ name }}}}")]
     Unbalanced,
-    /// A placeholder that means nothing.
+    /// An unknown placeholder.
     #[error(
         "there is no placeholder {0:?}; there are name, namespace, pool, region, zone, instance, host, address and \
          providerID.1 to providerID.9"
@@ -149,7 +150,7 @@ pub enum NameTemplateError {
 }
 
 impl NameTemplate {
-    /// The name that it makes of a Machine; none when the Machine lacks what a placeholder stands for.
+    /// Returns the name for a Machine; `None` if the Machine lacks a value for a placeholder.
     pub(super) fn name(&self, machine: &Machine) -> Option<NodeName> {
         let mut name = String::new();
         for part in &self.0 {
@@ -161,8 +162,8 @@ impl NameTemplate {
         NodeName::from_dns_name(&name).ok()
     }
 
-    /// A placeholder that no record of this source fills, so that the template gives no name ever; `looked_up` says that a
-    /// cloud is asked for their addresses.
+    /// Returns a placeholder that no record of this source fills, so that the template never yields a name; `looked_up` is
+    /// true if a cloud API provides their addresses.
     pub fn never_filled(&self, source: Source, looked_up: bool) -> Option<&'static str> {
         let gaps = self.0.iter().filter_map(|part| match part {
             Part::Gap(placeholder) => Some(*placeholder),

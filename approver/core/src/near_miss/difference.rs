@@ -1,4 +1,4 @@
-//! What one Machine lacks to own a name that it almost owns.
+//! The difference between one Machine and a name that it almost owns.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -6,17 +6,21 @@ use std::net::IpAddr;
 use rollcall_csr::NodeName;
 
 use super::{NETBIOS, first_label, first_word};
-use crate::{Address, Machine, MachineReference, Source};
+use crate::{Address, Machine, MachineReference, Source, generic_name};
 
-/// The most characters of one name that a sentence shows.
+/// The maximum length of a name in a message, in characters.
 const SHOWN: usize = 63;
 
-/// How far a name and a Machine are apart, the nearest first.
+/// The remedy for a host that asks by a name that any machine may have.
+pub(super) const OWN_NAME: &str =
+    "see that the host gets a name of its own before its kubelet starts";
+
+/// The distance between a name and a Machine, the nearest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Rank {
-    /// The Machine owns it, and is not read.
+    /// The Machine owns it, but is not read.
     Owned,
-    /// The record has the very name in another place.
+    /// The record has the exact name in another field.
     SameName,
     /// The first label is the same.
     SameLabel,
@@ -26,7 +30,7 @@ pub(super) enum Rank {
     Part,
 }
 
-/// One Machine, and what differs.
+/// One Machine, and its difference.
 pub(super) struct Difference {
     rank: Rank,
     reference: MachineReference,
@@ -34,13 +38,13 @@ pub(super) struct Difference {
     state: Option<String>,
     elsewhere: Option<String>,
     place: String,
-    /// What would make the name its own.
+    /// The setting that would make it own the name.
     pub(super) remedy: Option<String>,
 }
 
 impl Difference {
-    /// What differs between a name and what a Machine is called, that owns these names; nothing when it is too much. `address`
-    /// is what the name spells.
+    /// Returns the difference between a name and a Machine that owns the names `own`; `None` if it is too large. `address` is
+    /// the address that the name spells.
     pub(super) fn of(
         name: &NodeName,
         machine: &Machine,
@@ -66,7 +70,7 @@ impl Difference {
         })
     }
 
-    /// Notes that the configuration leaves the Machine out.
+    /// Marks the Machine as excluded by the configuration.
     pub(super) fn is_stranger(&mut self) {
         self.elsewhere = Some(self.place.clone());
         self.remedy = Some(
@@ -75,12 +79,12 @@ impl Difference {
         );
     }
 
-    /// What comes first: the nearer one, and of those as near the one that counts.
+    /// The sort key: the nearer first, and of equally near ones those on the roll.
     pub(super) fn order(&self) -> (Rank, bool, &MachineReference) {
         (self.rank, self.elsewhere.is_some(), &self.reference)
     }
 
-    /// What a person reads.
+    /// The message.
     pub(super) fn sentence(&self) -> String {
         let reference = short(&plain(&self.reference.to_string()));
         let state = self.state.iter().map(|state| format!(", and {state}"));
@@ -93,31 +97,43 @@ impl Difference {
 
 type Found = (Rank, String, Option<String>);
 
-/// The record has the very name, in a place that does not count.
+/// The type of the address that is this name, if the record lists it.
+fn address_type(name: &NodeName, machine: &Machine) -> Option<&'static str> {
+    let mut addresses = machine.addresses.iter();
+    addresses.find_map(|address| match address {
+        Address::ExternalDns(known) if known == name => Some("ExternalDNS"),
+        Address::Hostname(known) if known == name => Some("Hostname"),
+        Address::InternalDns(known) if known == name => Some("InternalDNS"),
+        Address::ExternalDns(_)
+        | Address::ExternalIp(_)
+        | Address::Hostname(_)
+        | Address::InternalDns(_)
+        | Address::InternalIp(_) => None,
+    })
+}
+
+/// Checks for the exact name, in a field that does not count.
 fn same_name(name: &NodeName, machine: &Machine) -> Option<Found> {
-    let mut types = machine
-        .addresses
-        .iter()
-        .filter_map(|address| match address {
-            Address::ExternalDns(known) if known == name => Some("ExternalDNS"),
-            Address::Hostname(known) if known == name => Some("Hostname"),
-            Address::InternalDns(known) if known == name => Some("InternalDNS"),
-            Address::ExternalDns(_)
-            | Address::ExternalIp(_)
-            | Address::Hostname(_)
-            | Address::InternalDns(_)
-            | Address::InternalIp(_) => None,
-        });
-    let (words, remedy) = if let Some(type_) = types.next() {
+    let (words, remedy) = if let Some(type_) = address_type(name, machine) {
         let words = match type_ {
             "ExternalDNS" => "has it as ExternalDNS, which no node is called by".to_owned(),
+            type_ if !generic_name::names_node(machine.source, name) => {
+                let words = format!("has it as {type_}, which means any machine");
+                return Some((Rank::SameName, words, Some(OWN_NAME.to_owned())));
+            }
             type_ => format!("has it as {type_}, which does not count here (nameStrategies)"),
         };
         (words, None)
     } else if machine.reference.name.eq_ignore_ascii_case(name.as_str()) {
         (
             "is called so itself".to_owned(),
-            Some(remedy("nameStrategies", "machineName")),
+            Some(
+                if generic_name::is_default(name) || generic_name::is_unnamed(name) {
+                    OWN_NAME.to_owned()
+                } else {
+                    remedy("nameStrategies", "machineName")
+                },
+            ),
         )
     } else if is_instance(name.as_str(), machine) {
         (
@@ -130,7 +146,7 @@ fn same_name(name: &NodeName, machine: &Machine) -> Option<Found> {
     Some((Rank::SameName, words, remedy))
 }
 
-/// The first label is that of a name of the Machine.
+/// Checks for a name of the Machine with the same first label.
 fn same_label(name: &NodeName, machine: &Machine, own: &BTreeSet<NodeName>) -> Option<Found> {
     let (label, domain) = split(name.as_str());
     let same = |known: &&NodeName| first_label(known.as_str()) == label;
@@ -150,7 +166,7 @@ fn same_label(name: &NodeName, machine: &Machine, own: &BTreeSet<NodeName>) -> O
     otherwise_called(label, domain, machine)
 }
 
-/// The first label is that of something that the Machine is called without owning it.
+/// Checks other names in the record, which it does not own, for the same first label.
 fn otherwise_called(label: &str, domain: Option<&str>, machine: &Machine) -> Option<Found> {
     let mut external = machine
         .addresses
@@ -185,7 +201,7 @@ fn otherwise_called(label: &str, domain: Option<&str>, machine: &Machine) -> Opt
         .then(|| (Rank::SameLabel, "is meant by its record".to_owned(), None))
 }
 
-/// The name spells an address of the Machine.
+/// Checks for an address of the Machine that the name spells.
 fn same_address(name: &NodeName, machine: &Machine, address: Option<IpAddr>) -> Option<Found> {
     let ip = address?;
     let internal = machine.addresses.iter().any(|known| match known {
@@ -210,7 +226,7 @@ fn has(machine: &Machine, ip: IpAddr) -> bool {
     })
 }
 
-/// The label of the name and that of the Machine are the same but for something before or behind.
+/// Checks for a label of the Machine that is equal except for a prefix or suffix.
 fn same_part(name: &NodeName, machine: &Machine, own: &BTreeSet<NodeName>) -> Option<Found> {
     let (label, domain) = split(name.as_str());
     let itself = machine.reference.name.as_str();
@@ -230,7 +246,7 @@ fn same_part(name: &NodeName, machine: &Machine, own: &BTreeSet<NodeName>) -> Op
     })
 }
 
-/// How two labels differ of which one is a part of the other.
+/// Describes the difference between two labels, one of which contains the other.
 fn parts_differ(asked: &str, known: &str) -> Option<String> {
     let cut = |short: &str, long: &str| short.len() == NETBIOS && long.starts_with(short);
     if cut(asked, known) {
@@ -255,7 +271,7 @@ fn parts_differ(asked: &str, known: &str) -> Option<String> {
     behind(known, asked).map(|more| format!("the name asked for lacks -{more} behind it"))
 }
 
-/// An address that could not be read, as it stands in the record.
+/// An address in the record that could not be parsed, unchanged.
 fn unread(machine: &Machine) -> Option<String> {
     let text = machine.unread_addresses.first()?;
     Some(format!(
@@ -264,7 +280,7 @@ fn unread(machine: &Machine) -> Option<String> {
     ))
 }
 
-/// What else keeps a Machine from getting a certificate, or from having a name.
+/// Another reason why a Machine gets no certificate, or has no name.
 fn state(machine: &Machine, own: &BTreeSet<NodeName>) -> Option<String> {
     if machine.deleting {
         Some("is being deleted".to_owned())
@@ -279,7 +295,7 @@ fn state(machine: &Machine, own: &BTreeSet<NodeName>) -> Option<String> {
     }
 }
 
-/// Why no name is known of a Machine.
+/// The reason why a Machine has no known name.
 pub(super) fn why_nameless(machine: &Machine) -> &'static str {
     match (machine.source, &machine.provider_id) {
         (Source::Karpenter, None) => "has no providerID yet",
@@ -289,10 +305,10 @@ pub(super) fn why_nameless(machine: &Machine) -> &'static str {
     }
 }
 
-/// Where a Machine is kept, and for which cluster.
+/// The namespace of a Machine, and its cluster.
 fn place(machine: &Machine) -> String {
     let namespace = &machine.reference.namespace;
-    // The label by which Cluster API says so (cluster-api, `api/core`).
+    // The label with the cluster in Cluster API (cluster-api, `api/core`).
     let cluster = machine.labels.get("cluster.x-k8s.io/cluster-name");
     let source = machine.source.as_str();
     match cluster {
@@ -311,7 +327,7 @@ fn is_instance(text: &str, machine: &Machine) -> bool {
     instance.is_some_and(|instance| instance.eq_ignore_ascii_case(text))
 }
 
-/// The first label of a name, and the rest.
+/// Splits a name into its first label and the rest.
 fn split(name: &str) -> (&str, Option<&str>) {
     match name.split_once('.') {
         Some((label, domain)) => (label, Some(domain)),
@@ -332,7 +348,7 @@ fn remedy(setting: &str, value: &str) -> String {
     format!("if hosts here are called so, say it with {setting}: {value}")
 }
 
-/// A text as it is, if it can stand in a line; otherwise quoted.
+/// Returns a text unchanged if it is printable on one line; otherwise quoted.
 pub(super) fn plain(text: &str) -> String {
     let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_' | '/');
     if text.chars().all(fits) {
@@ -342,7 +358,7 @@ pub(super) fn plain(text: &str) -> String {
     }
 }
 
-/// The beginning of a text.
+/// Truncates a text.
 pub(super) fn short(text: &str) -> String {
     match text.char_indices().nth(SHOWN) {
         Some((end, _)) => format!("{}...", text.get(..end).unwrap_or_default()),

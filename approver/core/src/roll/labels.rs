@@ -1,5 +1,5 @@
-//! What Machines are called anywhere in their records, by the first label of it, so that names which differ a little are
-//! found without a look at every Machine.
+//! An index of the first labels of all names in the records of Machines, so that similar names are found without
+//! scanning every Machine.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,25 +8,25 @@ use rollcall_csr::NodeName;
 use crate::near_miss::first_word;
 use crate::{Address, Machine, MachineUid, Source};
 
-/// The most Machines that one search brings: more are not named anyway.
+/// The maximum number of Machines that one search returns: a message lists no more.
 const MOST: usize = 8;
 
 type Index = BTreeSet<(String, MachineUid)>;
 
-/// The first labels of all that Machines are called.
+/// The index of first labels.
 #[derive(Debug, Default)]
 pub(super) struct Labels {
     forward: Index,
-    /// The same, spelt backwards.
+    /// The same labels, reversed.
     backward: Index,
     /// Machines that own no name, though they could.
     nameless: BTreeSet<MachineUid>,
-    /// How many there are of each source.
+    /// The number of Machines of each source.
     sources: BTreeMap<Source, usize>,
 }
 
 impl Labels {
-    /// Takes in a Machine that owns these names.
+    /// Adds a Machine that owns these names.
     pub(super) fn put(&mut self, machine: &Machine, names: &BTreeSet<NodeName>) {
         for label in labels(machine, names) {
             let reversed: String = label.chars().rev().collect();
@@ -40,7 +40,7 @@ impl Labels {
         }
     }
 
-    /// Forgets a Machine that owned these names.
+    /// Removes a Machine that owned these names.
     pub(super) fn remove(&mut self, machine: &Machine, names: &BTreeSet<NodeName>) {
         for label in labels(machine, names) {
             let reversed: String = label.chars().rev().collect();
@@ -53,12 +53,18 @@ impl Labels {
         }
     }
 
-    /// Whether there is any of a source.
+    /// Returns true if there is any Machine of a source.
     pub(super) fn has(&self, source: Source) -> bool {
         self.sources.get(&source).is_some_and(|count| *count > 0)
     }
 
-    /// Machines that are called so.
+    /// Returns true if there is a Machine of another source.
+    pub(super) fn has_another_than(&self, source: Source) -> bool {
+        let mut sources = self.sources.iter();
+        sources.any(|(other, count)| *other != source && *count > 0)
+    }
+
+    /// The Machines with this label.
     pub(super) fn called(&self, label: &str) -> impl Iterator<Item = &MachineUid> + use<'_> {
         let label = label.to_owned();
         from(&self.forward, label.clone())
@@ -66,7 +72,7 @@ impl Labels {
             .map(|(_, uid)| uid)
     }
 
-    /// Machines that are called something which begins so.
+    /// The Machines with a label that begins with this text.
     pub(super) fn beginning_with(
         &self,
         start: &str,
@@ -74,12 +80,12 @@ impl Labels {
         from(&self.forward, start.to_owned()).map(|(_, uid)| uid)
     }
 
-    /// Machines that are called something which ends so.
+    /// The Machines with a label that ends with this text.
     pub(super) fn ending_in(&self, end: &str) -> impl Iterator<Item = &MachineUid> + use<'_> {
         from(&self.backward, end.chars().rev().collect()).map(|(_, uid)| uid)
     }
 
-    /// Machines that own no name.
+    /// The Machines without a name.
     pub(super) fn nameless(&self) -> impl Iterator<Item = &MachineUid> + use<'_> {
         self.nameless.iter().take(MOST)
     }

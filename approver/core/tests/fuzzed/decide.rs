@@ -1,4 +1,4 @@
-//! What must hold of every decision, said again as simply as can be. The fuzz target `decide` and a test call it.
+//! The invariants of every decision, restated in the simplest form. Called by the fuzz target `decide` and by a test.
 
 #[expect(dead_code, reason = "other tests use what this one does not")]
 #[path = "../../src/fixtures.rs"]
@@ -17,7 +17,7 @@ use rollcall_approver_core::{
 use rollcall_csr::{CertificationRequest, KeyHash, NodeName, Signer};
 use world::World;
 
-/// Reasons that no later fact takes away: only they deny.
+/// Reasons that no later fact removes: only they deny.
 const FINAL: [Reason; 8] = [
     Reason::CommonNameNotANode,
     Reason::NameReserved,
@@ -29,10 +29,10 @@ const FINAL: [Reason; 8] = [
     Reason::UsagesNotAllowed,
 ];
 
-/// Judges every request of the world that these bytes are, one after the other. Returns the first reasons.
+/// Decides every request of the world encoded in these bytes, one after the other. Returns the first reasons.
 ///
 /// # Panics
-/// If something that must hold of every decision does not.
+/// If an invariant is violated.
 pub(crate) fn decide(bytes: &[u8]) -> Vec<Reason> {
     let Ok(mut world) = World::read(&mut Unstructured::new(bytes)) else {
         return Vec::new();
@@ -42,7 +42,7 @@ pub(crate) fn decide(bytes: &[u8]) -> Vec<Reason> {
         let decision = world.cluster.preview(&request.uid, world.now).unwrap();
         check(&world, &request, &decision);
         reasons.push(decision.reason());
-        // Judged for good, an approval spends its Machine for those that come after.
+        // The decision is applied, so an approval spends its Machine for later requests.
         let judged = world.cluster.judge(&request.uid, world.now);
         assert_eq!(judged.is_some(), request.standing == Standing::Pending);
         if let Some(judged) = judged {
@@ -93,7 +93,7 @@ fn check(world: &World, request: &Request, decision: &Decision) {
     }
 }
 
-/// A hold ends when a fact changes or a time comes; without either, only a person can end it.
+/// A hold ends when a fact changes or a time comes; without either, only a user can end it.
 fn assert_says_what_it_waits_for(request: &Request, waits: &[Wait], findings: &[Reason]) {
     let is_final = findings.iter().any(|reason| FINAL.contains(reason));
     assert!(!waits.is_empty() || is_final, "{findings:?}");
@@ -148,7 +148,7 @@ fn assert_approved_with_reason(world: &World, request: &Request, decision: &Deci
     }
 }
 
-/// The token may be nobody's, but not where its Machine has one of its own.
+/// A token without a Machine is allowed, unless the Machine has its own.
 fn assert_token(world: &World, machine: &Machine, reason: Reason) {
     let own = JoinToken::Id(world::TOKEN.to_owned());
     let made_for = |machine: &Machine| {
@@ -161,7 +161,7 @@ fn assert_token(world: &World, machine: &Machine, reason: Reason) {
     }
 }
 
-/// What the KubeadmConfig of a Machine says, if there is one.
+/// The token in the KubeadmConfig of a Machine, if there is one.
 fn joins_with<'a>(world: &'a World, machine: &Machine) -> Option<&'a JoinToken> {
     machine.kubeadm_config.as_ref()?;
     let mut configs = world.configs.iter();
@@ -169,12 +169,12 @@ fn joins_with<'a>(world: &'a World, machine: &Machine) -> Option<&'a JoinToken> 
     Some(&own.token)
 }
 
-/// Whether a Machine has a KubeadmConfig that counts.
+/// Returns true if a Machine has a KubeadmConfig that counts.
 fn reads_tokens(world: &World, machine: &Machine) -> bool {
     !world.policy.bootstrap_tokens.is_empty() && machine.kubeadm_config.is_some()
 }
 
-/// In order, without the one that may be there or not.
+/// In order, without the optional reason.
 fn usages(request: &Request) -> String {
     let mut usages: Vec<&str> = request.usages.iter().map(String::as_str).collect();
     usages.sort_unstable();
@@ -192,7 +192,7 @@ fn since(earlier: Timestamp, later: Timestamp) -> SignedDuration {
     later.duration_since(earlier)
 }
 
-/// The one Machine for which this holds, of those that could be given what the node is.
+/// The single Machine for which this holds, among those that could get the certificate.
 fn only<'a>(world: &'a World, node: &str, holds: impl Fn(&Machine) -> bool) -> &'a Machine {
     let is_another = |name: &NodeName| name.as_str() != node && lives(world, name);
     let could = |machine: &Machine| {
@@ -224,7 +224,7 @@ fn owns(world: &World, machine: &Machine, node: &str) -> bool {
     names(world, machine).contains(node)
 }
 
-/// The node names of a Machine, by every strategy that is listed.
+/// The node names of a Machine, by every configured strategy.
 fn names(world: &World, machine: &Machine) -> BTreeSet<String> {
     let naming = world.policy.naming.values().next().cloned();
     let naming = naming.unwrap_or_else(|| Naming::of(machine.source));
@@ -274,7 +274,7 @@ fn assert_first(world: &World, request: &Request, machine: &Machine, node: &str)
         None => age >= rules.join_window,
     };
     assert!(earliest(world) < age && !ended, "{age}");
-    // Nothing is proven here.
+    // No evidence is used here.
     assert_eq!(rules.evidence, Strength::None);
     let earlier = approved_before(world, request, machine);
     let keys: BTreeSet<KeyHash> = earlier.iter().map(|(key, _)| *key).collect();
@@ -297,12 +297,12 @@ fn assert_bootstrapper(world: &World, request: &Request) {
     assert!(!groups.contains(&"system:nodes".to_owned()) || requestor.node().is_none());
 }
 
-/// How old a Machine at least is when it asks, which may be less than nothing.
+/// The minimum age of a Machine at its request, which may be negative.
 fn earliest(world: &World) -> SignedDuration {
     world.policy.clock_skew.checked_neg().unwrap()
 }
 
-/// Every key that was approved for a Machine before, and when.
+/// Every key that was approved for a Machine before, with the time.
 fn approved_before(
     world: &World,
     request: &Request,
@@ -341,7 +341,7 @@ fn assert_served(world: &World, machine: &Machine, node: &str, content: &Certifi
                 .iter()
                 .any(|address| *name == text(address))
         };
-        // What gets nothing keeps nothing from others, unless its Node lives.
+        // A Machine that gets no certificate keeps its names from no other, unless its Node exists.
         let gone = |other: &Machine| {
             let node = other.node_reference.as_ref();
             gets_nothing(other) && !node.is_some_and(|node| lives(world, node))

@@ -1,5 +1,5 @@
-//! Bytes to a cluster: Machines, Nodes, requests and settings, each one of few, so that they meet. The first choice is the
-//! usual one, and without bytes everything is usual.
+//! Decodes bytes to a cluster: Machines, Nodes, requests and settings, each from a small set of values, so that they
+//! match. The first choice is the ordinary one, and without bytes everything is ordinary.
 
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex};
@@ -25,7 +25,7 @@ const COMMON_NAMES: [&str; 6] = [
     "worker-0",
     "system:node:",
 ];
-/// Names and addresses that Machines have and serving certificates ask for.
+/// Names and addresses of Machines and of serving certificates.
 const DNS: [&str; 8] = [
     "worker-0",
     "worker-1",
@@ -54,17 +54,17 @@ const USAGES: [&str; 6] = [
     "Client Auth",
 ];
 
-/// A cluster, and once more the facts in it, plainly.
+/// A cluster, and its facts in a simple form.
 #[derive(Debug)]
 pub(crate) struct World {
     pub(crate) cluster: Cluster,
     pub(crate) policy: Policy,
     pub(crate) machines: Vec<Machine>,
     pub(crate) configs: Vec<KubeadmConfig>,
-    /// Each with when it registered.
+    /// Each with its creation time.
     pub(crate) nodes: Vec<(NodeName, Timestamp)>,
     pub(crate) requests: Vec<Request>,
-    /// When a feed was lost, if one was.
+    /// The time at which a feed was lost, if one was.
     pub(crate) lost: Option<Timestamp>,
     pub(crate) now: Timestamp,
 }
@@ -109,7 +109,7 @@ impl World {
         Ok(world)
     }
 
-    /// Tells the cluster everything, in any order.
+    /// Applies everything to the cluster, in any order.
     fn tell(&mut self, bytes: &mut Unstructured<'_>) -> Result<()> {
         let machines = self.machines.iter().cloned();
         let mut news: Vec<Change> = machines
@@ -134,7 +134,7 @@ impl World {
     }
 }
 
-/// What is seldom the case, and never without bytes.
+/// An unusual choice, never made without bytes.
 fn odd(bytes: &mut Unstructured<'_>) -> Result<bool> {
     Ok(bytes.int_in_range(0..=7_u8)? == 7)
 }
@@ -288,7 +288,7 @@ fn machine(bytes: &mut Unstructured<'_>, index: usize, joined: bool) -> Result<M
     Ok(machine)
 }
 
-/// What may be against a Machine, and what may be made for it.
+/// The possible defects of a Machine, and its possible tokens.
 fn give_up(bytes: &mut Unstructured<'_>, machine: &mut Machine) -> Result<()> {
     machine.deleting = odd(bytes)?;
     machine.failed = odd(bytes)?;
@@ -302,7 +302,7 @@ fn give_up(bytes: &mut Unstructured<'_>, machine: &mut Machine) -> Result<()> {
     Ok(())
 }
 
-/// What some KubeadmConfigs say, each called as its Machine.
+/// The content of some KubeadmConfigs, each with the name of its Machine.
 fn configs(bytes: &mut Unstructured<'_>, machines: &[Machine]) -> Result<Vec<KubeadmConfig>> {
     let mut configs = Vec::new();
     for machine in machines {
@@ -321,7 +321,7 @@ fn configs(bytes: &mut Unstructured<'_>, machines: &[Machine]) -> Result<Vec<Kub
     Ok(configs)
 }
 
-/// The id of the bootstrap token that requests come with.
+/// The id of the bootstrap token in requests.
 pub(crate) const TOKEN: &str = "abcdef";
 
 fn request(bytes: &mut Unstructured<'_>, index: usize, joined: bool) -> Result<Request> {
@@ -366,7 +366,7 @@ fn request(bytes: &mut Unstructured<'_>, index: usize, joined: bool) -> Result<R
     Ok(request)
 }
 
-/// The request of a kubelet. What was signed once is not signed again: that takes most of the time otherwise.
+/// The request of a kubelet. Signed requests are cached: signing takes most of the time otherwise.
 static USUAL: LazyLock<Request> = LazyLock::new(|| fixtures::request("csr", "worker-0", 0));
 
 fn usual(name: &str) -> Request {
@@ -377,7 +377,7 @@ fn usual(name: &str) -> Request {
     }
 }
 
-/// What requests ask for, signed.
+/// The signed contents of requests.
 static SIGNED: LazyLock<Mutex<HashMap<Key, Content>>> = LazyLock::new(Mutex::default);
 
 type Content = std::result::Result<CertificationRequest, ParseError>;
@@ -403,7 +403,7 @@ fn content(bytes: &mut Unstructured<'_>, serving: bool) -> Result<Content> {
         names.extend(some(bytes, &IPS)?);
         odd_names = bytes.int_in_range(0..=3_u8)? & bytes.int_in_range(0..=3_u8)?;
     } else if serving && odd(bytes)? {
-        // What the API server is reached by.
+        // The address of the API server.
         names = vec!["10.96.0.1"];
     }
     let wanted: Key = (organization, common_name, names, odd_names, key);
@@ -417,7 +417,7 @@ fn make((organization, common_name, names, odd_names, key): &Key) -> Content {
     (*organization).clone_into(&mut asked.organization);
     (*common_name).clone_into(&mut asked.common_name);
     let usual = names.iter().map(|name| match name.parse() {
-        // The text of an address may stand among the DNS names too.
+        // The text of an address may also be a DNS name.
         Ok(ip) if IPS.contains(name) => SanType::IpAddress(ip),
         _ => SanType::DnsName((*name).try_into().unwrap()),
     });

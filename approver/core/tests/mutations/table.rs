@@ -1,11 +1,11 @@
-//! Changes of one thing each. A label is the field and what becomes of it.
+//! Changes of one field each. A label is the field and its new value.
 
 use jiff::SignedDuration;
 use rcgen::SanType;
 use rollcall_approver_core::{
     Address, ClusterAddresses, Contested, Dialled, Feed, JoinKey, JoinToken, KubeadmConfig,
     KubeletCa, Machine, MachineUid, Naming, NodeCondition, Request, RequestorRule, Rules, Scope,
-    Served, ServerName, Source, Stale, Standing, Strength, WindowFrom,
+    Served, ServerName, Source, Stale, Standing, Strength, Vouching, WindowFrom,
 };
 use rollcall_csr::{ClusterId, ParseError, Signer};
 
@@ -16,7 +16,7 @@ use crate::fixtures::{
 /// One change.
 pub(crate) type Mutation = (&'static str, fn(&mut World));
 
-/// Changes what the request asks for, without what the fixtures set anew.
+/// Changes the content of the request, except the parts that the fixtures set.
 fn ask(world: &mut World, change: impl FnOnce(&mut Asked)) {
     let mut asked = Asked::of_kubelet("worker-0", 0);
     let names = world.request.content.as_ref().unwrap().names().clone();
@@ -31,19 +31,19 @@ fn dns_name(name: &str) -> SanType {
     SanType::DnsName(name.try_into().unwrap())
 }
 
-/// Changes the Machine, wherever the facts hold it.
+/// Changes the Machine, in all facts that contain it.
 fn record(world: &mut World, change: fn(&mut Machine)) {
     world.owners.iter_mut().for_each(change);
     world.bound.iter_mut().for_each(change);
 }
 
-/// Has it read everywhere which token is whose.
+/// Makes the policy read the tokens of all scopes.
 fn read_tokens(world: &mut World) {
     let everywhere = [Source::ClusterApi, Source::OpenShift].map(|source| Scope::new(source, ""));
     world.policy.bootstrap_tokens = everywhere.into();
 }
 
-/// The request comes with a token, and the Machine joins with one of its own.
+/// Gives the request a token, and the Machine its own token.
 fn with_token(world: &mut World, token: JoinToken) {
     read_tokens(world);
     record(world, |machine| {
@@ -55,7 +55,7 @@ fn with_token(world: &mut World, token: JoinToken) {
     world.request.requestor.groups = vec!["system:bootstrappers".to_owned()];
 }
 
-/// What another source knows of the Machine.
+/// A record of the Machine in another source.
 fn mirror(world: &World) -> Machine {
     let record = world
         .bound
@@ -591,6 +591,11 @@ pub(crate) const MUTATIONS: &[Mutation] = &[
     ("policy.serving.renew_without_addresses: all", |world| {
         world.policy.serving.renew_without_addresses =
             rollcall_approver_core::RenewWithoutAddresses::All;
+    }),
+    ("policy.vouching: another source before", |world| {
+        let sources = [Source::ClusterApi, Source::OpenShift];
+        let sources = sources.map(|source| Scope::new(source, ""));
+        world.policy.vouching = Vouching::First(sources.into());
     }),
     ("policy.window_from: the record", |world| {
         world.policy.window_from = WindowFrom::Record;

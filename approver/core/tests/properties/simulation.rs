@@ -1,5 +1,5 @@
-//! A small API server and the approver's view of it: the view lags behind, writes land late or never, answers get
-//! lost. After each approval the simulation asserts that it may be given.
+//! A small API server and the approver's view of it: the view lags behind, writes arrive late or never, responses get
+//! lost. After each approval the simulation asserts that it is allowed.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::sync::LazyLock;
@@ -12,44 +12,44 @@ use rollcall_csr::{KeyHash, Signer};
 
 use crate::fixtures::{at, machine, node, registered, request, request_uid};
 
-/// How many requests there can be; every other one has the same key.
+/// The maximum number of requests; every other one has the same key.
 pub(crate) const REQUESTS: usize = 3;
 
-/// The requests as they are made, but for the time: signing each anew would take most of the test's time.
+/// The requests when created, except for the time: signing each again would take most of the test's time.
 static TEMPLATES: LazyLock<[Request; REQUESTS]> = LazyLock::new(|| {
     std::array::from_fn(|index| request(&name(index), "worker-0", index.checked_rem(2).unwrap()))
 });
 
-/// One thing that happens.
+/// One event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    /// Somebody makes the request.
+    /// The request is created.
     Create(usize),
-    /// The watch brings how the request stands now.
+    /// The watch shows the current state of the request.
     Deliver(usize),
-    /// The watch brings a full list.
+    /// The watch shows a full list.
     Relist,
-    /// Somebody deletes the request.
+    /// Another client deletes the request.
     Delete(usize),
-    /// Somebody else denies the request.
+    /// Another client denies the request.
     DenyByAnother(usize),
     /// The approver judges the request.
     Judge(usize),
-    /// A write to the request that is under way, or whose answer was lost, reaches the API server.
+    /// A write to the request that is in progress, or whose response was lost, reaches the API server.
     Land(usize),
-    /// The write under way is answered, or its answer is lost.
+    /// The write in progress gets its response, or loses it.
     Answer { request: usize, lost: bool },
     /// The Machine appears or disappears in the approver's view.
     Machine(bool),
     /// The Node appears or disappears in the approver's view.
     Node(bool),
-    /// The approver starts again, with what it recorded.
+    /// The approver restarts, with its record.
     Record,
     /// Seconds pass.
     Wait(i64),
 }
 
-/// What an approval came to.
+/// The result of an approval.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// It may still reach the API server.
@@ -68,7 +68,7 @@ struct Approval {
     end: End,
 }
 
-/// The API server's truth, the approver's view, and every approval given.
+/// The API server's state, the approver's view, and every approval.
 pub(crate) struct Simulation {
     max_issues: usize,
     seconds: i64,
@@ -95,7 +95,7 @@ fn name(index: usize) -> String {
 }
 
 impl Simulation {
-    /// Nothing has happened yet.
+    /// The initial state.
     pub(crate) fn new(max_issues: usize) -> Self {
         Self {
             max_issues,
@@ -108,7 +108,7 @@ impl Simulation {
         }
     }
 
-    /// How many approvals were given.
+    /// The number of approvals.
     pub(crate) fn approvals(&self) -> usize {
         self.approvals.len()
     }
@@ -122,7 +122,7 @@ impl Simulation {
         self.cluster.apply(change, now);
     }
 
-    /// Lets one thing happen.
+    /// Applies one event.
     pub(crate) fn take(&mut self, step: Step) {
         match step {
             Step::Create(index) => self.create(index),
@@ -153,7 +153,7 @@ impl Simulation {
     }
 
     fn create(&mut self, index: usize) {
-        // A request that was deleted does not come back: another one has another uid.
+        // A deleted request does not return: another one has another uid.
         if self.made.insert(index) {
             let request = Request {
                 created_at: self.now(),
@@ -172,7 +172,7 @@ impl Simulation {
         }
     }
 
-    /// The writes under way to a request that is still pending will find it changed or gone.
+    /// The writes in progress to a request that is still pending will find it changed or deleted.
     fn can_no_longer_land(&mut self, index: usize) {
         if self.truth.get(&index).is_some_and(Request::is_pending) {
             let open = |one: &&mut Approval| one.request == index && one.end == End::Open;
@@ -219,7 +219,7 @@ impl Simulation {
         });
     }
 
-    /// A key that had a certificate may have it again; a new one has to wait, and there is a limit to them.
+    /// A key with a certificate may get it again; a new one must wait, and their number is limited.
     fn assert_may_be_given(&self, index: usize, claim: &Claim) {
         let effective = || self.approvals.iter().filter(|one| one.end != End::Dead);
         if effective().any(|one| one.key == claim.key) {
@@ -266,7 +266,7 @@ impl Simulation {
             _ if lost => Settlement::Unknown,
             End::Landed => Settlement::Written,
             End::Dead | End::Open => {
-                // An answer came and the write had not landed: it was refused.
+                // A response came and the write had not arrived: it was refused.
                 approval.end = End::Dead;
                 Settlement::Undone
             }
@@ -274,8 +274,8 @@ impl Simulation {
         self.cluster.settle(&request_uid(&name(index)), settlement);
     }
 
-    /// All that is in memory is lost, but for the record of claims; then everything is listed anew. Writes under way
-    /// end with the process, and what was approved long ago or cleaned away is in the record.
+    /// Everything in memory is lost, except the record of claims; then everything is listed again. Writes in progress
+    /// end with the process, and approvals that are old or cleaned up are in the record.
     fn restart(&mut self) {
         for approval in self.approvals.iter_mut().filter(|one| one.end == End::Open) {
             approval.end = End::Dead;

@@ -1,5 +1,5 @@
-//! The instance metadata service, version 2 only: a session token first, then every question with it. Version 1 hands
-//! credentials to whoever can make this machine fetch a URL.
+//! The instance metadata service, version 2 only: a session token first, then every request with it. Version 1 gives
+//! credentials to any caller that can make this machine fetch a URL.
 
 use std::time::Duration;
 
@@ -13,13 +13,13 @@ use super::super::http::{Answer, Http};
 use super::super::{Environment, Error};
 use super::expiry;
 
-/// Where the service is (EC2 User Guide, "Access instance metadata").
+/// The address of the service (EC2 User Guide, "Access instance metadata").
 const ADDRESS: &str = "http://169.254.169.254";
-/// How long a session lasts, in seconds. It is used for a few questions only.
+/// The lifetime of a session token, in seconds. It is used for a few requests only.
 const SESSION_SECONDS: &str = "300";
-/// How long one question may take; the service is on the same host.
+/// The limit of one call; the service is on the same host.
 const CALL_LIMIT: Duration = Duration::from_secs(2);
-/// How often the service is asked before it is given up: it drops requests when it has too many.
+/// The attempts per call: the service drops requests when it has too many.
 const ATTEMPTS: usize = 3;
 /// The pause between two attempts.
 const PAUSE: Duration = Duration::from_millis(500);
@@ -36,10 +36,10 @@ pub(in super::super) struct InstanceMetadata {
 }
 
 impl InstanceMetadata {
-    /// The service where the environment says it is, else where it always is.
+    /// The service at the address in the environment, or else at its usual address.
     ///
     /// # Errors
-    /// If the environment forbids to ask it, or its address is wrong.
+    /// If the environment forbids its use, or its address is invalid.
     pub(in super::super) fn new(http: Http, environment: &Environment) -> Result<Self, Error> {
         const DISABLED: &str = "AWS_EC2_METADATA_DISABLED";
         const ENDPOINT: &str = "AWS_EC2_METADATA_SERVICE_ENDPOINT";

@@ -17,7 +17,7 @@ const ACTION: Action = Action {
 /// The name of the session, where none is given: AWS's logs show it.
 const SESSION: &str = "rollcall-approver";
 
-/// What the environment says of the role.
+/// The settings of the role, from the environment.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Settings {
     role: String,
@@ -26,7 +26,7 @@ pub(super) struct Settings {
 }
 
 impl Settings {
-    /// What the environment says; nothing when it names no role.
+    /// Reads them from the environment; returns `None` if it names no role.
     pub(super) fn of(environment: &Environment) -> Result<Option<Self>, Error> {
         let token_file = environment.get("AWS_WEB_IDENTITY_TOKEN_FILE");
         match (token_file, environment.get("AWS_ROLE_ARN")) {

@@ -2,16 +2,15 @@
 
 use jiff::SignedDuration;
 use k8s_openapi::api::rbac::v1::Subject;
-use rollcall_approver_core::{MachineReference, Requestor as Asking, Scope, machine_group};
+use rollcall_approver_core::{
+    BOOTSTRAPPERS, MachineReference, Requestor as Asking, Scope, machine_group,
+};
 
 use super::rights::Requestor;
 use crate::BootstrapKubeconfigArgs;
 use crate::cli::flag::FlagError;
 use crate::cli::words::duration;
 use crate::config::Config;
-
-/// The group of everybody who shows a bootstrap token (Kubernetes `k8s.io/cluster-bootstrap/token/api`).
-const BOOTSTRAPPERS: &str = "system:bootstrappers";
 
 /// The shortest life of a ServiceAccount's token (Kubernetes `pkg/apis/authentication/validation`: 10 minutes).
 const MIN_ACCOUNT_TTL: SignedDuration = SignedDuration::from_mins(10);

@@ -32,7 +32,7 @@ use crate::cli::table::{Cell, Table};
 use crate::config::Config;
 use crate::connect::Connection;
 use crate::expected_machine::ExpectedMachine;
-use crate::{ExpectArgs, Output, sources};
+use crate::{ExpectArgs, Output};
 
 /// What became of one Node, or would. Names and order of the fields are a contract.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -62,7 +62,7 @@ pub(super) fn adopt(args: &ExpectArgs) -> anyhow::Result<()> {
     }
     let mut config = Config::load_or_default(adoption.config.as_deref())?;
     if offline && adoption.config.is_none() {
-        config.machines = sources::everything();
+        config = Config::of_everything();
     }
     let own = Scope::new(Source::ExpectedMachine, "");
     if !config.machines.contains(&own) {

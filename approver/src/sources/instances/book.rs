@@ -1,4 +1,4 @@
-//! What is known of the instances of one source's Machines, and who is to be asked about next. Nothing here talks to anybody.
+//! The known facts about the instances of one source's Machines, and the schedule of queries. Nothing here does I/O.
 
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::time::Duration;
@@ -10,33 +10,33 @@ use tokio::time::Instant;
 use crate::aws::{INSTANCES_PER_CALL, Instance, InstanceState, instance_id};
 use crate::sources::fields::MAX_ADDRESSES;
 
-/// The first pause before an instance is asked about again that is not described yet, or has no name yet: EC2 does both
-/// within seconds of the launch (EC2 API Reference, "Eventual consistency"). Each next pause is twice as long.
+/// The first pause before an instance that is not described yet, or has no name yet, is queried again: EC2 does both within
+/// seconds of the launch (EC2 API Reference, "Eventual consistency"). Each next pause is twice as long.
 const FIRST_PAUSE: Duration = Duration::from_secs(1);
 /// The longest of these pauses.
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
-/// How often one is asked about in vain before that is told: for half a minute.
+/// The number of queries without a result before that is reported: half a minute.
 const VAIN: u32 = 5;
-/// How long it counts what was said of an instance that is no node yet: it may be reclaimed before it has joined.
+/// The time that an answer is valid for an instance that is not a node yet: it may be reclaimed before it has joined.
 const PENDING: Duration = Duration::from_secs(30);
-/// How long it counts what was said of an instance that is a node: its addresses change seldom, and there are many.
+/// The time that an answer is valid for an instance that is a node: its addresses change seldom, and there are many.
 const JOINED: Duration = Duration::from_secs(300);
 
-/// A Machine, and what the cloud says of its instance.
+/// A Machine, and the cloud's facts about its instance.
 #[derive(Debug)]
 struct Held {
-    /// What its source says.
+    /// The record of its source.
     record: Machine,
     instance: Option<String>,
     said: Option<Said>,
     answered: bool,
-    /// How often it was asked about in vain since something was said last.
+    /// The number of queries without a result since the last result.
     vain: u32,
-    /// When to ask about it next.
+    /// The time of its next query.
     due: Option<Instant>,
 }
 
-/// What the cloud says of an instance.
+/// The cloud's facts about an instance.
 #[derive(Debug)]
 struct Said {
     addresses: Vec<Address>,
@@ -44,7 +44,7 @@ struct Said {
 }
 
 impl Held {
-    /// What source and cloud say together.
+    /// The Machine with the facts of both source and cloud.
     fn whole(&self) -> Machine {
         let mut machine = self.record.clone();
         if let Some(said) = &self.said {
@@ -62,12 +62,12 @@ impl Held {
         self.record.node_reference.is_some()
     }
 
-    /// Takes in what was said of the instance now; nothing, if the cloud does not know it.
+    /// Applies the answer for the instance; `None` if the cloud does not know it.
     fn hear(&mut self, instance: Option<&Instance>, region: &str, now: Instant) {
         self.answered = true;
         let gone = instance.is_some_and(|instance| instance.state == InstanceState::Gone);
         let named = instance.is_some_and(|instance| instance.private_dns_name.is_some());
-        // One that was known and is no more has long been terminated.
+        // An instance that was known and no longer exists was terminated long ago.
         let forgotten = instance.is_none() && self.said.is_some();
         self.said = match instance {
             _ if gone || forgotten => Some(Said {
@@ -88,7 +88,7 @@ impl Held {
             self.vain = self.vain.saturating_add(1);
             pause.min(LONGEST_PAUSE)
         };
-        // An instance that was terminated never comes back.
+        // A terminated instance never comes back.
         self.due = now.checked_add(pause).filter(|_| !gone);
     }
 }
@@ -108,15 +108,15 @@ fn addresses(instance: &Instance, region: &str) -> Vec<Address> {
     names.chain(public).chain(ips).collect()
 }
 
-/// Whom to ask about: a Machine and its instance.
+/// The Machines to query, each with its instance.
 pub(super) type Asked = Vec<(MachineUid, String)>;
 
-/// What an answer changed.
+/// The changes by an answer.
 #[derive(Debug, Default)]
 pub(super) struct Heard {
-    /// The Machines that are other ones now.
+    /// The Machines that changed.
     pub(super) changed: Vec<Machine>,
-    /// Sentences for those who wonder why a Machine has no name.
+    /// Log messages that explain why a Machine has no name.
     pub(super) remarks: Vec<String>,
 }
 
@@ -124,13 +124,13 @@ pub(super) struct Heard {
 #[derive(Debug, Default)]
 pub(super) struct Book {
     held: HashMap<MachineUid, Held>,
-    /// When to ask about which: those that are to join, who go first, and those that have.
+    /// The schedule of queries: first the Machines that are still to join, then those that have joined.
     joining: BTreeSet<(Instant, MachineUid)>,
     joined: BTreeSet<(Instant, MachineUid)>,
 }
 
 impl Book {
-    /// Takes in what its source says of a Machine. Returns it with what the cloud said of its instance.
+    /// Stores the record of a Machine. Returns it with the cloud's facts about its instance.
     pub(super) fn put(&mut self, record: Machine, now: Instant) -> Machine {
         let uid = record.uid.clone();
         let instance = record.provider_id.as_deref().and_then(instance_id);
@@ -149,7 +149,7 @@ impl Book {
             held = Held { record, ..before };
         }
         let gone = held.said.as_ref().is_some_and(|said| said.gone);
-        // Nothing is given to one that is going, whatever its instance is called.
+        // A Machine that is being deleted gets nothing, whatever its instance is called.
         held.due = match held.instance {
             Some(_) if !held.record.deleting && !gone => held.due.or(Some(now)),
             Some(_) if !held.record.deleting => held.due,
@@ -160,18 +160,18 @@ impl Book {
         whole
     }
 
-    /// Whether this Machine is known with this instance.
+    /// Returns true if this Machine is known with this instance.
     pub(super) fn knows(&self, record: &Machine) -> bool {
         let held = self.held.get(&record.uid);
         held.is_some_and(|held| held.record.provider_id == record.provider_id)
     }
 
-    /// A Machine is gone.
+    /// Removes a Machine that is gone.
     pub(super) fn forget(&mut self, uid: &MachineUid) {
         self.remove(uid);
     }
 
-    /// These are all.
+    /// Removes all other Machines.
     pub(super) fn retain(&mut self, present: &HashSet<MachineUid>) {
         let gone = self.held.keys().filter(|uid| !present.contains(uid));
         let gone: Vec<MachineUid> = gone.cloned().collect();
@@ -202,14 +202,14 @@ impl Book {
         Some(held)
     }
 
-    /// When somebody is to be asked about next; never, if there is nobody.
+    /// The time of the next query; `None` if no instance is left to query.
     pub(super) fn next_due(&self) -> Option<Instant> {
         let queues = [&self.joining, &self.joined];
         let first = queues.into_iter().filter_map(BTreeSet::first);
         first.map(|(due, _)| *due).min()
     }
 
-    /// Whom to ask about now, as many as one call may name.
+    /// The instances to query now, as many as one call may name.
     pub(super) fn due(&self, now: Instant) -> Asked {
         let queues = [&self.joining, &self.joined].into_iter();
         let due = queues.flat_map(|queue| queue.iter().take_while(|(due, _)| *due <= now));
@@ -221,13 +221,13 @@ impl Book {
         self.held.get(uid)?.instance.clone()
     }
 
-    /// Whether every Machine that is to join was asked about with an answer, whatever it was.
+    /// Returns true if the queries of every Machine that is to join were answered, with any result.
     pub(super) fn is_complete(&self) -> bool {
         let mut joining = self.joining.iter();
         joining.all(|(_, uid)| self.held.get(uid).is_none_or(|held| held.answered))
     }
 
-    /// Takes in an answer of the cloud in a region.
+    /// Applies an answer of the cloud in a region.
     pub(super) fn hear(
         &mut self,
         asked: &Asked,
@@ -241,7 +241,7 @@ impl Book {
             .collect();
         let mut heard = Heard::default();
         for (uid, id) in asked {
-            // Meanwhile it may have gone.
+            // The Machine may be gone meanwhile.
             let Some(mut held) = self.remove(uid) else {
                 continue;
             };
@@ -258,7 +258,7 @@ impl Book {
     }
 }
 
-/// What is to be said once of an instance that was asked about in vain for a while.
+/// The message to log once for an instance without a result of its queries for a while.
 fn remark(held: &Held, id: &str, region: &str) -> Option<String> {
     let lacks = match &held.said {
         Some(_) => "has no private DNS name yet",

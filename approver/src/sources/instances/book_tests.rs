@@ -1,4 +1,4 @@
-//! Whom to ask about when, and what an answer makes of a Machine.
+//! The schedule of queries, and the effect of an answer on a Machine.
 
 use jiff::Timestamp;
 use rollcall_approver_core::{MachineReference, Source};
@@ -46,7 +46,7 @@ fn terminated(id: &str) -> Instance {
     }
 }
 
-/// A book, and the time.
+/// A book, and the current time.
 struct Desk {
     book: Book,
     now: Instant,
@@ -71,7 +71,7 @@ impl Desk {
         self.book.hear(&asked, instances, REGION, self.now)
     }
 
-    /// Lets the time go on to the next question. Returns how many seconds that took.
+    /// Advances the time to the next query. Returns the seconds that it took.
     fn wait(&mut self) -> u64 {
         let due = self.book.next_due().unwrap();
         let seconds = due.duration_since(self.now).as_secs();
@@ -119,7 +119,7 @@ fn an_instance_gives_its_machine_all_its_names_and_addresses() {
         record("a", Some("i-0a")),
         "nothing else changed"
     );
-    // Said again, it is no news. A name that is both is there once.
+    // The same answer again changes nothing. A name that is both occurs once.
     desk.wait();
     assert_eq!(
         desk.hears(&[instance("i-0a", Some("i-0a.eu-west-1.compute.internal"))])
@@ -178,7 +178,7 @@ fn a_terminated_instance_takes_the_names_away_and_is_never_asked_about_again() {
         assert!(machine.deleting && machine.addresses.is_empty());
         assert_eq!(machine.phase.as_deref(), Some("InstanceTerminated"));
         assert_eq!(desk.book.next_due(), None);
-        // Whatever its source says later.
+        // Independent of later records of its source.
         assert!(desk.book.put(record, desk.now).deleting);
         assert_eq!(desk.book.next_due(), None);
     }
@@ -212,7 +212,7 @@ fn who_is_to_join_goes_first_and_a_call_names_no_more_than_it_may() {
     assert!(desk.book.is_complete(), "nobody waits for the others");
     assert_eq!(desk.asks().len(), 1);
     desk.hears(&[instance(&desk.asks()[0].clone(), Some("a"))]);
-    // One that has become a node is asked about less often from then on.
+    // An instance that has become a node is queried less often from then on.
     let mut quiet = Desk::new(&[joined("n", "i-0a")]);
     quiet.hears(&[instance("i-0a", Some("ip-10-0-0-1.internal"))]);
     assert_eq!(quiet.wait(), JOINED.as_secs());

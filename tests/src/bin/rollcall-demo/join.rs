@@ -1,4 +1,4 @@
-//! One machine joins: node-agent gets the identity, a kubelet registers the Node with it.
+//! Lets one machine join: node-agent gets the identity, a kubelet registers the Node with it.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,7 +18,7 @@ use serde_json::json;
 use crate::screen::Screen;
 use crate::timeline::Timeline;
 
-/// Far more than any step takes; only a failure waits that long.
+/// The timeout of a step, far longer than any takes; reached only on failure.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A machine that joined.
@@ -29,7 +29,7 @@ pub(crate) struct Join {
 }
 
 impl Join {
-    /// Lets the machine of this name join, and follows it until its Node is there.
+    /// Makes the machine of this name join, and follows it until its Node exists.
     pub(crate) async fn run(
         control_plane: &ControlPlane,
         bootstrap: &Path,
@@ -63,7 +63,7 @@ impl Join {
                 None
             }
         };
-        // What the Machine API's nodelink controller does once there is a Node.
+        // As the Machine API's nodelink controller does once the Node exists.
         let admin = control_plane.admin();
         let node = Api::<NodeObject>::all(admin.clone())
             .get(name)
@@ -77,7 +77,7 @@ impl Join {
         })
     }
 
-    /// Whether a real kubelet registered it.
+    /// Returns true if a real kubelet registered it.
     pub(crate) fn has_kubelet(&self) -> bool {
         self.kubelet.is_some()
     }
@@ -89,7 +89,7 @@ impl Join {
     }
 }
 
-/// Where the machine keeps its files: a folder of its own stands for its disk.
+/// The folder that serves as the machine's disk.
 pub(crate) fn machine_folder(control_plane: &ControlPlane, name: &str) -> Result<PathBuf> {
     let folder = control_plane.dir().join("machines").join(name);
     std::fs::create_dir_all(&folder)
@@ -125,7 +125,7 @@ pub(crate) fn start_agent(
     Program::start("rollcall-node-agent", folder, &arguments)
 }
 
-/// Whether a request is the one for this node's first certificate.
+/// Returns true if a request is for this node's first certificate.
 pub(crate) fn is_for(request: &CertificateSigningRequest, name: &str) -> bool {
     let common_name = format!("system:node:{name}");
     CertificationRequest::from_pem(&request.spec.request.0)
@@ -191,7 +191,7 @@ async fn real_kubelet(
     Ok(node)
 }
 
-/// Registers the Node with nothing but what node-agent installed.
+/// Registers the Node, using only the files that node-agent installed.
 async fn register(control_plane: &ControlPlane, folder: &Path, name: &str) -> Result<()> {
     let client = control_plane
         .client_from(&folder.join("kubelet.conf"))

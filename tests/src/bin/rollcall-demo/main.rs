@@ -1,8 +1,8 @@
-//! The main job, shown: machines join a real cluster by themselves, and one that nobody expects does not.
+//! The demo: expected machines join a real cluster, and an unexpected one does not.
 //!
-//! `cargo xtask demo` builds what is needed and runs this. Everything is real: the control plane, the approver with the
-//! rights of its own ServiceAccount, node-agent with a bootstrap kubeconfig, the kubelet. Exit code 0 means that all of
-//! it happened; everything that was started ends with the demo.
+//! `cargo xtask demo` builds the programs and runs this. Everything is real: the control plane, the approver with the
+//! permissions of its own ServiceAccount, node-agent with a bootstrap kubeconfig, the kubelet. Exit code 0 means that
+//! all steps succeeded; all processes end with the demo.
 
 mod join;
 mod screen;
@@ -22,17 +22,17 @@ use crate::join::Join;
 use crate::screen::Screen;
 use crate::stranger::Stranger;
 
-/// The Machines that a MachineSet of three replicas would make, and the addresses they get.
+/// The Machines that a MachineSet of three replicas would create, and their addresses.
 const MACHINES: [(&str, &str); 3] = [
     ("worker-0", "192.0.2.10"),
     ("worker-1", "192.0.2.11"),
     ("worker-2", "192.0.2.12"),
 ];
 
-/// A name that is on no Machine.
+/// A name that no Machine has.
 const STRANGER: &str = "stranger-0";
 
-/// What the approver's log must not hold when its own rights are enough.
+/// Texts that the approver's log must not contain if its own permissions suffice.
 const MISSING_RIGHT: [&str; 2] = ["forbidden", "right is missing"];
 
 #[tokio::main]
@@ -110,7 +110,7 @@ async fn demo(screen: &Screen, keep: bool) -> Result<()> {
     Ok(())
 }
 
-/// The namespaces for a real kubelet, where this machine can run one.
+/// Creates the namespaces for a real kubelet, if this machine can run one.
 async fn kubelet_network(screen: &Screen) -> Result<Option<Network>> {
     match Node::prerequisites() {
         Ok(()) => Network::create().await.map(Some),
@@ -122,7 +122,7 @@ async fn kubelet_network(screen: &Screen) -> Result<Option<Network>> {
     }
 }
 
-/// Lets every Machine join; the first one with a real kubelet, if there is a network for it.
+/// Makes every Machine join; the first one with a real kubelet, if there is a network for it.
 async fn join_all(
     screen: &Screen,
     control_plane: &ControlPlane,

@@ -1,4 +1,4 @@
-//! What the person in front of the demo sees.
+//! The output of the demo.
 
 use std::io::IsTerminal as _;
 use std::time::Duration;
@@ -17,28 +17,28 @@ impl Screen {
         }
     }
 
-    /// A new part begins.
+    /// Prints the title of a part.
     pub(crate) fn title(&self, text: &str) {
         self.line("");
         self.line(&self.paint("1", &format!("== {text}")));
     }
 
-    /// Something happened as it should.
+    /// Prints a successful step.
     pub(crate) fn done(&self, text: &str) {
         self.line(&format!("  {} {text}", self.paint("32", "ok")));
     }
 
-    /// Something worth knowing.
+    /// Prints a note.
     pub(crate) fn note(&self, text: &str) {
         self.line(&format!("     {text}"));
     }
 
-    /// Something is not as it could be.
+    /// Prints a warning.
     pub(crate) fn warn(&self, text: &str) {
         self.line(&format!("  {} {text}", self.paint("33", "!!")));
     }
 
-    /// The demo ends here, in vain.
+    /// Prints the failure that ends the demo.
     pub(crate) fn failure(&self, error: &anyhow::Error) {
         self.line(&self.paint("31", "FAILED"));
         for cause in error.chain() {
@@ -46,7 +46,7 @@ impl Screen {
         }
     }
 
-    /// What the whole demo showed.
+    /// Prints the results.
     pub(crate) fn summary(&self, joins: &[Join], elapsed: Duration) {
         let kubelets = joins.iter().filter(|join| join.has_kubelet()).count();
         self.title("Summary");

@@ -1,4 +1,4 @@
-//! A machine that is on no roll: it holds the same bootstrap credential, asks, and gets nothing.
+//! An unexpected machine: it has the same bootstrap credential, but its request is held.
 
 use std::path::Path;
 
@@ -11,17 +11,17 @@ use rollcall_e2e::{ControlPlane, requests, wait};
 use crate::join::{PATIENCE, is_for, machine_folder, start_agent};
 use crate::screen::Screen;
 
-/// The reason that it waits for.
+/// The expected reason.
 const REASON: &str = "MachineNotFound";
 
-/// The stranger, asking.
+/// The unexpected machine, with its pending request.
 pub(crate) struct Stranger {
     name: String,
     agent: Program,
 }
 
 impl Stranger {
-    /// Lets it ask.
+    /// Starts its agent.
     pub(crate) fn start(
         control_plane: &ControlPlane,
         bootstrap: &Path,
@@ -34,7 +34,7 @@ impl Stranger {
         })
     }
 
-    /// Shows that its request waits, and why: as an Event and on its own console.
+    /// Shows that its request waits, and why: in an Event and on its own console.
     pub(crate) async fn show(
         mut self,
         screen: &Screen,

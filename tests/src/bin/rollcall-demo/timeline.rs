@@ -1,4 +1,4 @@
-//! When each stage of a join was reached, and what was seen there.
+//! The time at which each stage of a join was reached, with a description.
 
 use std::time::{Duration, Instant};
 
@@ -11,7 +11,7 @@ pub(crate) struct Timeline {
 }
 
 impl Timeline {
-    /// The Machine is Provisioned now.
+    /// Starts the timeline: the Machine is Provisioned now.
     pub(crate) fn begin(what: &str) -> Self {
         Self {
             begin: Instant::now(),
@@ -19,12 +19,12 @@ impl Timeline {
         }
     }
 
-    /// A stage is reached now.
+    /// Records that a stage is reached now.
     pub(crate) fn reached(&mut self, stage: &'static str, what: impl Into<String>) {
         self.stages.push((stage, self.begin.elapsed(), what.into()));
     }
 
-    /// One line a stage: time since the beginning, time since the stage before, what was seen.
+    /// Prints one line per stage: time since the start, time since the previous stage, description.
     pub(crate) fn show(&self, screen: &Screen) {
         let mut before = Duration::ZERO;
         for (stage, at, what) in &self.stages {

@@ -1,5 +1,5 @@
-//! The dump: one List of requests and Machines, each as large as in a real cluster. Names, times and addresses are the same
-//! each time; keys and signatures are not.
+//! The dump: one List of requests and Machines, each as large as in a real cluster. Names, times and addresses are
+//! constant; keys and signatures are not.
 
 use std::io::{BufWriter, Write as _};
 use std::net::Ipv4Addr;
@@ -11,16 +11,16 @@ use base64::engine::general_purpose::STANDARD;
 use rollcall_e2e::requests::NodeRequest;
 use serde_json::{Value, json};
 
-/// When the requests are judged.
+/// The time of the decisions.
 pub(crate) const JUDGED_AT: &str = "2026-11-23T10:10:00Z";
 
-/// Of so many requests, one is for a node that no Machine owns.
+/// One in this many requests is for a node that no Machine owns.
 const STRANGERS: u32 = 10;
 
-/// The first address that Machines have.
+/// The first address of Machines.
 const FIRST_ADDRESS: u32 = 0x0A00_0001;
 
-/// How many of the requests are for nodes that no Machine owns.
+/// The number of requests for nodes that no Machine owns.
 pub(crate) fn strangers(machines: u32) -> u32 {
     machines.div_ceil(STRANGERS)
 }
@@ -39,7 +39,7 @@ pub(crate) fn write(folder: &Path, machines: u32) -> Result<[PathBuf; 2]> {
     Ok(files)
 }
 
-/// As kubectl writes it: the items begin in the first column.
+/// Writes YAML as kubectl does: the items begin in the first column.
 fn write_yaml(path: &Path, items: &[String]) -> Result<()> {
     let mut file = BufWriter::new(std::fs::File::create(path)?);
     file.write_all(b"apiVersion: v1\nitems:\n")?;

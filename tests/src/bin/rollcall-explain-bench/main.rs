@@ -1,5 +1,5 @@
-//! How long `explain` takes for the dump of a large cluster: the same objects as YAML and as JSON, as kubectl writes them.
-//! Nothing is asserted about time; `docs/benchmarks.md` tells how to read the figures.
+//! Measures `explain` on the dump of a large cluster: the same objects as YAML and as JSON, as kubectl writes them.
+//! Asserts nothing about time; `docs/benchmarks.md` explains the figures.
 
 mod dump;
 
@@ -17,17 +17,17 @@ use serde_json::Value;
 /// The exit code for bad usage (`EX_USAGE` of sysexits.h).
 const BAD_USAGE: u8 = 64;
 
-/// Measures `explain` on a dump of many requests and Machines.
+/// Measure `explain` on a dump of many requests and Machines.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "rollcall-explain-bench", version)]
 struct Args {
-    /// How many Machines, and as many requests, the dump holds
+    /// Number of Machines, and of requests, in the dump
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(10..=1_000_000))]
     machines: u32,
-    /// How often each format is measured
+    /// Number of measurements of each format
     #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
     repetitions: u32,
-    /// Leave the dumps in this folder
+    /// Keep the dumps in this folder
     #[arg(long, value_name = "DIR")]
     keep: Option<PathBuf>,
 }
@@ -36,7 +36,7 @@ fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            // Nobody reads it if the terminal is gone.
+            // The output is lost if the terminal is closed.
             error.print().ok();
             return ExitCode::from(if error.use_stderr() { BAD_USAGE } else { 0 });
         }
@@ -77,7 +77,7 @@ fn run(args: &Args) -> Result<()> {
     report(&files, &times)
 }
 
-/// Runs `explain` on a file. Returns how long it took and what it printed.
+/// Runs `explain` on a file. Returns the duration and the file with its output.
 fn measure(explain: &Path, file: &Path, folder: &Path) -> Result<(Duration, PathBuf)> {
     let answers = folder.join("answers");
     let output = File::create(&answers)?;
@@ -96,7 +96,7 @@ fn measure(explain: &Path, file: &Path, folder: &Path) -> Result<(Duration, Path
     Ok((time, answers))
 }
 
-/// A quick wrong answer is none: every request of an expected machine is approved, and the strangers are held.
+/// Checks the output: every request of an expected machine is approved, and the others are held.
 fn check(answers: &Path, machines: u32) -> Result<()> {
     let answers: Vec<Value> =
         serde_json::from_reader(std::io::BufReader::new(File::open(answers)?))
@@ -142,8 +142,8 @@ fn report(files: &[PathBuf], times: &[Vec<Duration>]) -> Result<()> {
     Ok(())
 }
 
-/// What happens just now, on standard error.
+/// Prints progress on standard error.
 fn progress(line: &str) {
-    // Nothing is left to do if standard error is closed.
+    // A closed standard error is ignored.
     drop(writeln!(std::io::stderr(), "{line}"));
 }

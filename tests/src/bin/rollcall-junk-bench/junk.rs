@@ -1,4 +1,4 @@
-//! The junk: very many requests of one credential, made before they are filed.
+//! The junk: very many requests of one credential, generated before they are filed.
 
 use std::fmt;
 use std::time::Duration;
@@ -13,28 +13,28 @@ use kube::{Api, Client};
 use rollcall_e2e::requests::{self, NodeRequest};
 use tokio::sync::watch;
 
-/// How many calls are under way at one time: enough to keep the API server busy.
+/// The number of concurrent calls: enough to keep the API server busy.
 const CALLS: usize = 128;
 
-/// How long to wait where the API server takes no more calls.
+/// The pause if the API server accepts no more calls.
 const PAUSE: Duration = Duration::from_millis(200);
 
-/// How many keys ask for one name: more than the approver looks at of a crowd.
+/// The number of keys that request one name: more than the approver examines for a crowd.
 const KEYS: u32 = 128;
 
-/// The name that a crowd asks for.
+/// The name that a crowd requests.
 pub(crate) const CROWDED: &str = "crowded";
 
-/// What is wrong with the requests.
+/// The defect of the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Kind {
-    /// Usages that no kubelet asks for, each for another name: denied.
+    /// Invalid usages, each for another name: denied.
     Denied,
-    /// The same, all of them for one name whose Machine is expected.
+    /// Invalid usages, all for one name, which an expected Machine owns.
     DeniedOne,
-    /// Each for another name that no Machine owns: held.
+    /// Each for another name, which no Machine owns: held.
     Held,
-    /// All for one name whose Machine comes when all of them wait.
+    /// All for one name, for which a Machine is created once all are pending.
     Crowd,
 }
 
@@ -42,12 +42,12 @@ impl Kind {
     /// Every kind.
     pub(crate) const ALL: [Self; 4] = [Self::Denied, Self::DeniedOne, Self::Held, Self::Crowd];
 
-    /// Whether the approver denies them.
+    /// Returns true if the approver denies them.
     pub(crate) fn is_denied(self) -> bool {
         matches!(self, Self::Denied | Self::DeniedOne)
     }
 
-    /// This many of them, with one key where that makes no difference.
+    /// Generates this many of them, with one key if that makes no difference.
     pub(crate) fn generate(self, count: u32) -> Result<Vec<CertificateSigningRequest>> {
         let request = NodeRequest::client(CROWDED)?;
         match self {
@@ -89,7 +89,7 @@ impl fmt::Display for Kind {
     }
 }
 
-/// Files all of them as fast as the API server takes them, and says meanwhile how many it has.
+/// Files all of them as fast as the API server accepts them, and sends the count meanwhile.
 pub(crate) async fn file(
     client: &Client,
     junk: &[CertificateSigningRequest],
@@ -107,7 +107,7 @@ pub(crate) async fn file(
         .context("cannot file junk")
 }
 
-/// Creates one, again and again while the API server is too busy for it (API Priority and Fairness).
+/// Creates one, with retries while the API server is too busy for it (API Priority and Fairness).
 async fn create(
     api: &Api<CertificateSigningRequest>,
     request: &CertificateSigningRequest,

@@ -1,7 +1,7 @@
-//! How long a valid machine waits while another credential files very many requests that come to nothing.
+//! Measures the delay of a valid machine while another credential files very many useless requests.
 //!
-//! Each kind of junk gets a fresh control plane. The delays without junk are measured in the same run, so that they
-//! compare. `docs/benchmarks.md` tells how to read the figures.
+//! Each kind of junk gets a fresh control plane. The delays without junk are measured in the same run, so that they are
+//! comparable. `docs/benchmarks.md` explains the figures.
 
 mod junk;
 mod moment;
@@ -21,17 +21,17 @@ use crate::report::Table;
 /// The exit code for bad usage (`EX_USAGE` of sysexits.h).
 const BAD_USAGE: u8 = 64;
 
-/// The longest that a valid machine may wait because of junk (seconds).
+/// The maximum delay of a valid machine caused by junk (seconds).
 const LIMIT: f64 = 60.0;
 
-/// Measures how long a valid machine waits while one credential files junk.
+/// Measure the delay of a valid machine while one credential files junk.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "rollcall-junk-bench", version)]
 struct Args {
-    /// How many requests of each kind are filed
+    /// Number of requests of each kind
     #[arg(long, value_name = "N", default_value_t = 100_000, value_parser = clap::value_parser!(u32).range(100..=1_000_000))]
     requests: u32,
-    /// Only this kind of junk
+    /// Run only this kind of junk
     #[arg(long, value_enum)]
     kind: Option<Kind>,
 }
@@ -41,7 +41,7 @@ async fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            // Nobody reads it if the terminal is gone.
+            // The output is lost if the terminal is closed.
             error.print().ok();
             return if error.use_stderr() {
                 ExitCode::from(BAD_USAGE)
@@ -81,8 +81,8 @@ async fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// What happens just now, on standard error: a run takes many minutes.
+/// Prints progress on standard error: a run takes many minutes.
 fn progress(line: &str) {
-    // Nothing is left to do if standard error is closed.
+    // A closed standard error is ignored.
     drop(writeln!(std::io::stderr(), "{line}"));
 }

@@ -1,4 +1,4 @@
-//! What is measured: how long valid machines wait at one moment.
+//! The measurement: the delays of valid machines at one moment.
 
 use std::time::{Duration, Instant};
 
@@ -9,13 +9,13 @@ use rollcall_e2e::ControlPlane;
 use rollcall_e2e::machines::{self, MachineStatus};
 use rollcall_e2e::requests::{self, NodeRequest};
 
-/// How many valid machines ask at each moment.
+/// The number of valid machines that make a request at each moment.
 const PROBES: usize = 5;
 
-/// How long one may wait: longer than what the measurement is to show, so that a failure has its figure too.
+/// The maximum delay that is measured: longer than the limit, so that a failure has a figure too.
 const PATIENCE: Duration = Duration::from_secs(900);
 
-/// How long some valid machines waited (seconds, in order).
+/// The delays of some valid machines (seconds, sorted).
 #[derive(Clone, Debug)]
 pub(crate) struct Moment {
     pub(crate) name: &'static str,
@@ -34,26 +34,26 @@ impl Moment {
         moment
     }
 
-    /// The middle one.
+    /// The median delay.
     pub(crate) fn median(&self) -> f64 {
         let middle = self.delays.len().checked_div(2).unwrap_or_default();
         self.delays.get(middle).copied().unwrap_or_default()
     }
 
-    /// The longest one.
+    /// The longest delay.
     pub(crate) fn worst(&self) -> f64 {
         self.delays.last().copied().unwrap_or_default()
     }
 }
 
-/// Valid machines: each is expected, and asks with a credential that junk does not have.
+/// Valid machines: each is expected, and uses a credential that junk does not have.
 pub(crate) struct Valid {
     admin: Client,
     bootstrap: Client,
 }
 
 impl Valid {
-    /// Machines that have not asked yet.
+    /// Creates machines that have made no request yet.
     pub(crate) async fn new(control_plane: &ControlPlane) -> Result<Self> {
         let kubeconfig = control_plane.bootstrap_kubeconfig().await?;
         Ok(Self {
@@ -62,7 +62,7 @@ impl Valid {
         })
     }
 
-    /// Has some of them ask one after the other, each when the one before is approved.
+    /// Has some of them make requests one after the other, each after the previous one is approved.
     pub(crate) async fn ask(&self, name: &'static str) -> Result<Moment> {
         let mut delays = Vec::new();
         for request in self.expect(name).await? {
@@ -74,7 +74,7 @@ impl Valid {
         Ok(Moment::new(name, delays))
     }
 
-    /// Has some of them ask while no approver runs, and returns the requests.
+    /// Has some of them make requests while no approver runs, and returns the requests.
     pub(crate) async fn ask_nobody(&self, name: &'static str) -> Result<Vec<String>> {
         let requests = self.expect(name).await?;
         try_join_all(
@@ -85,7 +85,7 @@ impl Valid {
         .await
     }
 
-    /// How long after `begin`, the start of an approver, these requests are approved.
+    /// Returns the delays from `begin`, the start of an approver, to the approval of these requests.
     pub(crate) async fn served(
         &self,
         name: &'static str,
@@ -99,7 +99,7 @@ impl Valid {
         Ok(Moment::new(name, delays.await?))
     }
 
-    /// Makes the Machines of some machines, and what these will ask for.
+    /// Creates the Machines of some machines, and their requests.
     async fn expect(&self, name: &str) -> Result<Vec<NodeRequest>> {
         let mut requests = Vec::new();
         for number in 0..PROBES {
@@ -118,7 +118,7 @@ impl Valid {
     }
 }
 
-/// Makes a Machine that waits for its node.
+/// Creates a Machine that waits for its node.
 pub(crate) async fn expect_machine(admin: &Client, node: &str) -> Result<()> {
     let status = MachineStatus::provisioned(node, "10.0.0.1");
     machines::create_machine(admin, node, &status)

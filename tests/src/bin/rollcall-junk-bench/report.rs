@@ -1,4 +1,4 @@
-//! The figures of a round, as a table that a document can take over.
+//! The figures of a round, as a table for a document.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! One round: a fresh control plane, one kind of junk, and valid machines that ask before, meanwhile and after.
+//! One round: a fresh control plane, one kind of junk, and valid machines before, during and after it.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -16,13 +16,13 @@ use crate::junk::{self, CROWDED, Kind};
 use crate::moment::{Moment, Valid, expect_machine};
 use crate::progress;
 
-/// How long the credentials are valid, and how long anything may take: longer than a round.
+/// The validity of the credentials, and the timeout of every step: longer than a round.
 const LONG: Duration = Duration::from_secs(6 * 3600);
 
-/// How long an approver may take until it says that it decides.
+/// The timeout for an approver to log that it is ready.
 const START: Duration = Duration::from_secs(600);
 
-/// What one process used.
+/// The resources that one process used.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Used {
     /// Seconds of CPU.
@@ -31,29 +31,29 @@ pub(crate) struct Used {
     pub(crate) memory: f64,
 }
 
-/// What a round gave.
+/// The results of a round.
 #[derive(Clone, Debug)]
 pub(crate) struct Round {
     pub(crate) kind: Kind,
     pub(crate) requests: u32,
-    /// How long it took to file the junk (seconds).
+    /// The time to file the junk (seconds).
     pub(crate) filing: f64,
-    /// How long after the last junk the approver had seen to all of it (seconds).
+    /// The time from the last junk request until the approver had handled all of it (seconds).
     pub(crate) after: f64,
     pub(crate) moments: Vec<Moment>,
-    /// What the approver used while the junk came, and the one that found it waiting.
+    /// The resources of the approver that ran while junk arrived, and of the one that started afterwards.
     pub(crate) used: [Used; 2],
 }
 
 impl Round {
-    /// The longest time that a valid machine waited (seconds).
+    /// The longest delay of a valid machine (seconds).
     pub(crate) fn worst(&self) -> f64 {
         let worst = self.moments.iter().map(Moment::worst);
         worst.fold(0.0, f64::max)
     }
 }
 
-/// What a round works with.
+/// The context of a round.
 struct Bench<'a> {
     control_plane: &'a ControlPlane,
     kubeconfig: PathBuf,
@@ -64,7 +64,7 @@ struct Bench<'a> {
     kind: Kind,
 }
 
-/// Runs one round on a control plane of its own.
+/// Runs one round on its own control plane.
 pub(crate) async fn run(assets: &Assets, kind: Kind, requests: u32) -> Result<Round> {
     progress(&format!("{requests} requests, {kind}"));
     let junk = tokio::task::spawn_blocking(move || kind.generate(requests)).await??;
@@ -102,7 +102,7 @@ async fn measure(
     round.moments.splice(0..0, [quiet, first]);
     program.stop();
     if kind.is_denied() {
-        // The others wait still; of these, as many again.
+        // The others are still pending; of these, as many again.
         junk::file(&bench.client, &bench.junk, &watch::Sender::new(0)).await?;
     }
     let (program, last) = bench.restart("restart with all of them").await?;
@@ -116,7 +116,7 @@ async fn measure(
 }
 
 impl Bench<'_> {
-    /// Starts an approver that valid machines wait for already, and measures from its start.
+    /// Starts an approver with valid machines already waiting, and measures from its start.
     async fn restart(&self, name: &'static str) -> Result<(Program, Moment)> {
         let filed = self.valid.ask_nobody(name).await?;
         let text = |path: &PathBuf| path.to_str().map(str::to_owned).context("not text");
@@ -124,14 +124,14 @@ impl Bench<'_> {
         let arguments = ["--config", &config, "--metrics-addr", "127.0.0.1:0"];
         let logs = self.control_plane.logs_dir().join(name.replace(' ', "-"));
         let begin = Instant::now();
-        // A container that is restarted in its pod has the pod's Lease again.
+        // A container that restarts in its pod gets the pod's Lease again.
         let program = Program::approver_in("bench", &logs, &self.kubeconfig, &arguments)?;
         program.line(&["every watch is complete"], START).await?;
         let moment = self.valid.served(name, &filed, begin).await?;
         Ok((program, moment))
     }
 
-    /// Files the junk, while valid machines ask.
+    /// Files the junk, while valid machines make requests.
     async fn flood(&self, program: &Program) -> Result<Round> {
         let before = cpu_seconds(program.id())?;
         let (filed, mut number) = watch::channel(0);
@@ -170,7 +170,7 @@ impl Bench<'_> {
     }
 }
 
-/// The line that the approver's metrics have when this many requests are pending.
+/// The metrics line of the approver when this many requests are pending.
 fn pending(number: usize) -> String {
     format!("rollcall_pending_requests {number}")
 }

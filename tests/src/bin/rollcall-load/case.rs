@@ -1,4 +1,4 @@
-//! One case: a fresh control plane, one approver, one way in which the requests arrive.
+//! One case: a fresh control plane, one approver, one order of events.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -15,14 +15,14 @@ use crate::load::Load;
 use crate::observer::{Observer, Times};
 use crate::usage::{AuditLog, cpu_seconds, peak_memory_mib};
 
-/// Calls per second, and at one time, that kube-controller-manager may make: OpenShift's setting. With the default, 20,
-/// the certificates of a thousand requests take a minute.
+/// The rate limits (calls per second, and burst) of kube-controller-manager: OpenShift's setting. With the default, 20,
+/// signing a thousand requests takes a minute.
 const SIGNER_RATE: [&str; 2] = ["--kube-api-qps=150", "--kube-api-burst=200"];
 
-/// How long an approver may take until it says that it watches.
+/// The timeout for an approver to log that it watches.
 const START: Duration = Duration::from_secs(60);
 
-/// What approves.
+/// The approver under test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Approver {
@@ -47,7 +47,7 @@ impl Approver {
         }
     }
 
-    /// What it says when it watches.
+    /// The text that it logs when it watches.
     fn ready(self) -> &'static str {
         match self {
             Self::BareLoop => "watching",
@@ -65,13 +65,13 @@ impl fmt::Display for Approver {
     }
 }
 
-/// How requests and approver meet.
+/// The order in which the requests and the approver start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub(crate) enum Arrival {
-    /// The approver watches, and all requests are made at once.
+    /// The approver watches, then all requests are made at once.
     Arriving,
-    /// All requests are there when the approver starts.
+    /// All requests exist when the approver starts.
     Waiting,
 }
 
@@ -89,7 +89,7 @@ impl fmt::Display for Arrival {
     }
 }
 
-/// What one case gave. Times are seconds.
+/// The results of one case. Times are seconds.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Measurement {
     pub(crate) approver: Approver,
@@ -100,24 +100,24 @@ pub(crate) struct Measurement {
     pub(crate) approved_after_load: f64,
     /// Approvals per second, from the first to the last one.
     pub(crate) rate: f64,
-    /// From the start of the approver, or from the making of each request, to its approval: half of them were faster.
+    /// The time from the start of the approver, or from the creation of each request, to its approval: the median.
     pub(crate) latency_p50: f64,
-    /// The same: 99 of 100 were faster.
+    /// The same: the 99th percentile.
     pub(crate) latency_p99: f64,
     /// From the start of the approver, or from the first request, to the last certificate.
     pub(crate) issued: f64,
     /// CPU of the approver, from its start to the last certificate.
     pub(crate) cpu: f64,
-    /// The most memory that the approver had, in MiB.
+    /// The peak memory of the approver, in MiB.
     pub(crate) peak_memory_mib: f64,
     /// CPU of kube-apiserver until the last approval.
     pub(crate) api_server_cpu: f64,
-    /// What the approver asked the API server for.
+    /// The calls of the approver to the API server.
     pub(crate) calls: BTreeMap<String, u32>,
 }
 
 impl Measurement {
-    /// How many Events the approver wrote, or tried to.
+    /// The number of Events that the approver wrote, or tried to.
     pub(crate) fn events(&self) -> u32 {
         let events = self
             .calls
@@ -139,14 +139,14 @@ impl fmt::Display for Measurement {
     }
 }
 
-/// The moments of a case, and what kube-apiserver had used at its begin (seconds).
+/// The moments of a case, and the CPU that kube-apiserver had used at its start (seconds).
 struct Moments {
     api_server_cpu: f64,
     begin: Instant,
     loaded: Instant,
 }
 
-/// Runs one case on a control plane of its own.
+/// Runs one case on its own control plane.
 pub(crate) async fn run(
     assets: &Assets,
     load: &Load,
@@ -207,7 +207,7 @@ async fn measure(
     })
 }
 
-/// Brings approver and requests together, in the order that the arrival asks for.
+/// Starts approver and requests in the order of the case.
 async fn meet(
     control_plane: &ControlPlane,
     load: &Load,
@@ -247,7 +247,7 @@ async fn meet(
     }
 }
 
-/// The process number of kube-apiserver.
+/// The process id of kube-apiserver.
 fn api_server(control_plane: &ControlPlane) -> Result<u32> {
     control_plane
         .process_ids()
@@ -256,7 +256,7 @@ fn api_server(control_plane: &ControlPlane) -> Result<u32> {
         .context("kube-apiserver does not run")
 }
 
-/// A measurement of the times only.
+/// Returns a measurement with only the times.
 fn times(
     approver: Approver,
     arrival: Arrival,
@@ -303,7 +303,7 @@ fn seconds(from: Instant, to: Instant) -> f64 {
     to.saturating_duration_since(from).as_secs_f64()
 }
 
-/// The smallest of sorted values that this many in a hundred do not exceed (nearest rank).
+/// Returns the smallest of sorted values that is not exceeded by this percentage (nearest rank).
 fn percentile(sorted: &[Duration], percent: usize) -> f64 {
     let rank = sorted.len().saturating_mul(percent).div_ceil(100);
     let value = sorted.get(rank.saturating_sub(1)).copied();

@@ -1,4 +1,4 @@
-//! The load: Machines that are expected, and one valid request for each of them. The same for every case.
+//! The load: expected Machines, and one valid request for each. The same for every case.
 
 use std::net::Ipv4Addr;
 
@@ -10,13 +10,13 @@ use kube::api::PostParams;
 use rollcall_e2e::machines::{self, MachineStatus};
 use rollcall_e2e::requests::{self, NodeRequest};
 
-/// How many calls are under way at one time while Machines and requests are made: enough to keep the API server busy.
+/// The number of concurrent calls while Machines and requests are created: enough to keep the API server busy.
 const CALLS: usize = 64;
 
-/// The first address that Machines have: 10.0.0.0/8 holds more than there are.
+/// The first address of Machines: 10.0.0.0/8 has enough for all.
 const FIRST_ADDRESS: u32 = 0x0A00_0001;
 
-/// Machines and their requests, not yet in any cluster.
+/// Machines and their requests, not yet in a cluster.
 #[derive(Clone, Debug)]
 pub(crate) struct Load {
     machines: Vec<(String, Ipv4Addr)>,
@@ -24,7 +24,7 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    /// This many Machines, each with a P-256 key of its own and a request signed by it.
+    /// Generates this many Machines, each with its own P-256 key and a request signed by it.
     pub(crate) fn generate(count: u32) -> Result<Self> {
         let machines: Vec<_> = (0..count)
             .map(|index| {
@@ -43,7 +43,7 @@ impl Load {
         Ok(Self { machines, requests })
     }
 
-    /// How many requests there are.
+    /// The number of requests.
     pub(crate) fn len(&self) -> usize {
         self.requests.len()
     }

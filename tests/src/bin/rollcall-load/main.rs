@@ -1,8 +1,9 @@
-//! The load test: many machines ask at once, and the approver is measured against a loop that approves everything.
+//! The load test: many machines make requests at once, and the approver is compared with a loop that approves
+//! everything.
 //!
 //! Each case gets a fresh control plane and the same Machines and requests, so that only the approver differs. Figures
-//! of one run compare with each other; those of two machines, or of a busy and an idle one, do not.
-//! `docs/benchmarks.md` tells how to read them.
+//! of one run are comparable; those of two machines, or of a busy and an idle one, are not. `docs/benchmarks.md`
+//! explains them.
 
 mod case;
 mod load;
@@ -27,20 +28,20 @@ use crate::roll::Source;
 /// The exit code for bad usage (`EX_USAGE` of sysexits.h).
 const BAD_USAGE: u8 = 64;
 
-/// Measures the approver under load, beside a loop that approves everything.
+/// Measure the approver under load, compared with a loop that approves everything.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "rollcall-load", version)]
 struct Args {
-    /// How many Machines, and requests, there are in each case
+    /// Number of Machines, and of requests, in each case
     #[arg(long, value_name = "N", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(2..=60_000))]
     machines: u32,
-    /// How often each case is measured
+    /// Number of measurements of each case
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
     repetitions: u32,
-    /// Measure instead, for each source, how soon this many Machines and as many Nodes are known, and in how much memory
+    /// Measure instead, for each source, the time and memory until this many Machines and Nodes are known
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=60_000))]
     roll: Option<u32>,
-    /// Also write every single measurement to this file
+    /// Also write all measurements to this file
     #[arg(long, value_name = "FILE")]
     json: Option<PathBuf>,
 }
@@ -50,7 +51,7 @@ async fn main() -> ExitCode {
     let args = match Args::try_parse() {
         Ok(args) => args,
         Err(error) => {
-            // Nobody reads it if the terminal is gone.
+            // The output is lost if the terminal is closed.
             error.print().ok();
             return if error.use_stderr() {
                 ExitCode::from(BAD_USAGE)
@@ -82,7 +83,7 @@ async fn run(args: Args) -> Result<()> {
     let mut measurements: Vec<Measurement> = Vec::new();
     for repetition in 1..=args.repetitions {
         for arrival in Arrival::ALL {
-            // Turn and turn about, so that neither of the two always comes first.
+            // Alternating, so that neither of the two always comes first.
             let mut approvers = Approver::ALL;
             approvers.rotate_left(usize::from(repetition.is_multiple_of(2)));
             for approver in approvers {
@@ -121,8 +122,8 @@ async fn measure_roll(assets: &Assets, count: u32) -> Result<()> {
     write!(std::io::stdout().lock(), "{rows}").context("cannot write to standard output")
 }
 
-/// What happens just now, on standard error: a run takes minutes.
+/// Prints progress on standard error: a run takes minutes.
 fn progress(line: &str) {
-    // Nothing is left to do if standard error is closed.
+    // A closed standard error is ignored.
     drop(writeln!(std::io::stderr(), "{line}"));
 }

@@ -1,5 +1,5 @@
-//! Sees requests come, be approved and be issued, and notes when. One watch sees all of it, so that what the watch takes
-//! is in every time and in no difference.
+//! Records when requests are created, approved and issued. A single watch observes all of it, so that its delay is part
+//! of every time and of no difference.
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,13 +16,13 @@ use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-/// How long requests may take. OpenShift's approver needs four minutes for a thousand.
+/// The timeout for requests. OpenShift's approver needs four minutes for a thousand.
 const PATIENCE: Duration = Duration::from_secs(1800);
 
-/// How often, while nothing happens, the approver is looked at: an ended one approves nothing more.
+/// The interval, without events, at which the approver is checked: it may have exited.
 const LOOK: Duration = Duration::from_secs(1);
 
-/// When things happened to one request.
+/// The times of one request.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Times {
     pub(crate) created: Instant,
@@ -30,7 +30,7 @@ pub(crate) struct Times {
     pub(crate) issued: Option<Instant>,
 }
 
-/// How many requests have come how far.
+/// The number of requests in each state.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Progress {
     pub(crate) created: usize,
@@ -49,7 +49,7 @@ pub(crate) struct Observer {
 }
 
 impl Observer {
-    /// Begins to watch.
+    /// Starts to watch.
     pub(crate) fn start(client: &Client) -> Self {
         let seen = Seen::default();
         let (sender, progress) = watch::channel(Progress::default());
@@ -62,7 +62,7 @@ impl Observer {
         }
     }
 
-    /// Waits until this many requests have come as far as `number` tells, which a running approver has to see to.
+    /// Waits until this many requests have reached the state that `number` counts; fails if the approver exits.
     pub(crate) async fn wait(
         &mut self,
         what: &str,
@@ -89,7 +89,7 @@ impl Observer {
         }
     }
 
-    /// All times, in no order.
+    /// Returns all times, unsorted.
     pub(crate) fn times(&self) -> Vec<Times> {
         hold(&self.seen).values().copied().collect()
     }

@@ -7,10 +7,10 @@ use serde::Serialize;
 
 use crate::case::{Approver, Arrival, Measurement};
 
-/// One row of the table: what it says, how it is taken, how many decimals it has.
+/// One row of the table: its label, its value, and its number of decimals.
 type Row = (&'static str, fn(&Measurement) -> f64, usize);
 
-/// The row that says nothing new when the load was complete before the approver started.
+/// The row that is redundant if the load was complete before the approver started.
 const AFTER_LOAD: &str = "  after the last request";
 
 /// The rows of each kind of arrival.
@@ -34,11 +34,11 @@ const ROWS: [Row; 9] = [
     ),
 ];
 
-/// What another approver needs, to know the size of the figures (measured for 1,000 requests on two cores).
+/// The figures of another approver, for comparison (measured for 1,000 requests on two cores).
 const REFERENCE: &str = "For comparison, on two cores, 1,000 requests: OpenShift's machine-approver\n\
                          takes 228 s, 120 s of CPU and 244 MiB.";
 
-/// Everything that was measured.
+/// All measurements.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     machines: u32,
@@ -48,7 +48,7 @@ pub(crate) struct Report {
 }
 
 impl Report {
-    /// The report of these measurements.
+    /// Creates the report of these measurements.
     pub(crate) fn new(machines: u32, repetitions: u32, measurements: Vec<Measurement>) -> Self {
         let cpus = std::thread::available_parallelism().map_or(0, usize::from);
         Self {
@@ -153,7 +153,7 @@ impl Spread {
     }
 
     fn text(self, decimals: usize) -> String {
-        // Large values need no more digits than small ones.
+        // Large values need fewer decimals.
         let large = self
             .0
             .is_some_and(|values| values.iter().any(|value| *value >= 1000.0));

@@ -1,5 +1,5 @@
-//! What the roll costs: for each source, how soon the approver knows a cluster's Machines and Nodes, and how much memory
-//! that takes.
+//! The cost of the roll: for each source, the time until the approver knows a cluster's Machines and Nodes, and the
+//! memory that this takes.
 
 use std::fmt;
 use std::net::Ipv4Addr;
@@ -21,13 +21,13 @@ use serde_json::{Value, json};
 
 use crate::usage::peak_memory_mib;
 
-/// How many calls are under way at one time while records and Nodes are made.
+/// The number of concurrent calls while records and Nodes are created.
 const CALLS: usize = 64;
-/// How long the approver may take until it knows everything.
+/// The timeout for the approver to know everything.
 const START: Duration = Duration::from_secs(120);
 const NAMESPACE: &str = "openshift-machine-api";
 
-/// A source of Machines, and how its records are made.
+/// A source of Machines, and a generator of its records.
 #[derive(Clone, Copy)]
 pub(crate) struct Source {
     name: &'static str,
@@ -157,7 +157,7 @@ fn addresses(index: u32) -> Value {
     ])
 }
 
-/// What one source cost.
+/// The cost of one source.
 #[derive(Clone, Debug)]
 pub(crate) struct Figures {
     source: &'static str,
@@ -177,7 +177,7 @@ impl fmt::Display for Figures {
     }
 }
 
-/// Measures one source with this many records and as many Nodes, on a control plane of its own.
+/// Measures one source with this many records and Nodes, on its own control plane.
 pub(crate) async fn measure(assets: &Assets, source: Source, count: u32) -> Result<Figures> {
     let options = Options::default().assets(assets.clone());
     let control_plane = ControlPlane::start_with(options).await?;
@@ -187,7 +187,7 @@ pub(crate) async fn measure(assets: &Assets, source: Source, count: u32) -> Resu
         for file in ["cluster-role.yaml", "cluster-role-binding.yaml"] {
             control_plane.apply_file(&folder.join(file)).await?;
         }
-        // Of kinds of our own.
+        // For Rollcall's own kinds.
         let definition = folder.join("definition.yaml");
         if definition.is_file() {
             control_plane.apply_file(&definition).await?;
@@ -214,7 +214,7 @@ pub(crate) async fn measure(assets: &Assets, source: Source, count: u32) -> Resu
     })
 }
 
-/// Makes the records, as their controllers do, and the Nodes.
+/// Creates the records, as their controllers do, and the Nodes.
 async fn fill(client: &Client, source: Source, count: u32) -> Result<()> {
     let (version, kind, plural, namespace) = source.kind;
     let records = &Records::new(client.clone(), version, kind, plural, namespace)?;

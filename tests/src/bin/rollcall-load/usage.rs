@@ -1,4 +1,4 @@
-//! What a process used, as the kernel counts it, and what it asked the API server for, as the audit log has it.
+//! The resources that a process used, from the kernel, and its calls to the API server, from the audit log.
 
 use std::collections::{BTreeMap, HashSet};
 use std::path::{Path, PathBuf};
@@ -36,12 +36,12 @@ struct Status {
 }
 
 impl AuditLog {
-    /// A log that is empty until an API server writes to it.
+    /// Creates an empty log for an API server to write to.
     pub(crate) fn create() -> Result<Self> {
         let directory = tempfile::tempdir().context("cannot create a folder for the audit log")?;
         let log = Self { directory };
         let (namespace, name) = APPROVER;
-        // A watch is told of when it begins, everything else when it ends.
+        // A watch is logged when it begins, other calls when they end.
         let policy = format!(
             "apiVersion: audit.k8s.io/v1\nkind: Policy\nomitStages: [RequestReceived]\nrules:\n\
              - level: Metadata\n  users: [\"system:serviceaccount:{namespace}:{name}\"]\n- level: None\n"
@@ -52,7 +52,7 @@ impl AuditLog {
         Ok(log)
     }
 
-    /// The flags that make kube-apiserver write it.
+    /// The flags that make kube-apiserver write the log.
     pub(crate) fn flags(&self) -> [String; 2] {
         [
             format!("--audit-policy-file={}", self.policy().display()),
@@ -60,7 +60,7 @@ impl AuditLog {
         ]
     }
 
-    /// How often each verb was used on each resource; calls that did not succeed are counted apart.
+    /// Counts each verb on each resource; failed calls are counted separately.
     pub(crate) fn calls(&self) -> Result<BTreeMap<String, u32>> {
         let path = self.log();
         let text = std::fs::read_to_string(&path)
